@@ -1,0 +1,76 @@
+"""What can go wrong on a line out.
+
+    ConnectorError
+    ├── AddressRefused      the address may not be called: nothing was connected
+    ├── Unreachable         no connection, or no answer in time: nothing or an unknown part was sent
+    ├── AnswerLost          the request was sent and the reply did not arrive whole: outcome unknown
+    ├── AnswerTooLarge      the answer is longer than the cap
+    ├── AnswerRefused       the other side answered with an error status
+    ├── AnswerUnreadable    the answer is not what the protocol says
+    └── CredentialsRefused  the other side did not accept who we are
+
+Each carries the code of the refusal vocabulary that says it to a person.
+"""
+
+from __future__ import annotations
+
+
+class ConnectorError(Exception):
+    """A line out failed. `sent` says whether the other side may have acted on the request."""
+
+    code = "SRC_ANSWER"
+    sent = False
+
+    def __init__(self, detail: str = "", *, sent: bool | None = None) -> None:
+        super().__init__(detail or (self.__doc__ or "").split("\n", 1)[0])
+        if sent is not None:
+            self.sent = sent
+
+
+class AddressRefused(ConnectorError):
+    """The address may not be called."""
+
+    code = "SRC_ADDRESS_REFUSED"
+
+
+class Unreachable(ConnectorError):
+    """No connection could be made."""
+
+    code = "SRC_UNREACHABLE"
+
+
+class AnswerLost(ConnectorError):
+    """The request went out and no whole answer came back."""
+
+    code = "SRC_UNREACHABLE"
+    sent = True
+
+
+class AnswerTooLarge(ConnectorError):
+    """The answer is longer than the cap."""
+
+    code = "SRC_TOO_LARGE"
+    sent = True
+
+
+class AnswerRefused(ConnectorError):
+    """The other side answered with an error status; `status` and `retry_after` (seconds) say which."""
+
+    sent = True
+
+    def __init__(self, status: int, detail: str = "", retry_after: float | None = None) -> None:
+        super().__init__(detail or f"status {status}")
+        self.status = status
+        self.retry_after = retry_after
+
+
+class AnswerUnreadable(ConnectorError):
+    """The answer is not what the protocol says."""
+
+    sent = True
+
+
+class CredentialsRefused(ConnectorError):
+    """The other side did not accept our credentials."""
+
+    code = "SRC_CREDENTIALS"

@@ -1,0 +1,868 @@
+"""Every reason Schoolgate may say no: code, sentence, remedy, owner, and how each protocol spells it.
+
+One vocabulary for launches, reads, grades, rosters and requests. A reason is a product: somebody reads
+its sentence, follows its remedy and knows who has to act. `web/problems.py` is the only translator of a
+reason into an answer, and what it does not know it answers with `INT_UNEXPECTED`, which says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Owner(StrEnum):
+    """Who can mend it."""
+
+    CALLER = "the caller"
+    SCHOOL = "the school or district"
+    VENDOR = "the vendor"
+    FAMILY = "the pupil or parent"
+    OPERATOR = "the operator of this gateway"
+    LMS_ADMIN = "the administrator of the LMS"
+    TEACHER = "the teacher"
+    REGISTRAR = "the registrar who exports the roster"
+    NOBODY = "nobody: this is final"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One entry of the vocabulary. `http` is the status outward; `imsx` the OneRoster code minor."""
+
+    code: str
+    sentence: str
+    remedy: str
+    owner: Owner
+    http: int = 403
+    imsx: str = "forbidden"
+
+
+VOCABULARY: dict[str, Reason] = {}
+
+
+def _reason(
+    code: str, http: int, owner: Owner, sentence: str, remedy: str, imsx: str | None = None
+) -> Reason:
+    spelled = imsx or _IMSX_OF_STATUS.get(http, "forbidden")
+    reason = Reason(code, sentence, remedy, owner, http, spelled)
+    if code in VOCABULARY:
+        raise ValueError(f"{code} is defined twice")
+    VOCABULARY[code] = reason
+    return reason
+
+
+_IMSX_OF_STATUS = {
+    400: "invaliddata",
+    401: "unauthorisedrequest",
+    403: "forbidden",
+    404: "unknownobject",
+    409: "invaliddata",
+    413: "invaliddata",
+    422: "invaliddata",
+    429: "server_busy",
+    500: "internal_server_error",
+    503: "server_busy",
+}
+
+
+class Refused(Exception):  # noqa: N818 - a refusal is not an error of ours
+    """The request is refused for `reason`; `detail` holds only what the caller may read."""
+
+    def __init__(self, reason: Reason, detail: str = "", **facts: object) -> None:
+        super().__init__(f"{reason.code}: {detail or reason.sentence}")
+        self.reason = reason
+        self.detail = detail or reason.sentence
+        self.facts: Mapping[str, object] = facts
+
+
+_C, _S, _V, _F, _O = Owner.CALLER, Owner.SCHOOL, Owner.VENDOR, Owner.FAMILY, Owner.OPERATOR
+_L, _T, _R, _N = Owner.LMS_ADMIN, Owner.TEACHER, Owner.REGISTRAR, Owner.NOBODY
+
+# --- the ledger ------------------------------------------------------------------------------------
+LED_UNAVAILABLE = _reason(
+    "LED_UNAVAILABLE", 503, _O,
+    "The disclosure ledger cannot record this transfer, so nothing was sent.",
+    "Try again later; the operator must make the ledger writable.",
+)  # fmt: skip
+LED_INVALID = _reason(
+    "LED_INVALID", 409, _O,
+    "The ledger bundle does not verify.",
+    "Keep the bundle, export it again and compare; a difference is evidence of a change.",
+)  # fmt: skip
+
+# --- who is calling --------------------------------------------------------------------------------
+AUT_TOKEN_INVALID = _reason(
+    "AUT_TOKEN_INVALID", 401, _C,
+    "The access token is missing or not known here.",
+    "Ask the token endpoint for a new token with your client credentials.",
+)  # fmt: skip
+AUT_TOKEN_EXPIRED = _reason(
+    "AUT_TOKEN_EXPIRED", 401, _C,
+    "The access token has expired or was revoked.",
+    "Ask the token endpoint for a new token.",
+)  # fmt: skip
+AUT_CLIENT_INVALID = _reason(
+    "AUT_CLIENT_INVALID", 401, _C,
+    "The client could not be authenticated.",
+    "Check the client id, and the secret or the signed assertion: audience, expiry and a fresh jti.",
+)  # fmt: skip
+AUT_STAFF_UNKNOWN = _reason(
+    "AUT_STAFF_UNKNOWN", 401, _C,
+    "The personal token is missing, expired or not known here.",
+    "Set SCHOOLGATE_TOKEN to your own token; a district administrator can issue a new one.",
+)  # fmt: skip
+SCP_MISSING = _reason(
+    "SCP_MISSING", 403, _C,
+    "The token does not hold the scope this operation needs.",
+    "Request a token with the scope named in the documentation of the operation.",
+)  # fmt: skip
+SCP_UNKNOWN = _reason(
+    "SCP_UNKNOWN", 400, _C,
+    "A requested scope does not exist or is not granted to this client.",
+    "Request only scopes of the grant; the school can widen the grant.",
+)  # fmt: skip
+
+# --- who acts, and for which school ----------------------------------------------------------------
+ACT_NOT_STAFF = _reason(
+    "ACT_NOT_STAFF", 403, _S,
+    "The person acting has no role at this school that allows this.",
+    "Ask a district or school administrator for the role, or let somebody who has it act.",
+)  # fmt: skip
+ACT_NOT_TEACHER_OF_CLASS = _reason(
+    "ACT_NOT_TEACHER_OF_CLASS", 403, _S,
+    "The person acting does not teach this class according to the roster.",
+    "Correct the enrollment in the student information system, or act for another class.",
+)  # fmt: skip
+ACT_WRONG_SCHOOL = _reason(
+    "ACT_WRONG_SCHOOL", 403, _C,
+    "This credential does not act for that school.",
+    "Use the credential granted for the school.",
+)  # fmt: skip
+ACT_FAMILY_UNVERIFIED = _reason(
+    "ACT_FAMILY_UNVERIFIED", 403, _F,
+    "The family code is not valid.",
+    "Ask the school for a new code; a code works for one child and a limited time.",
+)  # fmt: skip
+ACT_SECOND_PERSON = _reason(
+    "ACT_SECOND_PERSON", 403, _S,
+    "This needs a second person: whoever asked for it cannot also approve it.",
+    "Let another administrator run the same command.",
+)  # fmt: skip
+
+# --- somebody entitled asked for it ----------------------------------------------------------------
+DIR_MISSING = _reason(
+    "DIR_MISSING", 403, _S,
+    "Nobody entitled has directed this transfer.",
+    "A district or school administrator adds a direction for this recipient and operation.",
+)  # fmt: skip
+DIR_GRANTOR_NOT_ENTITLED = _reason(
+    "DIR_GRANTOR_NOT_ENTITLED", 403, _S,
+    "Whoever directed this transfer may not do so under the governing policy.",
+    "Let the district or a school administrator give the direction.",
+)  # fmt: skip
+DIR_SCOPE_MISMATCH = _reason(
+    "DIR_SCOPE_MISMATCH", 403, _C,
+    "The direction on file is for another recipient, operation, record or set of elements.",
+    "Ask for what the direction names, or have a new direction given.",
+)  # fmt: skip
+DIR_EXPIRED = _reason(
+    "DIR_EXPIRED", 403, _S,
+    "The direction for this transfer has expired or has been used up.",
+    "Have the direction renewed.",
+)  # fmt: skip
+DIR_REVOKED = _reason(
+    "DIR_REVOKED", 403, _S,
+    "The direction for this transfer was revoked.",
+    "Nothing, unless the school gives a new direction.",
+)  # fmt: skip
+
+# --- whose record it is ----------------------------------------------------------------------------
+OWN_NOT_ASSOCIATED = _reason(
+    "OWN_NOT_ASSOCIATED", 404, _N,
+    "There is no such record for this school.",
+    "Check the identifier; records of other schools, personal and erased records answer the same.",
+)  # fmt: skip
+
+# --- the agreement ---------------------------------------------------------------------------------
+AGR_NONE = _reason(
+    "AGR_NONE", 403, _S,
+    "There is no agreement with this recipient.",
+    "The district records the signed agreement before data can flow.",
+)  # fmt: skip
+AGR_NOT_EFFECTIVE = _reason(
+    "AGR_NOT_EFFECTIVE", 403, _S,
+    "The agreement with this recipient is not in force yet.",
+    "Wait for its effective date, or have the agreement activated.",
+)  # fmt: skip
+AGR_EXPIRED = _reason(
+    "AGR_EXPIRED", 403, _S,
+    "The agreement with this recipient has expired.",
+    "Renew the agreement; nothing flows until the new version is on file.",
+)  # fmt: skip
+AGR_REVOKED = _reason(
+    "AGR_REVOKED", 403, _S,
+    "The agreement with this recipient was ended.",
+    "A new agreement is needed.",
+)  # fmt: skip
+AGR_SCHOOL_NOT_COVERED = _reason(
+    "AGR_SCHOOL_NOT_COVERED", 403, _S,
+    "The agreement does not cover this school.",
+    "Add the school to the agreement, with the consent of its parties.",
+)  # fmt: skip
+AGR_OPERATION = _reason(
+    "AGR_OPERATION", 403, _S,
+    "The agreement does not permit this operation.",
+    "Amend the agreement's list of operations.",
+)  # fmt: skip
+AGR_ENDPOINT_MISMATCH = _reason(
+    "AGR_ENDPOINT_MISMATCH", 403, _V,
+    "The address is not one the agreement or registration binds the recipient to.",
+    "Register the host with the agreement, or call the registered host.",
+)  # fmt: skip
+AGR_COMMITMENTS_INCOMPLETE = _reason(
+    "AGR_COMMITMENTS_INCOMPLETE", 409, _V,
+    "The agreement lacks a commitment, a retention term or a field it must have to be activated.",
+    "Complete the agreement; the detail names what is missing.",
+)  # fmt: skip
+
+# --- the purpose -----------------------------------------------------------------------------------
+PUR_MISSING = _reason(
+    "PUR_MISSING", 400, _C,
+    "The request names no purpose.",
+    "Name one of the purposes of the agreement.",
+)  # fmt: skip
+PUR_NOT_PERMITTED = _reason(
+    "PUR_NOT_PERMITTED", 403, _C,
+    "The purpose is not one the agreement permits.",
+    "Name a purpose of the agreement, or amend the agreement.",
+)  # fmt: skip
+PUR_COMMERCIAL = _reason(
+    "PUR_COMMERCIAL", 403, _N,
+    "Data about pupils never leave for advertising, marketing or sale.",
+    "There is none: no consent and no agreement can permit it.",
+)  # fmt: skip
+PUR_PROFILE = _reason(
+    "PUR_PROFILE", 403, _N,
+    "Data about pupils never leave to build profiles beyond school purposes.",
+    "There is none: no consent and no agreement can permit it.",
+)  # fmt: skip
+
+# --- the data elements -----------------------------------------------------------------------------
+ELM_NOT_IN_SCHEDULE = _reason(
+    "ELM_NOT_IN_SCHEDULE", 403, _S,
+    "The element is not in the agreement's schedule of data.",
+    "Ask without it, or have the schedule amended.",
+)  # fmt: skip
+ELM_NEVER_EXPORT = _reason(
+    "ELM_NEVER_EXPORT", 403, _N,
+    "This element never leaves: passwords, national ids and private notes have no way out.",
+    "There is none.",
+)  # fmt: skip
+ELM_TECHNICAL = _reason(
+    "ELM_TECHNICAL", 403, _N,
+    "Technical and usage data never leave.",
+    "There is none.",
+)  # fmt: skip
+ELM_UNCLASSIFIED = _reason(
+    "ELM_UNCLASSIFIED", 500, _O,
+    "A field is not in the register of data elements, so nothing was sent.",
+    "Classify the field in mappings/elements.py.",
+)  # fmt: skip
+ELM_REQUIRED_WITHHELD = _reason(
+    "ELM_REQUIRED_WITHHELD", 403, _S,
+    "The protocol requires an element that the agreement does not include.",
+    "Add the element to the schedule of data, or use an operation that does not need it.",
+)  # fmt: skip
+
+# --- the pupil: consent, age, lifecycle ------------------------------------------------------------
+CON_REFUSED = _reason(
+    "CON_REFUSED", 404, _F,
+    "Disclosure of this pupil's data to this recipient was refused.",
+    "Only the family or the eligible pupil can change the refusal, through the school.",
+)  # fmt: skip
+CON_WITHDRAWN = _reason(
+    "CON_WITHDRAWN", 404, _F,
+    "Consent to disclose this pupil's data to this recipient was withdrawn.",
+    "Only the family or the eligible pupil can give it again, through the school.",
+)  # fmt: skip
+AGE_CHILD_NO_SCHOOL_AGREEMENT = _reason(
+    "AGE_CHILD_NO_SCHOOL_AGREEMENT", 404, _S,
+    "The pupil is a child (or the birth date is unknown) and the agreement does not let the school "
+    "act as the family's agent.",
+    "Record an agreement that says so, or the family's own consent.",
+)  # fmt: skip
+RET_RESTRICTED = _reason(
+    "RET_RESTRICTED", 404, _F,
+    "The family refused further use of this pupil's data.",
+    "Only the family or the eligible pupil can lift the refusal, through the school.",
+)  # fmt: skip
+RET_ERASED = _reason(
+    "RET_ERASED", 404, _N,
+    "This pupil's data were erased.",
+    "There is none.",
+)  # fmt: skip
+
+# --- the recipient ---------------------------------------------------------------------------------
+RCP_CATEGORY = _reason(
+    "RCP_CATEGORY", 403, _S,
+    "This kind of recipient may not receive this.",
+    "Direct the transfer to a recipient of a permitted category.",
+)  # fmt: skip
+RCP_NOT_ADDRESSEE = _reason(
+    "RCP_NOT_ADDRESSEE", 404, _N,
+    "There is no such document for this recipient.",
+    "Check the identifier; documents addressed to others answer the same.",
+)  # fmt: skip
+
+# --- ourselves -------------------------------------------------------------------------------------
+INT_POLICY_ERROR = _reason(
+    "INT_POLICY_ERROR", 500, _O,
+    "The decision could not be made, so nothing was sent.",
+    "Tell the operator the request id; an error always denies.",
+)  # fmt: skip
+INT_UNEXPECTED = _reason(
+    "INT_UNEXPECTED", 500, _O,
+    "Something went wrong here.",
+    "Tell the operator the request id.",
+)  # fmt: skip
+INT_UNAVAILABLE = _reason(
+    "INT_UNAVAILABLE", 503, _O,
+    "The database cannot be reached, so nothing was read or sent.",
+    "Try again later.",
+)  # fmt: skip
+RATE_LIMITED = _reason(
+    "RATE_LIMITED", 429, _C,
+    "Too many requests.",
+    "Wait for the time in Retry-After.",
+)  # fmt: skip
+REQ_INVALID = _reason(
+    "REQ_INVALID", 422, _C,
+    "The request body or a parameter does not fit the schema.",
+    "Correct the fields named in errors.",
+)  # fmt: skip
+REQ_NOT_FOUND = _reason(
+    "REQ_NOT_FOUND", 404, _C,
+    "There is nothing at this address.",
+    "Check the path.",
+)  # fmt: skip
+REQ_METHOD = _reason(
+    "REQ_METHOD", 405, _C,
+    "This address does not answer that method.",
+    "Use a method named in Allow.",
+    imsx="invaliddata",
+)  # fmt: skip
+REQ_TOO_LARGE = _reason(
+    "REQ_TOO_LARGE", 413, _C,
+    "The request is too large.",
+    "Send less at a time.",
+)  # fmt: skip
+REQ_PARAMETER = _reason(
+    "REQ_PARAMETER", 400, _C,
+    "A query parameter is unknown, repeated or out of range.",
+    "Use limit, offset and fields as the documentation of the operation says.",
+)  # fmt: skip
+REQ_FIELD_UNKNOWN = _reason(
+    "REQ_FIELD_UNKNOWN", 400, _C,
+    "A selected field does not exist for you.",
+    "Select fields that the operation offers and your agreement includes.",
+    imsx="invalid_selection_field",
+)  # fmt: skip
+REQ_FILTER_WAITING = _reason(
+    "REQ_FILTER_WAITING", 400, _C,
+    "Filtering and sorting are not offered by this installation yet.",
+    "Read the pages and filter on your side.",
+    imsx="invalid_filter_field",
+)  # fmt: skip
+REQ_IDEMPOTENCY_KEY = _reason(
+    "REQ_IDEMPOTENCY_KEY", 400, _C,
+    "The request needs an Idempotency-Key header.",
+    "Send a fresh random key with each new request, and the same key when you repeat one.",
+)  # fmt: skip
+REQ_IDEMPOTENCY_MISMATCH = _reason(
+    "REQ_IDEMPOTENCY_MISMATCH", 409, _C,
+    "The Idempotency-Key was used with another body.",
+    "Use a fresh key for a new request.",
+)  # fmt: skip
+REQ_CURSOR = _reason(
+    "REQ_CURSOR", 400, _C,
+    "The page cursor is not one of ours or belongs to another grant.",
+    "Start again from the first page.",
+)  # fmt: skip
+REQ_CONFLICT = _reason(
+    "REQ_CONFLICT", 409, _C,
+    "Something of that name or identifier exists already.",
+    "List what exists, then use it or choose another name.",
+)  # fmt: skip
+
+# --- LTI: login initiation (LI-1..9) ---------------------------------------------------------------
+LTI_LOGIN_ISS = _reason(
+    "LTI_LOGIN_ISS", 400, _L,
+    "The login carries no issuer (iss), or it is too long.",
+    "Launch from the LMS; check the tool's login initiation URL there.",
+)  # fmt: skip
+LTI_LOGIN_HINT = _reason(
+    "LTI_LOGIN_HINT", 400, _L,
+    "The login carries no login_hint, or it is too long.",
+    "Launch from the LMS; check the tool's login initiation URL there.",
+)  # fmt: skip
+LTI_LOGIN_TARGET = _reason(
+    "LTI_LOGIN_TARGET", 400, _L,
+    "The login carries no target_link_uri, or it is too long.",
+    "Set the tool's target link URI in the LMS.",
+)  # fmt: skip
+LTI_LOGIN_PARAMETER = _reason(
+    "LTI_LOGIN_PARAMETER", 400, _L,
+    "A login parameter is repeated or too long.",
+    "Launch again from the LMS.",
+)  # fmt: skip
+LTI_ISSUER_UNKNOWN = _reason(
+    "LTI_ISSUER_UNKNOWN", 403, _S,
+    "This LMS is not registered here.",
+    "Register it with `schoolgate lms add`, using exactly the issuer and client id the LMS shows.",
+)  # fmt: skip
+LTI_REGISTRATION_AMBIGUOUS = _reason(
+    "LTI_REGISTRATION_AMBIGUOUS", 400, _L,
+    "Several registrations share this issuer and the login does not say which client it is.",
+    "Let the LMS send client_id in the login; every current LMS can.",
+)  # fmt: skip
+LTI_REGISTRATION_DISABLED = _reason(
+    "LTI_REGISTRATION_DISABLED", 403, _S,
+    "This LMS registration is switched off.",
+    "A district administrator can enable it.",
+)  # fmt: skip
+LTI_TARGET_NOT_ALLOWED = _reason(
+    "LTI_TARGET_NOT_ALLOWED", 400, _L,
+    "The target link is not an address of this gateway.",
+    "Set the tool's target link URI in the LMS to the one shown by `schoolgate lms add`.",
+)  # fmt: skip
+LTI_STORAGE_TARGET = _reason(
+    "LTI_STORAGE_TARGET", 400, _L,
+    "The storage target of the login is not a frame name.",
+    "Launch from the LMS itself.",
+)  # fmt: skip
+
+# --- LTI: the launch (LV-01..36) -------------------------------------------------------------------
+LTI_FORM = _reason(
+    "LTI_FORM", 400, _L,
+    "The launch must be one form with exactly one id_token and one state.",
+    "Launch again from the LMS.",
+)  # fmt: skip
+LTI_PLATFORM_ERROR = _reason(
+    "LTI_PLATFORM_ERROR", 403, _L,
+    "The LMS answered the login with an error.",
+    "Sign in to the LMS and launch again; if it stays, the LMS log has the reason.",
+)  # fmt: skip
+LTI_STATE = _reason(
+    "LTI_STATE", 403, _C,
+    "This launch was not begun here, or too long ago.",
+    "Go back to the course and open the activity again.",
+)  # fmt: skip
+LTI_BROWSER = _reason(
+    "LTI_BROWSER", 403, _C,
+    "The launch ends in another browser than the one it began in, or the browser blocks the cookie.",
+    "Open the activity in a new window, and allow cookies for this address.",
+)  # fmt: skip
+LTI_REPLAYED = _reason(
+    "LTI_REPLAYED", 403, _C,
+    "This launch was used already.",
+    "Go back to the course and open the activity again.",
+)  # fmt: skip
+LTI_TOKEN = _reason(
+    "LTI_TOKEN", 400, _L,
+    "The id_token is not a well-formed signed JWT.",
+    "Check the tool configuration in the LMS; tokens are RS256 in compact form.",
+)  # fmt: skip
+LTI_ALG = _reason(
+    "LTI_ALG", 403, _L,
+    "The id_token is not signed with RS256, or its header asks for something special.",
+    "Let the LMS sign with RS256.",
+)  # fmt: skip
+LTI_KID = _reason(
+    "LTI_KID", 403, _L,
+    "The id_token names no key (kid).",
+    "Let the LMS name its signing key.",
+)  # fmt: skip
+LTI_KEY_UNKNOWN = _reason(
+    "LTI_KEY_UNKNOWN", 403, _L,
+    "The signing key is not in the LMS's key set.",
+    "Check the key set URL of the registration; a key withdrawn by the LMS stays refused.",
+)  # fmt: skip
+LTI_KEY_WEAK = _reason(
+    "LTI_KEY_WEAK", 403, _L,
+    "The signing key is not an RSA signing key of at least 2048 bits, or its kid stands twice.",
+    "Let the LMS publish a proper key.",
+)  # fmt: skip
+LTI_KEYS_UNREACHABLE = _reason(
+    "LTI_KEYS_UNREACHABLE", 503, _L,
+    "The LMS's key set cannot be read.",
+    "Check that the key set URL is public and answers JSON, then launch again.",
+)  # fmt: skip
+LTI_SIGNATURE = _reason(
+    "LTI_SIGNATURE", 403, _L,
+    "The signature of the id_token does not verify.",
+    "Check the key set URL of the registration.",
+)  # fmt: skip
+LTI_ISS = _reason(
+    "LTI_ISS", 403, _L,
+    "The issuer of the id_token is not the one the login named.",
+    "Check the issuer in the registration, to the letter.",
+)  # fmt: skip
+LTI_AUD = _reason(
+    "LTI_AUD", 403, _L,
+    "The id_token is not (only) meant for this client.",
+    "Check the client id in the registration; no other audience is trusted.",
+)  # fmt: skip
+LTI_AZP = _reason(
+    "LTI_AZP", 403, _L,
+    "The authorized party (azp) of the id_token is missing or another client.",
+    "Check the client id in the registration.",
+)  # fmt: skip
+LTI_CLIENT = _reason(
+    "LTI_CLIENT", 403, _L,
+    "The launch is for another client than the login.",
+    "Go back to the course and open the activity again.",
+)  # fmt: skip
+LTI_EXP = _reason(
+    "LTI_EXP", 403, _L,
+    "The id_token has no proper expiry, or it has expired.",
+    "Launch again; if it stays, compare the clocks of the LMS and of this gateway.",
+)  # fmt: skip
+LTI_IAT = _reason(
+    "LTI_IAT", 403, _L,
+    "The id_token has no proper issue time, or it is too old or in the future.",
+    "Compare the clocks of the LMS and of this gateway.",
+)  # fmt: skip
+LTI_NBF = _reason(
+    "LTI_NBF", 403, _L,
+    "The id_token is not valid yet.",
+    "Compare the clocks of the LMS and of this gateway.",
+)  # fmt: skip
+LTI_LIFETIME = _reason(
+    "LTI_LIFETIME", 403, _L,
+    "The id_token is valid for more than a day.",
+    "Let the LMS issue short-lived launch tokens.",
+)  # fmt: skip
+LTI_NONCE = _reason(
+    "LTI_NONCE", 403, _L,
+    "The nonce of the id_token is not the one of this login.",
+    "Go back to the course and open the activity again.",
+)  # fmt: skip
+LTI_VERSION = _reason(
+    "LTI_VERSION", 403, _L,
+    "The message is not LTI version 1.3.0.",
+    "Register the tool as LTI 1.3 in the LMS.",
+)  # fmt: skip
+LTI_MESSAGE_TYPE = _reason(
+    "LTI_MESSAGE_TYPE", 403, _L,
+    "This kind of LTI message is not served at this address.",
+    "Use a placement that sends LtiResourceLinkRequest.",
+)  # fmt: skip
+LTI_DEPLOYMENT = _reason(
+    "LTI_DEPLOYMENT", 403, _S,
+    "The deployment is missing, not registered, or not the one of the login.",
+    "Add the deployment id shown by the LMS with `schoolgate lms add`.",
+)  # fmt: skip
+LTI_TARGET_LINK_URI = _reason(
+    "LTI_TARGET_LINK_URI", 403, _L,
+    "The target link of the message is not the one of the login.",
+    "Go back to the course and open the activity again.",
+)  # fmt: skip
+LTI_ROLES = _reason(
+    "LTI_ROLES", 403, _L,
+    "The message's roles are missing or not a list of strings.",
+    "Let the LMS send the roles claim, which may be empty.",
+)  # fmt: skip
+LTI_RESOURCE_LINK = _reason(
+    "LTI_RESOURCE_LINK", 403, _L,
+    "The message names no resource link.",
+    "Use a placement inside a course.",
+)  # fmt: skip
+LTI_SUB = _reason(
+    "LTI_SUB", 403, _L,
+    "The message's subject is missing or malformed.",
+    "Let the LMS send the user's id (sub).",
+)  # fmt: skip
+LTI_CONTEXT = _reason(
+    "LTI_CONTEXT", 403, _L,
+    "The message's context is malformed.",
+    "Use a placement inside a course.",
+)  # fmt: skip
+LTI_CLAIM = _reason(
+    "LTI_CLAIM", 403, _L,
+    "A claim of the message is malformed.",
+    "The detail names the claim; correct it in the LMS.",
+)  # fmt: skip
+LTI_SERVICE_URL = _reason(
+    "LTI_SERVICE_URL", 403, _S,
+    "A service address in the message is not on a host of this registration.",
+    "Add the host to the registration if it belongs to this LMS.",
+)  # fmt: skip
+LTI_CONTEXT_UNLINKED = _reason(
+    "LTI_CONTEXT_UNLINKED", 403, _S,
+    "This course is not linked to a class of the roster yet.",
+    "A school administrator links it with `schoolgate lms link`.",
+)  # fmt: skip
+LTI_CODE = _reason(
+    "LTI_CODE", 404, _C,
+    "The launch code is unknown, used or older than a minute.",
+    "Exchange the code once, right after the redirect; otherwise let the person launch again.",
+)  # fmt: skip
+
+# --- rosters as files ------------------------------------------------------------------------------
+CSV_NOT_A_ZIP = _reason(
+    "CSV_NOT_A_ZIP", 422, _R,
+    "The delivery is not a zip file, or it is cut off.",
+    "Export again and send the whole file.",
+)  # fmt: skip
+CSV_ZIP_DAMAGED = _reason(
+    "CSV_ZIP_DAMAGED", 422, _R,
+    "A file inside the zip is damaged: its checksum or length is wrong.",
+    "Export again and send the whole file.",
+)  # fmt: skip
+CSV_ZIP_UNSUPPORTED = _reason(
+    "CSV_ZIP_UNSUPPORTED", 422, _R,
+    "A file inside the zip is encrypted or packed with an unusual method.",
+    "Pack without a password, with deflate or store.",
+)  # fmt: skip
+CSV_ZIP_BOMB = _reason(
+    "CSV_ZIP_BOMB", 422, _R,
+    "The zip unpacks to far more than a roster can be.",
+    "Send only the OneRoster files; a larger district raises the limit in the settings.",
+)  # fmt: skip
+CSV_PATH_UNSAFE = _reason(
+    "CSV_PATH_UNSAFE", 422, _R,
+    "A name inside the delivery is a path, a link or not a OneRoster file name.",
+    "Put the CSV files at the root of the zip, under their OneRoster names.",
+)  # fmt: skip
+CSV_FILE_TWICE = _reason(
+    "CSV_FILE_TWICE", 422, _R,
+    "Two files of the delivery have the same name.",
+    "Send each file once.",
+)  # fmt: skip
+CSV_FILE_UNKNOWN = _reason(
+    "CSV_FILE_UNKNOWN", 422, _R,
+    "The delivery holds a file that is not part of OneRoster.",
+    "Remove it, or correct its name; names are case-sensitive.",
+)  # fmt: skip
+CSV_MANIFEST_MISSING = _reason(
+    "CSV_MANIFEST_MISSING", 422, _R,
+    "The delivery has no manifest.csv.",
+    "Add the manifest; it says the version and what each file is.",
+)  # fmt: skip
+CSV_MANIFEST_INVALID = _reason(
+    "CSV_MANIFEST_INVALID", 422, _R,
+    "The manifest is not readable or lacks a property.",
+    "The detail names the line; correct it.",
+)  # fmt: skip
+CSV_VERSION = _reason(
+    "CSV_VERSION", 422, _R,
+    "The delivery is not OneRoster 1.1 or 1.2.",
+    "Export as OneRoster 1.1 or 1.2.",
+)  # fmt: skip
+CSV_MANIFEST_CONTRADICTED = _reason(
+    "CSV_MANIFEST_CONTRADICTED", 422, _R,
+    "The manifest says something else than the files that are there.",
+    "Make the manifest agree with the delivery.",
+)  # fmt: skip
+CSV_DELTA_WAITING = _reason(
+    "CSV_DELTA_WAITING", 422, _R,
+    "The delivery holds delta files, which this version does not read yet.",
+    "Export as bulk.",
+)  # fmt: skip
+CSV_FILE_MISSING = _reason(
+    "CSV_FILE_MISSING", 422, _R,
+    "A required file is missing.",
+    "Export the whole roster: academicSessions, classes, courses, enrollments, orgs, users, and "
+    "roles in 1.2.",
+)  # fmt: skip
+CSV_FILE_EMPTY = _reason(
+    "CSV_FILE_EMPTY", 422, _R,
+    "A required file has no rows, so nothing of it is believed.",
+    "Export again; an empty file is never taken as a removal of everything.",
+)  # fmt: skip
+CSV_FILE_CUT = _reason(
+    "CSV_FILE_CUT", 422, _R,
+    "A file ends in the middle of a line.",
+    "Export again and send the whole file.",
+)  # fmt: skip
+CSV_ENCODING = _reason(
+    "CSV_ENCODING", 422, _R,
+    "The file is not UTF-8.",
+    "Export as UTF-8; the detail says what it looks like.",
+)  # fmt: skip
+CSV_HEADER = _reason(
+    "CSV_HEADER", 422, _R,
+    "The header of a file lacks a required column or is not a OneRoster header.",
+    "The detail names the column; header names are case-sensitive.",
+)  # fmt: skip
+CSV_HEADER_TWICE = _reason(
+    "CSV_HEADER_TWICE", 422, _R,
+    "A column stands twice in the header of a file.",
+    "Keep one of them.",
+)  # fmt: skip
+CSV_FAULT_BUDGET = _reason(
+    "CSV_FAULT_BUDGET", 422, _R,
+    "So many rows of a file are bad that the file cannot be trusted.",
+    "Correct the most frequent cause first; the report lists them.",
+)  # fmt: skip
+CSV_LINE_UNREADABLE = _reason(
+    "CSV_LINE_UNREADABLE", 422, _R,
+    "The line is not readable CSV: a stray or missing quote.",
+    "Double a quote inside a field, and enclose the field in quotes.",
+)  # fmt: skip
+CSV_LINE_ENCODING = _reason(
+    "CSV_LINE_ENCODING", 422, _R,
+    "The line holds bytes that are not UTF-8.",
+    "Export as UTF-8.",
+)  # fmt: skip
+CSV_LINE_COLUMNS = _reason(
+    "CSV_LINE_COLUMNS", 422, _R,
+    "The line has more or fewer columns than the header.",
+    "Quote fields that contain commas.",
+)  # fmt: skip
+CSV_LINE_BREAK = _reason(
+    "CSV_LINE_BREAK", 422, _R,
+    "The line holds a control character.",
+    "Remove it; line breaks inside fields are not part of OneRoster.",
+)  # fmt: skip
+CSV_VALUE_MISSING = _reason(
+    "CSV_VALUE_MISSING", 422, _R,
+    "A required value is missing.",
+    "Fill the value in the student information system.",
+)  # fmt: skip
+CSV_VALUE_TYPE = _reason(
+    "CSV_VALUE_TYPE", 422, _R,
+    "The value is not of the column's type.",
+    "Dates are YYYY-MM-DD, booleans true or false, years four digits.",
+)  # fmt: skip
+CSV_VALUE_VOCABULARY = _reason(
+    "CSV_VALUE_VOCABULARY", 422, _R,
+    "The value is not in the column's vocabulary.",
+    "Use one of the listed words, in this spelling, or an ext: word where they are allowed.",
+)  # fmt: skip
+CSV_VALUE_LENGTH = _reason(
+    "CSV_VALUE_LENGTH", 422, _R,
+    "The value is too long.",
+    "Shorten it.",
+)  # fmt: skip
+CSV_ID = _reason(
+    "CSV_ID", 422, _R,
+    "The sourcedId has characters that are not allowed, or is too long.",
+    "Use letters, digits and . - _ / @, fewer than 256 of them.",
+)  # fmt: skip
+CSV_ID_TWICE = _reason(
+    "CSV_ID_TWICE", 422, _R,
+    "The sourcedId stands on another row of the file already.",
+    "Give each record its own sourcedId.",
+)  # fmt: skip
+CSV_REFERENCE = _reason(
+    "CSV_REFERENCE", 422, _R,
+    "The row refers to a record that is not in the delivery.",
+    "Export the record it refers to, or remove the row.",
+)  # fmt: skip
+CSV_REFERENCE_BAD = _reason(
+    "CSV_REFERENCE_BAD", 422, _R,
+    "The row refers to a record that is itself quarantined.",
+    "Mend the record it refers to; this row follows by itself.",
+)  # fmt: skip
+CSV_ORG_TYPE = _reason(
+    "CSV_ORG_TYPE", 422, _R,
+    "The row refers to an organisation of the wrong type.",
+    "Classes and enrollments belong to an org of type school.",
+)  # fmt: skip
+CSV_SCHOOL_MISMATCH = _reason(
+    "CSV_SCHOOL_MISMATCH", 422, _R,
+    "The enrollment names another school than its class.",
+    "Make the enrollment's school the school of the class.",
+)  # fmt: skip
+CSV_STATUS_IN_BULK = _reason(
+    "CSV_STATUS_IN_BULK", 422, _R,
+    "A bulk row carries a status or a modification date, which bulk files leave empty.",
+    "Leave them empty; rows marked tobedeleted are not part of a bulk file.",
+)  # fmt: skip
+
+# --- sources and runs ------------------------------------------------------------------------------
+SRC_HELD = _reason(
+    "SRC_HELD", 409, _S,
+    "The delivery would change more than the guards allow, so it is held; the last version keeps "
+    "serving.",
+    "Look at the plan; a second person can release the hold, or send a corrected delivery.",
+)  # fmt: skip
+SRC_NO_SCHOOL = _reason(
+    "SRC_NO_SCHOOL", 409, _S,
+    "None of the schools in the delivery is onboarded.",
+    "Add the schools with `schoolgate school add`; deliveries never create schools.",
+)  # fmt: skip
+SRC_AGREEMENT_MISSING = _reason(
+    "SRC_AGREEMENT_MISSING", 409, _S,
+    "The school has no agreement on file that covers importing its pupils.",
+    "Record the agreement with `schoolgate agreement add --operation roster.import`.",
+)  # fmt: skip
+SRC_BUSY = _reason(
+    "SRC_BUSY", 409, _C,
+    "Another run of this source is under way.",
+    "Wait until it ends.",
+)  # fmt: skip
+SRC_ADDRESS_REFUSED = _reason(
+    "SRC_ADDRESS_REFUSED", 403, _S,
+    "The address is not one this gateway may call.",
+    "Use a public https address on a host that is registered for this connection.",
+)  # fmt: skip
+SRC_UNREACHABLE = _reason(
+    "SRC_UNREACHABLE", 503, _S,
+    "The other side cannot be reached or does not answer in time.",
+    "Check that it is up; this gateway tries again where that is safe.",
+)  # fmt: skip
+SRC_ANSWER = _reason(
+    "SRC_ANSWER", 503, _S,
+    "The other side answered with an error or with something unreadable.",
+    "The detail names the status; the other side's log has the reason.",
+)  # fmt: skip
+SRC_TOO_LARGE = _reason(
+    "SRC_TOO_LARGE", 503, _S,
+    "The other side's answer is larger than this gateway accepts.",
+    "Raise the limit in the settings if the size is right.",
+)  # fmt: skip
+SRC_CREDENTIALS = _reason(
+    "SRC_CREDENTIALS", 503, _S,
+    "The other side does not accept this gateway's credentials.",
+    "Renew the credentials of the connection.",
+)  # fmt: skip
+
+# --- grades ----------------------------------------------------------------------------------------
+GRD_LEVEL_UNMAPPED = _reason(
+    "GRD_LEVEL_UNMAPPED", 422, _T,
+    "The mastery level has no points in the activity's scale.",
+    "Add the level to the scale, then send this pupil again.",
+)  # fmt: skip
+GRD_NOT_IN_CLASS = _reason(
+    "GRD_NOT_IN_CLASS", 422, _S,
+    "The pupil is not enrolled in this class according to the roster.",
+    "Correct the enrollment in the student information system, then send again.",
+)  # fmt: skip
+GRD_NOT_IN_COURSE = _reason(
+    "GRD_NOT_IN_COURSE", 422, _L,
+    "The pupil is not a member of the LMS course, or the LMS does not say who is who.",
+    "Add the pupil to the course and let the LMS send SIS ids, then send again.",
+)  # fmt: skip
+GRD_NO_COLUMN = _reason(
+    "GRD_NO_COLUMN", 422, _S,
+    "The class is not linked to an LMS course that takes grades.",
+    "Launch once from the course with grade services switched on, and link the course to the class.",
+)  # fmt: skip
+GRD_REFUSED = _reason(
+    "GRD_REFUSED", 422, _L,
+    "The LMS refused the grade.",
+    "The detail names the LMS's answer; mend it there, then send again.",
+)  # fmt: skip
+GRD_CONFLICT = _reason(
+    "GRD_CONFLICT", 409, _T,
+    "The LMS holds another mark than the one sent.",
+    "Decide which one counts; nothing is overwritten without being asked.",
+)  # fmt: skip
+GRD_WITHHELD = _reason(
+    "GRD_WITHHELD", 403, _S,
+    "The pupil's grade may not leave for this gradebook.",
+    "The school office can see why; enter the mark by hand.",
+)  # fmt: skip
