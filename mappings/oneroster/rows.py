@@ -1,0 +1,348 @@
+"""A delivery's lines turned into rows and faults.
+
+Pure: lines in, rows and faults out. One physical line is one record (the binding forbids line breaks inside
+fields), so an unreadable line costs that line. A row that was accepted before is recognised by its hash and
+not checked again; a row accepted with a warning has no hash, so that it is reported every night.
+"""
+
+from __future__ import annotations
+
+import csv as _csv
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from hashlib import blake2b
+from operator import itemgetter
+from typing import NamedTuple, Protocol
+
+from mappings import vocabulary as words
+from mappings.oneroster.csv import CsvColumn, Effect, Header
+from mappings.oneroster.records import KINDS
+
+# Rows accepted under other rules must be checked again: part of every row hash.
+RULES = b"roster-rules-1"
+MAX_VALUE = 2000
+MAX_LINE = 65_536
+NO_HASH = 0
+
+
+class Fault(NamedTuple):
+    """What is wrong, and where: physical line (the header is 1), column, code, shape of the value."""
+
+    file: str
+    line: int
+    column: str
+    code: str
+    effect: Effect = "row"
+    shape: str = ""
+    hint: str = ""
+    sourced_id: str | None = None
+
+
+class Row(NamedTuple):
+    """One accepted record: `values` in the order of the kind's columns, None where empty."""
+
+    kind: str
+    line: int
+    sourced_id: str
+    hash: int
+    values: tuple[str | None, ...]
+
+
+class Known(Protocol):
+    """Rows accepted by an earlier run, by hash."""
+
+    def meet(self, kind: str, row_hash: int) -> int:
+        """Return 0 for a hash never accepted, 1 when met for the first time in this run, 2 after that."""
+
+
+class _Bad(Exception):  # noqa: N818 - a finding, caught one call up
+    """A value does not fit; `kept` is what remains of it when the column's faults cost the value only."""
+
+    def __init__(self, code: str, hint: str = "", kept: str | None = None) -> None:
+        super().__init__(code)
+        self.code, self.hint, self.kept = code, hint, kept
+
+
+# --- values ----------------------------------------------------------------------------------------
+
+_ID = re.compile(r"[0-9A-Za-z.\-_/@]{1,255}\Z")
+_EXT = re.compile(r"ext:[a-zA-Z0-9.\-_]{1,100}\Z")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
+_YEAR = re.compile(r"(19|20)\d{2}\Z")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029]")
+
+
+def shape(value: str) -> str:
+    """Return the shape of a value without the value: digits as 9, letters as a, at most 24 places."""
+    mapped = "".join("9" if c.isdigit() else "a" if c.isalpha() else c for c in value[:24])
+    return mapped + ("…" if len(value) > 24 else "")
+
+
+def array(parts: Iterable[str]) -> str | None:
+    """Return a PostgreSQL array literal, or None for no parts."""
+    quoted = ['"' + p.replace("\\", "\\\\").replace('"', '\\"') + '"' for p in parts]
+    return "{" + ",".join(quoted) + "}" if quoted else None
+
+
+def _split(value: str) -> list[str]:
+    return [part for part in (p.strip() for p in value.split(",")) if part]
+
+
+def _id(value: str) -> str:
+    if not _ID.match(value):
+        raise _Bad("CSV_ID")
+    return value
+
+
+def _ids(value: str) -> str | None:
+    return array([_id(part) for part in _split(value)])
+
+
+def _texts(value: str) -> str | None:
+    return array(_split(value))
+
+
+def _date(value: str) -> str:
+    if _DATE.match(value):
+        try:
+            date.fromisoformat(value)
+        except ValueError:
+            pass
+        else:
+            return value
+    raise _Bad("CSV_VALUE_TYPE", "YYYY-MM-DD")
+
+
+def _year(value: str) -> str:
+    if not _YEAR.match(value):
+        raise _Bad("CSV_VALUE_TYPE", "YYYY")
+    return value
+
+
+def _bool(value: str) -> str:
+    if value not in words.BOOLEANS:
+        raise _Bad("CSV_VALUE_TYPE", "true or false, in lower case")
+    return value
+
+
+def _word_of(column: CsvColumn) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        if value in column.vocabulary or (column.extensible and _EXT.match(value)):
+            return value
+        raise _Bad("CSV_VALUE_VOCABULARY", _nearest(value, column.vocabulary))
+
+    return check
+
+
+def _words_of(column: CsvColumn) -> Callable[[str], str | None]:
+    def check(value: str) -> str | None:
+        parts = _split(value)
+        bad = [p for p in parts if p not in column.vocabulary]
+        if bad:
+            rest = array(p for p in parts if p in column.vocabulary)
+            raise _Bad("CSV_VALUE_VOCABULARY", _nearest(bad[0], column.vocabulary), rest)
+        return array(parts)
+
+    return check
+
+
+def _nearest(value: str, vocabulary: frozenset[str]) -> str:
+    folded = value.strip().lower()
+    digits = "".join(c for c in value if c.isdigit()).zfill(2)
+    near = [w for w in sorted(vocabulary) if w.lower() == folded or w == digits]
+    return f"did you mean {near[0]}?" if near else ""
+
+
+def _bounded(value: str) -> str:
+    if len(value) > MAX_VALUE:
+        raise _Bad("CSV_VALUE_LENGTH", f"at most {MAX_VALUE} characters")
+    return value
+
+
+Check = Callable[[str], "str | None"]
+_CHECKS: dict[str, Check] = {
+    "id": _id, "ids": _ids, "texts": _texts, "date": _date, "year": _year, "bool": _bool, "text": _bounded,
+}  # fmt: skip
+
+
+def _check_of(column: CsvColumn) -> Check:
+    if column.type == "word":
+        return _word_of(column)
+    return _words_of(column) if column.type == "words" else _CHECKS[column.type]
+
+
+# --- lines -----------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Tally:
+    """What reading a file came to. `nameless` counts bad lines whose record cannot be told;
+    `cut` says that the last line is bad and has no end."""
+
+    lines: int = 0
+    accepted: int = 0
+    unchanged: int = 0
+    bad: int = 0
+    nameless: int = 0
+    undecodable: int = 0
+    cut: bool = False
+    repairs: set[str] = field(default_factory=set)
+
+
+class FileReader:
+    """Reads one file's data lines into rows and faults; counts rows accepted earlier without yielding them.
+
+    `report` is called with each Fault.
+    """
+
+    def __init__(self, header: Header, known: Known, report: Callable[[Fault], None]) -> None:
+        self.file, self.width, self.known, self.report = header.file, header.width, known, report
+        self.tally = Tally(repairs=set(header.repairs))
+        self._headers = {p: c.header for c, p in zip(self.file.columns, header.positions, strict=True)}
+        at = {c.to: (c, p) for c, p in zip(self.file.columns, header.positions, strict=True) if c.to}
+        self._id_first = at["sourced_id"][1] == 0
+        stored = ["sourced_id", *(c.name for c in KINDS[self.file.kind].columns)]
+        kept = stored + [name for name in at if name.startswith("@")]
+        # A cell is appended to each line, so that an absent column (-1) reads as empty.
+        self._keep = itemgetter(*(at[n][1] if n in at else -1 for n in kept))
+        self._plan = [(i, c, _check_of(c)) for i, c in ((i, at[n][0]) for i, n in enumerate(kept) if n in at)]
+        self._stored, self._of_1p1 = len(stored), "@orgs" in at
+        self._bulk_empty = [
+            p for p, name in self._headers.items() if p >= 0 and name in ("status", "dateLastModified")
+        ]
+        self._good: list[dict[str, str | None]] = [{} for _ in kept]
+
+    def rows(self, lines: Iterable[bytes]) -> Iterator[Row]:
+        """Yield the accepted rows that are new or changed."""
+        tally = self.tally
+        for number, raw in enumerate(lines, start=2):
+            if raw in (b"\n", b"\r\n"):
+                tally.repairs.add("blank-lines")
+                continue
+            tally.lines += 1
+            bad = tally.bad
+            cells = self._cells(number, raw)
+            if cells is not None:
+                kept = self._kept(number, cells)
+                row = self._accepted(number, kept)
+                if row is not None:
+                    yield row
+                if self._of_1p1 and tally.bad == bad:
+                    yield from self._roles_1p1(number, kept)
+            if tally.bad > bad and not raw.endswith(b"\n"):
+                tally.cut = True
+
+    def _cells(self, number: int, raw: bytes) -> list[str] | None:
+        """Return the line's cells, or None after reporting why it has none."""
+        code, column, cells = "", "", []
+        try:
+            text = raw.decode("utf-8").rstrip("\r\n")
+            if _CONTROL.search(text):
+                code = "CSV_LINE_BREAK"
+            elif '"' not in text:
+                cells = text.split(",")
+            else:
+                cells = next(_csv.reader([text], strict=True))
+            if not code and len(cells) != self.width:
+                code = "CSV_LINE_COLUMNS"
+        except UnicodeDecodeError as error:
+            self.tally.undecodable += 1
+            code, column = "CSV_LINE_ENCODING", self._column_at(raw[: error.start].count(b","))
+        except _csv.Error:
+            code, column = "CSV_LINE_UNREADABLE", self._column_at(text[: text.index('"')].count(","))
+        if code:
+            start = raw.split(b",", 1)[0].decode("utf-8", "replace").strip('"')
+            self._bad(number, column, code, named=start if self._id_first else "")
+            return None
+        return cells
+
+    def _column_at(self, position: int) -> str:
+        return self._headers.get(position, f"column {position + 1}")
+
+    def _bad(
+        self, number: int, column: str, code: str, *, named: str, value: str = "", hint: str = ""
+    ) -> None:
+        """Report a fault that costs the row."""
+        known = named if _ID.match(named) else None
+        self.tally.bad += 1
+        self.tally.nameless += known is None
+        self.report(Fault(self.file.name, number, column, code, "row", shape(value), hint, known))
+
+    def _kept(self, number: int, cells: list[str]) -> tuple[str, ...]:
+        """Return the cells of the stored columns, the id first."""
+        for position in self._bulk_empty:
+            if cells[position]:
+                self._note_bulk(number)
+                break
+        cells.append("")
+        kept: tuple[str, ...] = self._keep(cells)
+        return kept
+
+    def _accepted(self, number: int, kept: tuple[str, ...]) -> Row | None:
+        """Return the row if it is new or changed and sound; count it if it was accepted before."""
+        row_hash = hash_row(kept)
+        met = self.known.meet(self.file.kind, row_hash)
+        if met == 2:
+            self._bad(number, "sourcedId", "CSV_ID_TWICE", named=kept[0], hint="the same row stands above")
+            return None
+        row = None if met else self._checked(number, kept, row_hash)
+        if met or row is not None:
+            self.tally.accepted += 1
+            self.tally.unchanged += met
+        return row
+
+    def _note_bulk(self, number: int) -> None:
+        code, hint = "CSV_STATUS_IN_BULK", "ignored on this and all rows of the file"
+        self.report(Fault(self.file.name, number, "status", code, "value", "", hint))
+        self._bulk_empty = []
+
+    def _checked(self, number: int, raw: tuple[str, ...], row_hash: int) -> Row | None:
+        values: list[str | None] = [None] * len(raw)
+        for i, column, check in self._plan:
+            cell = raw[i]
+            if cell:
+                good = self._good[i]
+                if cell in good:
+                    values[i] = good[cell]
+                    continue
+                try:
+                    values[i] = check(cell)
+                except _Bad as bad:
+                    if not self._spare(number, column, cell, bad, raw[0]):
+                        return None
+                    values[i], row_hash = bad.kept, NO_HASH
+                else:
+                    if column.type not in ("id", "text") and len(good) < 4096:
+                        good[cell] = values[i]
+            elif column.required:
+                self._bad(number, column.header, "CSV_VALUE_MISSING", named=raw[0])
+                return None
+        return Row(self.file.kind, number, raw[0], row_hash, tuple(values[1 : self._stored]))
+
+    def _spare(self, number: int, column: CsvColumn, cell: str, bad: _Bad, sourced_id: str) -> bool:
+        """Report a bad value; return whether the row lives on without it."""
+        if column.effect != "value":
+            self._bad(number, column.header, bad.code, named=sourced_id, value=cell, hint=bad.hint)
+            return False
+        self.report(
+            Fault(self.file.name, number, column.header, bad.code, "value", shape(cell), bad.hint, sourced_id)
+        )
+        return True
+
+    def _roles_1p1(self, number: int, raw: tuple[str, ...]) -> Iterator[Row]:
+        """A 1.1 user names its orgs and one role: one role record per org, the first one primary."""
+        user, (orgs, role) = raw[0], raw[-2:]
+        for index, org in enumerate(dict.fromkeys(_split(orgs))):
+            word = words.ROLE_1P1_TO_1P2.get(role, role)
+            values = (user, "secondary" if index else "primary", word, None, None, org)
+            row_hash = hash_row((f"{user}@{org}", *(v or "" for v in values)))
+            if not self.known.meet("role", row_hash):
+                yield Row("role", number, f"{user}@{org}", row_hash, values)
+
+
+def hash_row(cells: tuple[str, ...]) -> int:
+    """Return the signed 64-bit hash of a record under the current rules; never NO_HASH."""
+    digest = blake2b("\x1f".join(cells).encode(), digest_size=8, person=RULES).digest()
+    return int.from_bytes(digest, "big", signed=True) or 1
