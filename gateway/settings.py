@@ -1,0 +1,100 @@
+"""Typed settings: environment first, then `instance/schoolgate.toml`; refuses to start unsafe, and says why.
+
+| setting | environment | meaning |
+|---|---|---|
+| instance | SCHOOLGATE_INSTANCE | folder of this installation: keys, embedded database |
+| url | SCHOOLGATE_URL | public base address, https unless sandbox |
+| database_url | DATABASE_URL | PostgreSQL for the application's login role; embedded when absent |
+| database_owner_url | DATABASE_OWNER_URL | PostgreSQL for migrations |
+| redis_url | REDIS_URL | shared cache and rate counters; in process when absent |
+| sandbox | SCHOOLGATE_SANDBOX | 1 lets this installation call loopback over http, and only loopback |
+| trusted_proxies | SCHOOLGATE_TRUSTED_PROXIES | exact number of proxies in front |
+| max_delivery_mb | SCHOOLGATE_MAX_DELIVERY_MB | largest unpacked roster delivery, in MiB |
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from marshmallow import Schema, ValidationError, fields, validate
+
+_ENVIRONMENT = {
+    "url": "SCHOOLGATE_URL",
+    "database_url": "DATABASE_URL",
+    "database_owner_url": "DATABASE_OWNER_URL",
+    "redis_url": "REDIS_URL",
+    "sandbox": "SCHOOLGATE_SANDBOX",
+    "trusted_proxies": "SCHOOLGATE_TRUSTED_PROXIES",
+    "max_delivery_mb": "SCHOOLGATE_MAX_DELIVERY_MB",
+}
+
+
+class UnsafeSettings(Exception):  # noqa: N818 - a refusal to start
+    """The settings would make this installation unsafe; the text says which and what to do."""
+
+
+class SettingsSchema(Schema):
+    """What may stand in schoolgate.toml."""
+
+    url = fields.String(load_default="http://127.0.0.1:8080")
+    database_url = fields.String(load_default="")
+    database_owner_url = fields.String(load_default="")
+    redis_url = fields.String(load_default="")
+    sandbox = fields.Boolean(load_default=False)
+    trusted_proxies = fields.Integer(load_default=0, validate=validate.Range(0, 5))
+    max_delivery_mb = fields.Integer(load_default=4096, validate=validate.Range(1, 65_536))
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything an installation may differ in."""
+
+    instance: Path
+    url: str
+    database_url: str
+    database_owner_url: str
+    redis_url: str
+    sandbox: bool
+    trusted_proxies: int
+    max_delivery_mb: int
+
+    @property
+    def keys(self) -> Path:
+        return self.instance / "keys"
+
+
+def load(instance: Path | None = None) -> Settings:
+    """Return the settings of this installation. Raises UnsafeSettings."""
+    folder = (instance or Path(os.environ.get("SCHOOLGATE_INSTANCE", "instance"))).resolve()
+    said = _from_file(folder / "schoolgate.toml")
+    said |= {name: os.environ[env] for name, env in _ENVIRONMENT.items() if os.environ.get(env)}
+    try:
+        loaded: dict[str, Any] = SettingsSchema().load(said)
+    except ValidationError as error:
+        raise UnsafeSettings(f"settings do not fit: {error.messages}") from error
+    settings = Settings(instance=folder, **{**loaded, "url": loaded["url"].rstrip("/")})
+    _refuse_unsafe(settings)
+    return settings
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    with path.open("rb") as file:
+        return tomllib.load(file)
+
+
+def _refuse_unsafe(settings: Settings) -> None:
+    parts = urlsplit(settings.url)
+    loopback = parts.hostname in ("127.0.0.1", "localhost", "::1")
+    if parts.scheme != "https" and not loopback:
+        raise UnsafeSettings(f"SCHOOLGATE_URL is {settings.url}: launches need https outside loopback")
+    if settings.sandbox and not loopback:
+        raise UnsafeSettings("SCHOOLGATE_SANDBOX is for loopback only; unset it or use a loopback URL")
+    if settings.database_url and not settings.database_url.startswith("postgresql"):
+        raise UnsafeSettings("DATABASE_URL must be a postgresql:// address")

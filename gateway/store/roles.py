@@ -1,0 +1,67 @@
+"""Who may do what in the database: an owner that only migrates, a login with no rights of its own, and narrow
+roles that a session takes on for one transaction.
+
+`bootstrap` runs once per database with administrator rights: the embedded server does it by itself, in
+production `schoolgate db bootstrap` prints the same statements for a database administrator.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+import psycopg
+from psycopg import sql
+
+OWNER = "schoolgate_owner"
+LOGIN = "schoolgate"
+
+SCHOOL = "schoolgate_school"
+IDENTITY = "schoolgate_identity"
+ONBOARDING = "schoolgate_onboarding"
+INTAKE = "schoolgate_intake"
+JOBS = "schoolgate_jobs"
+
+# The only roles that see more than the schools of one session, and why.
+NARROW = MappingProxyType(
+    {
+        SCHOOL: "rows of the schools named in the session, by row security",
+        IDENTITY: "finds out who is calling before any school is known; no pupil's record",
+        ONBOARDING: "districts, schools, staff, vendors and registrations of one district; no pupil's record",
+        INTAKE: "stages and publishes the roster of one district",
+        JOBS: "the queue's own tables; its rows hold references only",
+    }
+)
+
+
+def bootstrap(admin: str, owner_word: str, login_word: str, database: str) -> None:
+    """Make roles and database unless they are there. `admin` is a superuser's connection string."""
+    with psycopg.connect(admin, autocommit=True) as connection:
+        have = {row[0] for row in connection.execute("SELECT rolname FROM pg_roles")}
+        for statement in statements(have, owner_word, login_word):
+            connection.execute(statement)
+        made = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (database,)).fetchone()
+        if not made:
+            template = "CREATE DATABASE {} OWNER {} TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'"
+            connection.execute(sql.SQL(template).format(sql.Identifier(database), sql.Identifier(OWNER)))
+            lock = "REVOKE ALL ON DATABASE {} FROM PUBLIC"
+            connection.execute(sql.SQL(lock).format(sql.Identifier(database)))
+            opened = "GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}"
+            names = sql.SQL(", ").join(map(sql.Identifier, (LOGIN, INTAKE)))
+            connection.execute(sql.SQL(opened).format(sql.Identifier(database), names))
+
+
+def statements(have: set[str], owner_word: str, login_word: str) -> list[sql.Composed]:
+    """Return the statements that make the missing roles."""
+    made = []
+    for role, word in ((OWNER, owner_word), (LOGIN, login_word)):
+        if role not in have:
+            text = (
+                "CREATE ROLE {} LOGIN NOINHERIT NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS PASSWORD {}"
+            )
+            made.append(sql.SQL(text).format(sql.Identifier(role), sql.Literal(word)))
+    for role in NARROW:
+        if role not in have:
+            made.append(sql.SQL("CREATE ROLE {} NOLOGIN NOBYPASSRLS").format(sql.Identifier(role)))
+            grant = "GRANT {} TO {} WITH INHERIT FALSE, SET TRUE"
+            made.append(sql.SQL(grant).format(sql.Identifier(role), sql.Identifier(LOGIN)))
+    return made
