@@ -105,7 +105,7 @@ _CLASSES = (
     _col("classCode", "class_code"),
     _col("classType", "class_type", "word", need=True, words_=words.CLASS_TYPES, ext=True),
     _col("location", "location"),
-    _col("schoolSourcedId", "school", "id", need=True),
+    _col("schoolSourcedId", "org", "id", need=True),
     _col("termSourcedIds", "terms", "ids", need=True),
     _col("subjects", "subjects", "texts"),
     _col("subjectCodes", "subject_codes", "texts"),
@@ -155,7 +155,7 @@ _ROLES = (
 def _enrollments(roles: frozenset[str], *, ext: bool) -> tuple[CsvColumn, ...]:
     return (
         _col("classSourcedId", "class", "id", need=True),
-        _col("schoolSourcedId", "school", "id", need=True),
+        _col("schoolSourcedId", "org", "id", need=True),
         _col("userSourcedId", "user", "id", need=True),
         _col("role", "role", "word", need=True, words_=roles, ext=ext),
         _col("primary", "primary", "bool"),

@@ -85,7 +85,7 @@ _KINDS = (
         "classes.csv",
         (
             _c("title"), _c("grades", "text[]"), _c("course", to="course"), _c("class_code"),
-            _c("class_type"), _c("location"), _c("school", to="org", hard=True),
+            _c("class_type"), _c("location"), _c("org", to="org", hard=True),
             _c("terms", "text[]", "session"), _c("subjects", "text[]"), _c("subject_codes", "text[]"),
             _c("periods", "text[]"),
         ),
@@ -94,7 +94,7 @@ _KINDS = (
         "enrollment",
         "enrollments.csv",
         (
-            _c("class", to="class", hard=True), _c("school", to="org", hard=True),
+            _c("class", to="class", hard=True), _c("org", to="org", hard=True),
             _c("user", to="user", hard=True), _c("role"), _c("primary", "boolean"),
             _c("begin_date", "date"), _c("end_date", "date"),
         ),

@@ -1,0 +1,21 @@
+"""Brings a database to the schema this version needs."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from alembic import command
+from alembic.config import Config
+
+
+def upgrade(owner_url: str) -> None:
+    """Run the missing migrations as the owner. Forward only."""
+    config = Config()
+    config.set_main_option("script_location", str(files("gateway.store") / "migrations"))
+    config.set_main_option("sqlalchemy.url", driver(owner_url).replace("%", "%%"))
+    command.upgrade(config, "head")
+
+
+def driver(url: str) -> str:
+    """Return the address with the driver SQLAlchemy shall use."""
+    return url.replace("postgresql://", "postgresql+psycopg://", 1)

@@ -1,0 +1,1131 @@
+-- The schema of version 0.1: tables, keys, row security, grants. Frozen; later changes are later migrations.
+CREATE SCHEMA staging;
+
+CREATE SEQUENCE district_number;
+CREATE SEQUENCE school_number;
+
+-- A session names its district and schools for one transaction; a missing name is an error, never all rows.
+CREATE FUNCTION session_district() RETURNS integer LANGUAGE sql STABLE
+    AS $$ SELECT current_setting('schoolgate.district')::integer $$;
+CREATE FUNCTION session_schools() RETURNS integer[] LANGUAGE sql STABLE
+    AS $$ SELECT current_setting('schoolgate.schools')::integer[] $$;
+
+CREATE TABLE access_grant (
+    district INTEGER NOT NULL,
+    access_grant TEXT COLLATE "C" NOT NULL,
+    vendor TEXT COLLATE "C" NOT NULL,
+    agreement TEXT COLLATE "C" NOT NULL,
+    scopes TEXT[] COLLATE "C" NOT NULL,
+    status TEXT COLLATE "C" NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    created_by TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (district, access_grant)
+);
+
+CREATE TABLE access_token (
+    token_hash BYTEA NOT NULL,
+    client_id TEXT COLLATE "C" NOT NULL,
+    district INTEGER NOT NULL,
+    access_grant TEXT COLLATE "C" NOT NULL,
+    scopes TEXT[] COLLATE "C" NOT NULL,
+    issued_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    revoked_at TIMESTAMP WITH TIME ZONE,
+    PRIMARY KEY (token_hash)
+);
+
+CREATE TABLE alias (
+    district INTEGER NOT NULL,
+    school INTEGER NOT NULL,
+    access_grant TEXT COLLATE "C" NOT NULL,
+    kind TEXT COLLATE "C" NOT NULL,
+    sourced_id TEXT COLLATE "C" NOT NULL,
+    alias UUID NOT NULL,
+    PRIMARY KEY (district, school, access_grant, kind, sourced_id)
+);
+CREATE UNIQUE INDEX alias_by_alias ON alias (district, school, access_grant, kind, alias);
+
+CREATE TABLE client (
+    client_id TEXT COLLATE "C" NOT NULL,
+    district INTEGER NOT NULL,
+    access_grant TEXT COLLATE "C" NOT NULL,
+    secret_hash TEXT COLLATE "C",
+    public_key JSONB,
+    status TEXT COLLATE "C" NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    PRIMARY KEY (client_id)
+);
+
+CREATE TABLE deployment (
+    district INTEGER NOT NULL,
+    deployment TEXT COLLATE "C" NOT NULL,
+    registration TEXT COLLATE "C" NOT NULL,
+    deployment_id TEXT COLLATE "C" NOT NULL,
+    status TEXT COLLATE "C" NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    created_by TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (district, deployment),
+    UNIQUE (registration, deployment_id)
+);
+
+CREATE TABLE district (
+    district SERIAL NOT NULL,
+    ref TEXT COLLATE "C" NOT NULL,
+    name TEXT COLLATE "C" NOT NULL,
+    source_policy TEXT COLLATE "C" NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    created_by TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (district),
+    UNIQUE (ref)
+);
+
+CREATE TABLE district_role (
+    district INTEGER NOT NULL,
+    staff TEXT COLLATE "C" NOT NULL,
+    role TEXT COLLATE "C" NOT NULL,
+    granted_by TEXT COLLATE "C" NOT NULL,
+    granted_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    PRIMARY KEY (district, staff, role)
+);
+
+CREATE TABLE idempotency (
+    district INTEGER NOT NULL,
+    access_grant TEXT COLLATE "C" NOT NULL,
+    key TEXT COLLATE "C" NOT NULL,
+    body_hash BYTEA NOT NULL,
+    status INTEGER NOT NULL,
+    answer JSONB NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    PRIMARY KEY (district, access_grant, key)
+);
+
+CREATE TABLE launch_nonce (
+    nonce_hash BYTEA NOT NULL,
+    expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    PRIMARY KEY (nonce_hash)
+);
+
+CREATE TABLE ledger_entry (
+    district INTEGER NOT NULL,
+    school INTEGER NOT NULL,
+    index BIGINT NOT NULL,
+    leaf_hash BYTEA NOT NULL,
+    body BYTEA NOT NULL,
+    PRIMARY KEY (district, school, index)
+);
+
+CREATE TABLE operator_log (
+    entry TEXT COLLATE "C" NOT NULL,
+    at TIMESTAMP WITH TIME ZONE NOT NULL,
+    code TEXT COLLATE "C" NOT NULL,
+    facts JSONB NOT NULL,
+    PRIMARY KEY (entry)
+);
+
+CREATE TABLE platform_keys (
+    registration TEXT COLLATE "C" NOT NULL,
+    key_set JSONB NOT NULL,
+    fetched_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    PRIMARY KEY (registration)
+);
+
+CREATE TABLE registration (
+    registration TEXT COLLATE "C" NOT NULL,
+    home_district INTEGER NOT NULL,
+    issuer TEXT COLLATE "C" NOT NULL,
+    client_id TEXT COLLATE "C" NOT NULL,
+    vendor TEXT COLLATE "C" NOT NULL,
+    product TEXT COLLATE "C" NOT NULL,
+    auth_url TEXT COLLATE "C" NOT NULL,
+    token_url TEXT COLLATE "C" NOT NULL,
+    token_audience TEXT COLLATE "C" NOT NULL,
+    jwks_url TEXT COLLATE "C" NOT NULL,
+    hosts TEXT[] COLLATE "C" NOT NULL,
+    kid TEXT COLLATE "C" NOT NULL,
+    status TEXT COLLATE "C" NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    created_by TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (registration),
+    UNIQUE (issuer, client_id)
+);
+
+CREATE TABLE roster_class (
+    district INTEGER NOT NULL,
+    school INTEGER NOT NULL,
+    sourced_id TEXT COLLATE "C" NOT NULL,
+    since INTEGER NOT NULL,
+    until INTEGER,
+    modified TIMESTAMP WITH TIME ZONE NOT NULL,
+    hash BIGINT NOT NULL,
+    title TEXT,
+    grades TEXT[],
+    course TEXT COLLATE "C",
+    class_code TEXT,
+    class_type TEXT,
+    location TEXT,
+    org TEXT COLLATE "C",
+    terms TEXT[] COLLATE "C",
+    subjects TEXT[],
+    subject_codes TEXT[],
+    periods TEXT[],
+    PRIMARY KEY (district, school, sourced_id, since)
+);
+
+CREATE TABLE roster_course (
+    district INTEGER NOT NULL,
+    school INTEGER NOT NULL,
+    sourced_id TEXT COLLATE "C" NOT NULL,
+    since INTEGER NOT NULL,
+    until INTEGER,
+    modified TIMESTAMP WITH TIME ZONE NOT NULL,
+    hash BIGINT NOT NULL,
+    school_year TEXT COLLATE "C",
+    title TEXT,
+    course_code TEXT,
+    grades TEXT[],
+    org TEXT COLLATE "C",
+    subjects TEXT[],
+    subject_codes TEXT[],
+    PRIMARY KEY (district, school, sourced_id, since)
+);
+
+CREATE TABLE roster_demographics (
+    district INTEGER NOT NULL,
+    school INTEGER NOT NULL,
+    sourced_id TEXT COLLATE "C" NOT NULL,
+    since INTEGER NOT NULL,
+    until INTEGER,
+    modified TIMESTAMP WITH TIME ZONE NOT NULL,
+    hash BIGINT NOT NULL,
+    birth_date DATE,
+    sex TEXT,
+    american_indian BOOLEAN,
+    asian BOOLEAN,
+    black BOOLEAN,
+    pacific_islander BOOLEAN,
+    white BOOLEAN,
+    two_or_more_races BOOLEAN,
+    hispanic BOOLEAN,
+    birth_country TEXT,
+    birth_state TEXT,
+    birth_city TEXT,
+    residence_status TEXT,
+    PRIMARY KEY (district, school, sourced_id, since)
+);
+
+CREATE TABLE roster_enrollment (
+    district INTEGER NOT NULL,
+    school INTEGER NOT NULL,
+    sourced_id TEXT COLLATE "C" NOT NULL,
+    since INTEGER NOT NULL,
+    until INTEGER,
+    modified TIMESTAMP WITH TIME ZONE NOT NULL,
+    hash BIGINT NOT NULL,
+    class TEXT COLLATE "C",
+    org TEXT COLLATE "C",
+    "user" TEXT COLLATE "C",
+    role TEXT,
+    "primary" BOOLEAN,
+    begin_date DATE,
+    end_date DATE,
+    PRIMARY KEY (district, school, sourced_id, since)
+);
+CREATE INDEX roster_enrollment_by_class ON roster_enrollment (district, school, class) WHERE until IS NULL;
+CREATE INDEX roster_enrollment_by_user ON roster_enrollment (district, school, "user") WHERE until IS NULL;
+
+CREATE TABLE roster_org (
+    district INTEGER NOT NULL,
+    school INTEGER NOT NULL,
+    sourced_id TEXT COLLATE "C" NOT NULL,
+    since INTEGER NOT NULL,
+    until INTEGER,
+    modified TIMESTAMP WITH TIME ZONE NOT NULL,
+    hash BIGINT NOT NULL,
+    name TEXT,
+    type TEXT,
+    identifier TEXT,
+    parent TEXT COLLATE "C",
+    PRIMARY KEY (district, school, sourced_id, since)
+);
+
+CREATE TABLE roster_session (
+    district INTEGER NOT NULL,
+    school INTEGER NOT NULL,
+    sourced_id TEXT COLLATE "C" NOT NULL,
+    since INTEGER NOT NULL,
+    until INTEGER,
+    modified TIMESTAMP WITH TIME ZONE NOT NULL,
+    hash BIGINT NOT NULL,
+    title TEXT,
+    type TEXT,
+    start_date DATE,
+    end_date DATE,
+    parent TEXT COLLATE "C",
+    school_year TEXT,
+    PRIMARY KEY (district, school, sourced_id, since)
+);
+
+CREATE TABLE roster_user (
+    district INTEGER NOT NULL,
+    school INTEGER NOT NULL,
+    sourced_id TEXT COLLATE "C" NOT NULL,
+    since INTEGER NOT NULL,
+    until INTEGER,
+    modified TIMESTAMP WITH TIME ZONE NOT NULL,
+    hash BIGINT NOT NULL,
+    enabled BOOLEAN,
+    username TEXT,
+    user_ids TEXT[],
+    given_name TEXT,
+    family_name TEXT,
+    middle_name TEXT,
+    identifier TEXT,
+    email TEXT,
+    sms TEXT,
+    phone TEXT,
+    agents TEXT[] COLLATE "C",
+    grades TEXT[],
+    master_identifier TEXT,
+    preferred_given TEXT,
+    preferred_middle TEXT,
+    preferred_family TEXT,
+    primary_org TEXT COLLATE "C",
+    pronouns TEXT,
+    roles JSONB,
+    is_pupil BOOLEAN NOT NULL,
+    PRIMARY KEY (district, school, sourced_id, since)
+);
+
+CREATE TABLE signing_key (
+    kid TEXT COLLATE "C" NOT NULL,
+    purpose TEXT COLLATE "C" NOT NULL,
+    private BYTEA NOT NULL,
+    public JSONB NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    retired_at TIMESTAMP WITH TIME ZONE,
+    PRIMARY KEY (kid)
+);
+
+CREATE TABLE source (
+    district INTEGER NOT NULL,
+    source TEXT COLLATE "C" NOT NULL,
+    name TEXT COLLATE "C" NOT NULL,
+    kind TEXT COLLATE "C" NOT NULL,
+    url TEXT COLLATE "C",
+    token_url TEXT COLLATE "C",
+    client_id TEXT COLLATE "C",
+    secret BYTEA,
+    status TEXT COLLATE "C" NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    created_by TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (district, source)
+);
+
+CREATE TABLE staff (
+    district INTEGER NOT NULL,
+    staff TEXT COLLATE "C" NOT NULL,
+    name TEXT COLLATE "C" NOT NULL,
+    status TEXT COLLATE "C" NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    created_by TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (district, staff)
+);
+
+CREATE TABLE staff_token (
+    token_hash BYTEA NOT NULL,
+    district INTEGER NOT NULL,
+    staff TEXT COLLATE "C" NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    revoked_at TIMESTAMP WITH TIME ZONE,
+    PRIMARY KEY (token_hash)
+);
+
+CREATE TABLE staging.class (
+    source TEXT COLLATE "C" NOT NULL,
+    sourced_id TEXT COLLATE "C" NOT NULL,
+    hash BIGINT NOT NULL,
+    missed SMALLINT DEFAULT 0 NOT NULL,
+    title TEXT,
+    grades TEXT[],
+    course TEXT COLLATE "C",
+    class_code TEXT,
+    class_type TEXT,
+    location TEXT,
+    org TEXT COLLATE "C",
+    terms TEXT[] COLLATE "C",
+    subjects TEXT[],
+    subject_codes TEXT[],
+    periods TEXT[],
+    PRIMARY KEY (source, sourced_id)
+);
+
+CREATE TABLE staging.course (
+    source TEXT COLLATE "C" NOT NULL,
+    sourced_id TEXT COLLATE "C" NOT NULL,
+    hash BIGINT NOT NULL,
+    missed SMALLINT DEFAULT 0 NOT NULL,
+    school_year TEXT COLLATE "C",
+    title TEXT,
+    course_code TEXT,
+    grades TEXT[],
+    org TEXT COLLATE "C",
+    subjects TEXT[],
+    subject_codes TEXT[],
+    PRIMARY KEY (source, sourced_id)
+);
+
+CREATE TABLE staging.demographics (
+    source TEXT COLLATE "C" NOT NULL,
+    sourced_id TEXT COLLATE "C" NOT NULL,
+    hash BIGINT NOT NULL,
+    missed SMALLINT DEFAULT 0 NOT NULL,
+    birth_date DATE,
+    sex TEXT,
+    american_indian BOOLEAN,
+    asian BOOLEAN,
+    black BOOLEAN,
+    pacific_islander BOOLEAN,
+    white BOOLEAN,
+    two_or_more_races BOOLEAN,
+    hispanic BOOLEAN,
+    birth_country TEXT,
+    birth_state TEXT,
+    birth_city TEXT,
+    residence_status TEXT,
+    PRIMARY KEY (source, sourced_id)
+);
+
+CREATE TABLE staging.enrollment (
+    source TEXT COLLATE "C" NOT NULL,
+    sourced_id TEXT COLLATE "C" NOT NULL,
+    hash BIGINT NOT NULL,
+    missed SMALLINT DEFAULT 0 NOT NULL,
+    class TEXT COLLATE "C",
+    org TEXT COLLATE "C",
+    "user" TEXT COLLATE "C",
+    role TEXT,
+    "primary" BOOLEAN,
+    begin_date DATE,
+    end_date DATE,
+    PRIMARY KEY (source, sourced_id)
+);
+
+CREATE TABLE staging.org (
+    source TEXT COLLATE "C" NOT NULL,
+    sourced_id TEXT COLLATE "C" NOT NULL,
+    hash BIGINT NOT NULL,
+    missed SMALLINT DEFAULT 0 NOT NULL,
+    name TEXT,
+    type TEXT,
+    identifier TEXT,
+    parent TEXT COLLATE "C",
+    PRIMARY KEY (source, sourced_id)
+);
+
+CREATE TABLE staging.role (
+    source TEXT COLLATE "C" NOT NULL,
+    sourced_id TEXT COLLATE "C" NOT NULL,
+    hash BIGINT NOT NULL,
+    missed SMALLINT DEFAULT 0 NOT NULL,
+    "user" TEXT COLLATE "C",
+    role_type TEXT,
+    role TEXT,
+    begin_date DATE,
+    end_date DATE,
+    org TEXT COLLATE "C",
+    PRIMARY KEY (source, sourced_id)
+);
+
+CREATE TABLE staging.session (
+    source TEXT COLLATE "C" NOT NULL,
+    sourced_id TEXT COLLATE "C" NOT NULL,
+    hash BIGINT NOT NULL,
+    missed SMALLINT DEFAULT 0 NOT NULL,
+    title TEXT,
+    type TEXT,
+    start_date DATE,
+    end_date DATE,
+    parent TEXT COLLATE "C",
+    school_year TEXT,
+    PRIMARY KEY (source, sourced_id)
+);
+
+CREATE TABLE staging."user" (
+    source TEXT COLLATE "C" NOT NULL,
+    sourced_id TEXT COLLATE "C" NOT NULL,
+    hash BIGINT NOT NULL,
+    missed SMALLINT DEFAULT 0 NOT NULL,
+    enabled BOOLEAN,
+    username TEXT,
+    user_ids TEXT[],
+    given_name TEXT,
+    family_name TEXT,
+    middle_name TEXT,
+    identifier TEXT,
+    email TEXT,
+    sms TEXT,
+    phone TEXT,
+    agents TEXT[] COLLATE "C",
+    grades TEXT[],
+    master_identifier TEXT,
+    preferred_given TEXT,
+    preferred_middle TEXT,
+    preferred_family TEXT,
+    primary_org TEXT COLLATE "C",
+    pronouns TEXT,
+    PRIMARY KEY (source, sourced_id)
+);
+
+CREATE TABLE subject_key (
+    district INTEGER NOT NULL,
+    school INTEGER NOT NULL,
+    person_id TEXT COLLATE "C" NOT NULL,
+    salt BYTEA NOT NULL,
+    PRIMARY KEY (district, school, person_id)
+);
+
+CREATE TABLE sync_fault (
+    district INTEGER NOT NULL,
+    run TEXT COLLATE "C" NOT NULL,
+    number INTEGER NOT NULL,
+    file TEXT COLLATE "C" NOT NULL,
+    line INTEGER NOT NULL,
+    column_name TEXT COLLATE "C" NOT NULL,
+    code TEXT COLLATE "C" NOT NULL,
+    effect TEXT COLLATE "C" NOT NULL,
+    shape TEXT NOT NULL,
+    hint TEXT NOT NULL,
+    sourced_id TEXT COLLATE "C",
+    PRIMARY KEY (district, run, number)
+);
+
+CREATE TABLE sync_run (
+    district INTEGER NOT NULL,
+    run TEXT COLLATE "C" NOT NULL,
+    source TEXT COLLATE "C" NOT NULL,
+    state TEXT COLLATE "C" NOT NULL,
+    started_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    finished_at TIMESTAMP WITH TIME ZONE,
+    delivery_hash TEXT COLLATE "C",
+    report JSONB NOT NULL,
+    acted_by TEXT COLLATE "C" NOT NULL,
+    released_by TEXT COLLATE "C",
+    PRIMARY KEY (district, run)
+);
+
+CREATE TABLE transfer (
+    district INTEGER NOT NULL,
+    school INTEGER NOT NULL,
+    transfer TEXT COLLATE "C" NOT NULL,
+    operation TEXT COLLATE "C" NOT NULL,
+    agreement TEXT COLLATE "C" NOT NULL,
+    vendor TEXT COLLATE "C" NOT NULL,
+    access_grant TEXT COLLATE "C" NOT NULL,
+    entry BIGINT NOT NULL,
+    at TIMESTAMP WITH TIME ZONE NOT NULL,
+    elements TEXT[] COLLATE "C" NOT NULL,
+    handles BYTEA NOT NULL,
+    payload_key BYTEA NOT NULL,
+    outcome TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (district, school, transfer)
+);
+
+CREATE TABLE used_assertion (
+    client_id TEXT COLLATE "C" NOT NULL,
+    jti TEXT COLLATE "C" NOT NULL,
+    expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    PRIMARY KEY (client_id, jti)
+);
+
+CREATE TABLE vendor (
+    district INTEGER NOT NULL,
+    vendor TEXT COLLATE "C" NOT NULL,
+    name TEXT COLLATE "C" NOT NULL,
+    category TEXT COLLATE "C" NOT NULL,
+    contact TEXT COLLATE "C" NOT NULL,
+    is_application BOOLEAN NOT NULL,
+    launch_url TEXT COLLATE "C",
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    created_by TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (district, vendor)
+);
+
+CREATE TABLE school (
+    district INTEGER NOT NULL,
+    school INTEGER NOT NULL,
+    ref TEXT COLLATE "C" NOT NULL,
+    name TEXT COLLATE "C" NOT NULL,
+    source TEXT COLLATE "C",
+    org_id TEXT COLLATE "C",
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    created_by TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (district, school),
+    UNIQUE (ref),
+    UNIQUE (district, source, org_id),
+    FOREIGN KEY(district) REFERENCES district (district)
+);
+
+CREATE TABLE access_grant_school (
+    district INTEGER NOT NULL,
+    school INTEGER NOT NULL,
+    access_grant TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (district, school, access_grant),
+    FOREIGN KEY(district, school) REFERENCES school (district, school)
+);
+
+CREATE TABLE activity (
+    district INTEGER NOT NULL,
+    school INTEGER NOT NULL,
+    access_grant TEXT COLLATE "C" NOT NULL,
+    your_id TEXT COLLATE "C" NOT NULL,
+    activity TEXT COLLATE "C" NOT NULL,
+    class_id TEXT COLLATE "C" NOT NULL,
+    title TEXT NOT NULL,
+    points NUMERIC NOT NULL,
+    scale JSONB NOT NULL,
+    due_on DATE,
+    updated_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    PRIMARY KEY (district, school, access_grant, your_id),
+    FOREIGN KEY(district, school) REFERENCES school (district, school)
+);
+
+CREATE TABLE agreement (
+    district INTEGER NOT NULL,
+    school INTEGER NOT NULL,
+    agreement TEXT COLLATE "C" NOT NULL,
+    version INTEGER NOT NULL,
+    vendor TEXT COLLATE "C" NOT NULL,
+    status TEXT COLLATE "C" NOT NULL,
+    effective_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    body JSONB NOT NULL,
+    recorded_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    recorded_by TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (district, school, agreement, version),
+    FOREIGN KEY(district, school) REFERENCES school (district, school)
+);
+
+CREATE TABLE alias_state (
+    district INTEGER NOT NULL,
+    school INTEGER NOT NULL,
+    access_grant TEXT COLLATE "C" NOT NULL,
+    version INTEGER NOT NULL,
+    PRIMARY KEY (district, school, access_grant),
+    FOREIGN KEY(district, school) REFERENCES school (district, school)
+);
+
+CREATE TABLE consent (
+    district INTEGER NOT NULL,
+    school INTEGER NOT NULL,
+    consent TEXT COLLATE "C" NOT NULL,
+    version INTEGER NOT NULL,
+    person_id TEXT COLLATE "C" NOT NULL,
+    scope TEXT COLLATE "C" NOT NULL,
+    agreement TEXT COLLATE "C",
+    status TEXT COLLATE "C" NOT NULL,
+    valid_from TIMESTAMP WITH TIME ZONE NOT NULL,
+    valid_until TIMESTAMP WITH TIME ZONE,
+    body JSONB NOT NULL,
+    recorded_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    recorded_by TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (district, school, consent, version),
+    FOREIGN KEY(district, school) REFERENCES school (district, school)
+);
+CREATE INDEX consent_by_person ON consent (district, school, person_id);
+
+CREATE TABLE context_link (
+    district INTEGER NOT NULL,
+    school INTEGER NOT NULL,
+    deployment TEXT COLLATE "C" NOT NULL,
+    context_id TEXT COLLATE "C" NOT NULL,
+    class_id TEXT COLLATE "C" NOT NULL,
+    services JSONB NOT NULL,
+    linked_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    linked_by TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (district, school, deployment, context_id),
+    FOREIGN KEY(district, school) REFERENCES school (district, school)
+);
+
+CREATE TABLE deletion_task (
+    district INTEGER NOT NULL,
+    school INTEGER NOT NULL,
+    task TEXT COLLATE "C" NOT NULL,
+    request TEXT COLLATE "C" NOT NULL,
+    vendor TEXT COLLATE "C" NOT NULL,
+    agreement TEXT COLLATE "C" NOT NULL,
+    state TEXT COLLATE "C" NOT NULL,
+    due_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    attested_at TIMESTAMP WITH TIME ZONE,
+    transfers INTEGER NOT NULL,
+    PRIMARY KEY (district, school, task),
+    FOREIGN KEY(district, school) REFERENCES school (district, school)
+);
+
+CREATE TABLE deployment_school (
+    district INTEGER NOT NULL,
+    school INTEGER NOT NULL,
+    deployment TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (district, school, deployment),
+    FOREIGN KEY(district, school) REFERENCES school (district, school)
+);
+
+CREATE TABLE direction (
+    district INTEGER NOT NULL,
+    school INTEGER NOT NULL,
+    direction TEXT COLLATE "C" NOT NULL,
+    version INTEGER NOT NULL,
+    agreement TEXT COLLATE "C" NOT NULL,
+    operation TEXT COLLATE "C" NOT NULL,
+    status TEXT COLLATE "C" NOT NULL,
+    valid_from TIMESTAMP WITH TIME ZONE NOT NULL,
+    expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    body JSONB NOT NULL,
+    recorded_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    recorded_by TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (district, school, direction, version),
+    FOREIGN KEY(district, school) REFERENCES school (district, school)
+);
+
+CREATE TABLE doorkey (
+    district INTEGER NOT NULL,
+    school INTEGER NOT NULL,
+    key_hash BYTEA NOT NULL,
+    opens TEXT COLLATE "C" NOT NULL,
+    ref TEXT COLLATE "C" NOT NULL,
+    holder TEXT COLLATE "C" NOT NULL,
+    expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    PRIMARY KEY (district, school, key_hash),
+    FOREIGN KEY(district, school) REFERENCES school (district, school)
+);
+CREATE UNIQUE INDEX doorkey_by_hash ON doorkey (key_hash);
+
+CREATE TABLE launch (
+    district INTEGER NOT NULL,
+    school INTEGER NOT NULL,
+    launch TEXT COLLATE "C" NOT NULL,
+    deployment TEXT COLLATE "C" NOT NULL,
+    context_id TEXT COLLATE "C" NOT NULL,
+    class_id TEXT COLLATE "C" NOT NULL,
+    sub TEXT COLLATE "C" NOT NULL,
+    person_id TEXT COLLATE "C",
+    role TEXT COLLATE "C" NOT NULL,
+    access_grant TEXT COLLATE "C" NOT NULL,
+    decision JSONB NOT NULL,
+    facts JSONB NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    PRIMARY KEY (district, school, launch),
+    FOREIGN KEY(district, school) REFERENCES school (district, school)
+);
+
+CREATE TABLE ledger_checkpoint (
+    district INTEGER NOT NULL,
+    school INTEGER NOT NULL,
+    size BIGINT NOT NULL,
+    note TEXT NOT NULL,
+    signed_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    PRIMARY KEY (district, school, size),
+    FOREIGN KEY(district, school) REFERENCES school (district, school)
+);
+
+CREATE TABLE ledger_head (
+    district INTEGER NOT NULL,
+    school INTEGER NOT NULL,
+    origin TEXT COLLATE "C" NOT NULL,
+    kid TEXT COLLATE "C" NOT NULL,
+    size BIGINT NOT NULL,
+    frontier BYTEA NOT NULL,
+    PRIMARY KEY (district, school),
+    FOREIGN KEY(district, school) REFERENCES school (district, school)
+);
+
+CREATE TABLE line_item (
+    district INTEGER NOT NULL,
+    school INTEGER NOT NULL,
+    activity TEXT COLLATE "C" NOT NULL,
+    deployment TEXT COLLATE "C" NOT NULL,
+    context_id TEXT COLLATE "C" NOT NULL,
+    url TEXT COLLATE "C" NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    PRIMARY KEY (district, school, activity, deployment, context_id),
+    FOREIGN KEY(district, school) REFERENCES school (district, school)
+);
+
+CREATE TABLE lms_identity (
+    district INTEGER NOT NULL,
+    school INTEGER NOT NULL,
+    registration TEXT COLLATE "C" NOT NULL,
+    sub TEXT COLLATE "C" NOT NULL,
+    person_id TEXT COLLATE "C" NOT NULL,
+    evidence TEXT COLLATE "C" NOT NULL,
+    seen_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    PRIMARY KEY (district, school, registration, sub),
+    FOREIGN KEY(district, school) REFERENCES school (district, school)
+);
+
+CREATE TABLE outbox (
+    district INTEGER NOT NULL,
+    school INTEGER NOT NULL,
+    delivery TEXT COLLATE "C" NOT NULL,
+    batch TEXT COLLATE "C" NOT NULL,
+    ref TEXT COLLATE "C" NOT NULL,
+    person_id TEXT COLLATE "C" NOT NULL,
+    activity TEXT COLLATE "C" NOT NULL,
+    deployment TEXT COLLATE "C" NOT NULL,
+    context_id TEXT COLLATE "C" NOT NULL,
+    lane TEXT COLLATE "C" NOT NULL,
+    points NUMERIC NOT NULL,
+    maximum NUMERIC NOT NULL,
+    fixed_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    state TEXT COLLATE "C" NOT NULL,
+    attempt INTEGER NOT NULL,
+    lease_until TIMESTAMP WITH TIME ZONE,
+    transfer TEXT COLLATE "C",
+    payload BYTEA,
+    reason TEXT COLLATE "C",
+    due_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    changed_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    PRIMARY KEY (district, school, delivery),
+    FOREIGN KEY(district, school) REFERENCES school (district, school)
+);
+CREATE INDEX outbox_lane ON outbox (district, school, lane, fixed_at);
+
+CREATE TABLE result (
+    district INTEGER NOT NULL,
+    school INTEGER NOT NULL,
+    batch TEXT COLLATE "C" NOT NULL,
+    ref TEXT COLLATE "C" NOT NULL,
+    person_id TEXT COLLATE "C",
+    level TEXT COLLATE "C",
+    points NUMERIC,
+    given_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    state TEXT COLLATE "C" NOT NULL,
+    reason TEXT COLLATE "C",
+    changed_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    PRIMARY KEY (district, school, batch, ref),
+    FOREIGN KEY(district, school) REFERENCES school (district, school)
+);
+
+CREATE TABLE result_batch (
+    district INTEGER NOT NULL,
+    school INTEGER NOT NULL,
+    batch TEXT COLLATE "C" NOT NULL,
+    access_grant TEXT COLLATE "C" NOT NULL,
+    activity TEXT COLLATE "C" NOT NULL,
+    launch TEXT COLLATE "C",
+    state TEXT COLLATE "C" NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    directed_by TEXT COLLATE "C",
+    PRIMARY KEY (district, school, batch),
+    FOREIGN KEY(district, school) REFERENCES school (district, school)
+);
+
+CREATE TABLE rights_request (
+    district INTEGER NOT NULL,
+    school INTEGER NOT NULL,
+    request TEXT COLLATE "C" NOT NULL,
+    person_id TEXT COLLATE "C" NOT NULL,
+    kind TEXT COLLATE "C" NOT NULL,
+    state TEXT COLLATE "C" NOT NULL,
+    opened_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    due_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    asked_by TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (district, school, request),
+    FOREIGN KEY(district, school) REFERENCES school (district, school)
+);
+
+CREATE TABLE roster_version (
+    district INTEGER NOT NULL,
+    school INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    run TEXT COLLATE "C" NOT NULL,
+    published_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    counts JSONB NOT NULL,
+    PRIMARY KEY (district, school, version),
+    FOREIGN KEY(district, school) REFERENCES school (district, school)
+);
+
+CREATE TABLE school_role (
+    district INTEGER NOT NULL,
+    school INTEGER NOT NULL,
+    staff TEXT COLLATE "C" NOT NULL,
+    role TEXT COLLATE "C" NOT NULL,
+    granted_by TEXT COLLATE "C" NOT NULL,
+    granted_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    PRIMARY KEY (district, school, staff, role),
+    FOREIGN KEY(district, school) REFERENCES school (district, school)
+);
+
+CREATE TABLE transcript (
+    district INTEGER NOT NULL,
+    school INTEGER NOT NULL,
+    transcript TEXT COLLATE "C" NOT NULL,
+    version INTEGER NOT NULL,
+    person_id TEXT COLLATE "C" NOT NULL,
+    document BYTEA NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    access_grant TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (district, school, transcript, version),
+    FOREIGN KEY(district, school) REFERENCES school (district, school)
+);
+
+-- Row security: forced, so that it binds the owner too.
+ALTER TABLE school ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_onboarding ON school TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+CREATE POLICY of_identity ON school TO schoolgate_identity USING (true) WITH CHECK (true);
+CREATE POLICY of_school ON school TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+CREATE POLICY of_intake ON school TO schoolgate_intake USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+ALTER TABLE school_role ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_onboarding ON school_role TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+CREATE POLICY of_identity ON school_role TO schoolgate_identity USING (true) WITH CHECK (true);
+CREATE POLICY of_school ON school_role TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+ALTER TABLE access_grant_school ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_onboarding ON access_grant_school TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+CREATE POLICY of_identity ON access_grant_school TO schoolgate_identity USING (true) WITH CHECK (true);
+CREATE POLICY of_school ON access_grant_school TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+ALTER TABLE doorkey ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_school ON doorkey TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+CREATE POLICY of_identity ON doorkey TO schoolgate_identity USING (true) WITH CHECK (true);
+ALTER TABLE deployment_school ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_onboarding ON deployment_school TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+CREATE POLICY of_identity ON deployment_school TO schoolgate_identity USING (true) WITH CHECK (true);
+CREATE POLICY of_school ON deployment_school TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+ALTER TABLE context_link ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_school ON context_link TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+CREATE POLICY of_identity ON context_link TO schoolgate_identity USING (true) WITH CHECK (true);
+ALTER TABLE launch ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_school ON launch TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+ALTER TABLE lms_identity ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_school ON lms_identity TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+ALTER TABLE agreement ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_school ON agreement TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+CREATE POLICY of_intake ON agreement TO schoolgate_intake USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+ALTER TABLE direction ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_school ON direction TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+ALTER TABLE consent ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_school ON consent TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+ALTER TABLE roster_version ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_intake ON roster_version TO schoolgate_intake USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+CREATE POLICY of_school ON roster_version TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+ALTER TABLE roster_org ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_intake ON roster_org TO schoolgate_intake USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+CREATE POLICY of_school ON roster_org TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+ALTER TABLE roster_session ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_intake ON roster_session TO schoolgate_intake USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+CREATE POLICY of_school ON roster_session TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+ALTER TABLE roster_course ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_intake ON roster_course TO schoolgate_intake USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+CREATE POLICY of_school ON roster_course TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+ALTER TABLE roster_user ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_intake ON roster_user TO schoolgate_intake USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+CREATE POLICY of_school ON roster_user TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+ALTER TABLE roster_class ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_intake ON roster_class TO schoolgate_intake USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+CREATE POLICY of_school ON roster_class TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+ALTER TABLE roster_enrollment ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_intake ON roster_enrollment TO schoolgate_intake USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+CREATE POLICY of_school ON roster_enrollment TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+ALTER TABLE roster_demographics ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_intake ON roster_demographics TO schoolgate_intake USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+CREATE POLICY of_school ON roster_demographics TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+ALTER TABLE alias ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_school ON alias TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+ALTER TABLE alias_state ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_school ON alias_state TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+ALTER TABLE ledger_head ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_school ON ledger_head TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+CREATE POLICY of_intake ON ledger_head TO schoolgate_intake USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+ALTER TABLE ledger_entry ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_school ON ledger_entry TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+CREATE POLICY of_intake ON ledger_entry TO schoolgate_intake USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+ALTER TABLE ledger_checkpoint ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_school ON ledger_checkpoint TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+ALTER TABLE subject_key ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_school ON subject_key TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+ALTER TABLE transfer ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_school ON transfer TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+ALTER TABLE activity ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_school ON activity TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+ALTER TABLE line_item ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_school ON line_item TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+ALTER TABLE result_batch ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_school ON result_batch TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+ALTER TABLE result ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_school ON result TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+ALTER TABLE outbox ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_school ON outbox TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+ALTER TABLE rights_request ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_school ON rights_request TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+ALTER TABLE deletion_task ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_school ON deletion_task TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+ALTER TABLE transcript ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_school ON transcript TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+ALTER TABLE district ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_onboarding ON district TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+CREATE POLICY of_identity ON district TO schoolgate_identity USING (true) WITH CHECK (true);
+CREATE POLICY of_school ON district TO schoolgate_school USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+CREATE POLICY of_intake ON district TO schoolgate_intake USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+ALTER TABLE staff ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_onboarding ON staff TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+CREATE POLICY of_identity ON staff TO schoolgate_identity USING (true) WITH CHECK (true);
+CREATE POLICY of_school ON staff TO schoolgate_school USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+ALTER TABLE district_role ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_onboarding ON district_role TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+CREATE POLICY of_identity ON district_role TO schoolgate_identity USING (true) WITH CHECK (true);
+CREATE POLICY of_school ON district_role TO schoolgate_school USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+ALTER TABLE vendor ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_onboarding ON vendor TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+CREATE POLICY of_identity ON vendor TO schoolgate_identity USING (true) WITH CHECK (true);
+CREATE POLICY of_school ON vendor TO schoolgate_school USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+ALTER TABLE access_grant ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_onboarding ON access_grant TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+CREATE POLICY of_identity ON access_grant TO schoolgate_identity USING (true) WITH CHECK (true);
+CREATE POLICY of_school ON access_grant TO schoolgate_school USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+ALTER TABLE deployment ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_onboarding ON deployment TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+CREATE POLICY of_identity ON deployment TO schoolgate_identity USING (true) WITH CHECK (true);
+CREATE POLICY of_school ON deployment TO schoolgate_school USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+ALTER TABLE source ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_onboarding ON source TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+CREATE POLICY of_intake ON source TO schoolgate_intake USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+ALTER TABLE sync_run ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_intake ON sync_run TO schoolgate_intake USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+CREATE POLICY of_onboarding ON sync_run TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+ALTER TABLE sync_fault ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_intake ON sync_fault TO schoolgate_intake USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+CREATE POLICY of_onboarding ON sync_fault TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+ALTER TABLE idempotency ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_school ON idempotency TO schoolgate_school USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+
+-- Grants: each narrow role what it needs. The login role has nothing of its own.
+REVOKE ALL ON SCHEMA public FROM PUBLIC;
+GRANT USAGE ON SCHEMA public TO schoolgate, schoolgate_school, schoolgate_identity, schoolgate_onboarding, schoolgate_intake, schoolgate_jobs;
+GRANT USAGE ON SCHEMA staging TO schoolgate_intake;
+GRANT USAGE ON SEQUENCE district_number, school_number TO schoolgate_onboarding;
+GRANT SELECT, INSERT, UPDATE ON access_grant TO schoolgate_onboarding;
+GRANT SELECT ON access_grant TO schoolgate_identity;
+GRANT SELECT ON access_grant TO schoolgate_school;
+GRANT SELECT, INSERT, UPDATE, DELETE ON access_token TO schoolgate_identity;
+GRANT SELECT, UPDATE ON access_token TO schoolgate_onboarding;
+GRANT SELECT, INSERT ON alias TO schoolgate_school;
+GRANT SELECT ON client TO schoolgate_identity;
+GRANT SELECT, INSERT, UPDATE ON client TO schoolgate_onboarding;
+GRANT SELECT, INSERT, UPDATE ON deployment TO schoolgate_onboarding;
+GRANT SELECT ON deployment TO schoolgate_identity;
+GRANT SELECT ON deployment TO schoolgate_school;
+GRANT SELECT, INSERT, UPDATE ON district TO schoolgate_onboarding;
+GRANT SELECT ON district TO schoolgate_identity;
+GRANT SELECT ON district TO schoolgate_school;
+GRANT SELECT ON district TO schoolgate_intake;
+GRANT SELECT, INSERT, UPDATE ON district_role TO schoolgate_onboarding;
+GRANT SELECT ON district_role TO schoolgate_identity;
+GRANT SELECT ON district_role TO schoolgate_school;
+GRANT SELECT, INSERT ON idempotency TO schoolgate_school;
+GRANT SELECT, INSERT, DELETE ON launch_nonce TO schoolgate_identity;
+GRANT SELECT, INSERT ON ledger_entry TO schoolgate_school;
+GRANT SELECT, INSERT ON ledger_entry TO schoolgate_intake;
+GRANT INSERT ON operator_log TO schoolgate_identity;
+GRANT INSERT ON operator_log TO schoolgate_school;
+GRANT SELECT, INSERT, UPDATE ON platform_keys TO schoolgate_identity;
+GRANT SELECT, INSERT, UPDATE ON registration TO schoolgate_onboarding;
+GRANT SELECT ON registration TO schoolgate_identity;
+GRANT SELECT ON registration TO schoolgate_school;
+GRANT SELECT, INSERT, UPDATE ON roster_class TO schoolgate_intake;
+GRANT SELECT ON roster_class TO schoolgate_school;
+GRANT SELECT, INSERT, UPDATE ON roster_course TO schoolgate_intake;
+GRANT SELECT ON roster_course TO schoolgate_school;
+GRANT SELECT, INSERT, UPDATE ON roster_demographics TO schoolgate_intake;
+GRANT SELECT ON roster_demographics TO schoolgate_school;
+GRANT SELECT, INSERT, UPDATE ON roster_enrollment TO schoolgate_intake;
+GRANT SELECT ON roster_enrollment TO schoolgate_school;
+GRANT SELECT, INSERT, UPDATE ON roster_org TO schoolgate_intake;
+GRANT SELECT ON roster_org TO schoolgate_school;
+GRANT SELECT, INSERT, UPDATE ON roster_session TO schoolgate_intake;
+GRANT SELECT ON roster_session TO schoolgate_school;
+GRANT SELECT, INSERT, UPDATE ON roster_user TO schoolgate_intake;
+GRANT SELECT ON roster_user TO schoolgate_school;
+GRANT SELECT, INSERT, UPDATE ON signing_key TO schoolgate_onboarding;
+GRANT SELECT ON signing_key TO schoolgate_identity;
+GRANT SELECT, INSERT ON signing_key TO schoolgate_school;
+GRANT SELECT, INSERT ON signing_key TO schoolgate_intake;
+GRANT SELECT, INSERT, UPDATE ON source TO schoolgate_onboarding;
+GRANT SELECT ON source TO schoolgate_intake;
+GRANT SELECT, INSERT, UPDATE ON staff TO schoolgate_onboarding;
+GRANT SELECT ON staff TO schoolgate_identity;
+GRANT SELECT ON staff TO schoolgate_school;
+GRANT SELECT ON staff_token TO schoolgate_identity;
+GRANT SELECT, INSERT, UPDATE ON staff_token TO schoolgate_onboarding;
+GRANT SELECT, INSERT, UPDATE, DELETE ON staging."class" TO schoolgate_intake;
+GRANT SELECT, INSERT, UPDATE, DELETE ON staging."course" TO schoolgate_intake;
+GRANT SELECT, INSERT, UPDATE, DELETE ON staging."demographics" TO schoolgate_intake;
+GRANT SELECT, INSERT, UPDATE, DELETE ON staging."enrollment" TO schoolgate_intake;
+GRANT SELECT, INSERT, UPDATE, DELETE ON staging."org" TO schoolgate_intake;
+GRANT SELECT, INSERT, UPDATE, DELETE ON staging."role" TO schoolgate_intake;
+GRANT SELECT, INSERT, UPDATE, DELETE ON staging."session" TO schoolgate_intake;
+GRANT SELECT, INSERT, UPDATE, DELETE ON staging."user" TO schoolgate_intake;
+GRANT SELECT, INSERT, DELETE ON subject_key TO schoolgate_school;
+GRANT SELECT, INSERT ON sync_fault TO schoolgate_intake;
+GRANT SELECT ON sync_fault TO schoolgate_onboarding;
+GRANT SELECT, INSERT, UPDATE ON sync_run TO schoolgate_intake;
+GRANT SELECT ON sync_run TO schoolgate_onboarding;
+GRANT SELECT, INSERT, UPDATE ON transfer TO schoolgate_school;
+GRANT SELECT, INSERT, DELETE ON used_assertion TO schoolgate_identity;
+GRANT SELECT, INSERT, UPDATE ON vendor TO schoolgate_onboarding;
+GRANT SELECT ON vendor TO schoolgate_identity;
+GRANT SELECT ON vendor TO schoolgate_school;
+GRANT SELECT, INSERT, UPDATE ON school TO schoolgate_onboarding;
+GRANT SELECT ON school TO schoolgate_identity;
+GRANT SELECT ON school TO schoolgate_school;
+GRANT SELECT ON school TO schoolgate_intake;
+GRANT SELECT, INSERT, UPDATE ON access_grant_school TO schoolgate_onboarding;
+GRANT SELECT ON access_grant_school TO schoolgate_identity;
+GRANT SELECT ON access_grant_school TO schoolgate_school;
+GRANT SELECT, INSERT, UPDATE ON activity TO schoolgate_school;
+GRANT SELECT, INSERT ON agreement TO schoolgate_school;
+GRANT SELECT ON agreement TO schoolgate_intake;
+GRANT SELECT, INSERT, UPDATE ON alias_state TO schoolgate_school;
+GRANT SELECT, INSERT ON consent TO schoolgate_school;
+GRANT SELECT, INSERT, UPDATE, DELETE ON context_link TO schoolgate_school;
+GRANT SELECT ON context_link TO schoolgate_identity;
+GRANT SELECT, INSERT, UPDATE ON deletion_task TO schoolgate_school;
+GRANT SELECT, INSERT, UPDATE ON deployment_school TO schoolgate_onboarding;
+GRANT SELECT ON deployment_school TO schoolgate_identity;
+GRANT SELECT ON deployment_school TO schoolgate_school;
+GRANT SELECT, INSERT ON direction TO schoolgate_school;
+GRANT SELECT, INSERT, DELETE ON doorkey TO schoolgate_school;
+GRANT SELECT, DELETE ON doorkey TO schoolgate_identity;
+GRANT SELECT, INSERT, UPDATE ON launch TO schoolgate_school;
+GRANT SELECT, INSERT ON ledger_checkpoint TO schoolgate_school;
+GRANT SELECT, INSERT, UPDATE ON ledger_head TO schoolgate_school;
+GRANT SELECT, INSERT, UPDATE ON ledger_head TO schoolgate_intake;
+GRANT SELECT, INSERT, UPDATE ON line_item TO schoolgate_school;
+GRANT SELECT, INSERT, UPDATE ON lms_identity TO schoolgate_school;
+GRANT SELECT, INSERT, UPDATE ON outbox TO schoolgate_school;
+GRANT SELECT, INSERT, UPDATE ON result TO schoolgate_school;
+GRANT SELECT, INSERT, UPDATE ON result_batch TO schoolgate_school;
+GRANT SELECT, INSERT, UPDATE ON rights_request TO schoolgate_school;
+GRANT SELECT, INSERT ON roster_version TO schoolgate_intake;
+GRANT SELECT ON roster_version TO schoolgate_school;
+GRANT SELECT, INSERT, UPDATE ON school_role TO schoolgate_onboarding;
+GRANT SELECT ON school_role TO schoolgate_identity;
+GRANT SELECT ON school_role TO schoolgate_school;
+GRANT SELECT, INSERT ON transcript TO schoolgate_school;
+
+-- The ledger is append-only, whatever else somebody may be granted later.
+CREATE FUNCTION ledger_is_append_only() RETURNS trigger LANGUAGE plpgsql
+    AS $$ BEGIN RAISE EXCEPTION 'the ledger is append-only'; END $$;
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger_entry
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger_is_append_only();
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger_checkpoint
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger_is_append_only();
+CREATE FUNCTION ledger_only_grows() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'DELETE' OR NEW.size <= OLD.size OR NEW.origin <> OLD.origin OR NEW.kid <> OLD.kid THEN
+        RAISE EXCEPTION 'the ledger only grows';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER only_grows BEFORE UPDATE OR DELETE ON ledger_head
+    FOR EACH ROW EXECUTE FUNCTION ledger_only_grows();

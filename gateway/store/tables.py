@@ -1,0 +1,326 @@
+"""Every table, who may touch it, and how rows are told apart.
+
+A table with a school begins its key with (district, school) and has row security forced; `grants` says which
+narrow role may do what. The catalog of a migrated database is compared with this page by a test. Roster
+tables are made from the kinds of `mappings.oneroster.records`.
+
+Columns are written `name`, `name:type` or `name:type?` where the value may be absent; without a type a column
+is an identifier or word, compared by bytes whatever the database's locale.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+from gateway.store.roles import IDENTITY, INTAKE, ONBOARDING, SCHOOL
+from mappings.oneroster.records import KINDS, PROJECTED, Kind
+
+metadata = sa.MetaData()
+STAGING = "staging"
+NUMBERS = (sa.Sequence("district_number", metadata=metadata), sa.Sequence("school_number", metadata=metadata))
+
+_ID = sa.Text(collation="C")
+_TYPES: dict[str, Any] = {
+    "id": _ID,
+    "ids": ARRAY(_ID),
+    "text": sa.Text,
+    "text[]": ARRAY(sa.Text),
+    "time": sa.DateTime(timezone=True),
+    "date": sa.Date,
+    "int": sa.Integer,
+    "integer": sa.Integer,
+    "big": sa.BigInteger,
+    "number": sa.Numeric,
+    "boolean": sa.Boolean,
+    "bytes": sa.LargeBinary,
+    "json": JSONB,
+    "jsonb": JSONB,
+    "uuid": sa.Uuid,
+}
+_KEYS = {"district": ["district"], "school": ["district", "school"], "shared": []}
+
+
+def _columns(notation: str) -> list[sa.Column[Any]]:
+    made = []
+    for word in notation.split():
+        name, _, type_ = word.rstrip("?").partition(":")
+        made.append(sa.Column(name, _TYPES[type_ or "id"], nullable=word.endswith("?")))
+    return made
+
+
+def _table(
+    name: str, owner: str, key: str, notation: str, grants: dict[str, str], *more: Any, tied: bool = True
+) -> sa.Table:
+    """Make a table. `owner` is district, school or shared (read before any district is known); the key
+    continues (district[, school]). Bulk tables are not `tied` to their school by a foreign key."""
+    keys = _KEYS[owner]
+    ties = []
+    if owner == "school" and tied:
+        ties = [sa.ForeignKeyConstraint(keys, ["school.district", "school.school"])]
+    columns = [sa.Column(k, sa.Integer, nullable=False) for k in keys] + _columns(notation)
+    primary = sa.PrimaryKeyConstraint(*keys, *key.split())
+    return sa.Table(name, metadata, *columns, primary, *ties, *more, info={"grants": grants})
+
+
+_S, _SI, _SIU, _SID = "SELECT", "SELECT, INSERT", "SELECT, INSERT, UPDATE", "SELECT, INSERT, DELETE"
+_SIUD = "SELECT, INSERT, UPDATE, DELETE"
+_PLACES = {ONBOARDING: _SIU, IDENTITY: _S, SCHOOL: _S}
+_WRITES = {SCHOOL: _SIU}
+_VERSIONS = {SCHOOL: _SI}
+
+# --- districts, schools, people --------------------------------------------------------------------
+
+district = _table(
+    "district", "district", "", "ref name source_policy created_at:time created_by",
+    _PLACES | {INTAKE: _S}, sa.UniqueConstraint("ref"),
+)  # fmt: skip
+school = _table(
+    "school", "school", "", "ref name source? org_id? created_at:time created_by",
+    _PLACES | {INTAKE: _S}, sa.UniqueConstraint("ref"), sa.UniqueConstraint("district", "source", "org_id"),
+    sa.ForeignKeyConstraint(["district"], ["district.district"]), tied=False,
+)  # fmt: skip
+staff = _table("staff", "district", "staff", "staff name status created_at:time created_by", _PLACES)
+district_role = _table(
+    "district_role", "district", "staff role", "staff role granted_by granted_at:time", _PLACES
+)
+school_role = _table("school_role", "school", "staff role", "staff role granted_by granted_at:time", _PLACES)
+staff_token = _table(
+    "staff_token", "shared", "token_hash",
+    "token_hash:bytes district:int staff created_at:time expires_at:time revoked_at:time?",
+    {IDENTITY: _S, ONBOARDING: _SIU},
+)  # fmt: skip
+vendor = _table(
+    "vendor", "district", "vendor",
+    "vendor name category contact is_application:boolean launch_url? created_at:time created_by", _PLACES,
+)  # fmt: skip
+
+# --- credentials -----------------------------------------------------------------------------------
+
+access_grant = _table(
+    "access_grant", "district", "access_grant",
+    "access_grant vendor agreement scopes:ids status created_at:time created_by", _PLACES,
+)  # fmt: skip
+access_grant_school = _table("access_grant_school", "school", "access_grant", "access_grant", _PLACES)
+client = _table(
+    "client", "shared", "client_id",
+    "client_id district:int access_grant secret_hash? public_key:json? status created_at:time",
+    {IDENTITY: _S, ONBOARDING: _SIU},
+)  # fmt: skip
+access_token = _table(
+    "access_token", "shared", "token_hash",
+    """token_hash:bytes client_id district:int access_grant scopes:ids issued_at:time expires_at:time
+    revoked_at:time?""",
+    {IDENTITY: _SIUD, ONBOARDING: "SELECT, UPDATE"},
+)  # fmt: skip
+used_assertion = _table(
+    "used_assertion", "shared", "client_id jti", "client_id jti expires_at:time", {IDENTITY: _SID}
+)
+signing_key = _table(
+    "signing_key", "shared", "kid",
+    "kid purpose private:bytes public:json created_at:time retired_at:time?",
+    {ONBOARDING: _SIU, IDENTITY: _S, SCHOOL: _SI, INTAKE: _SI},
+)  # fmt: skip
+# An unguessable key that opens one thing at one school until it expires: a launch code, a teacher's page,
+# a family's page. Only its hash is kept.
+doorkey = _table(
+    "doorkey", "school", "key_hash", "key_hash:bytes opens ref holder expires_at:time",
+    {SCHOOL: _SID, IDENTITY: "SELECT, DELETE"}, sa.Index("doorkey_by_hash", "key_hash", unique=True),
+)  # fmt: skip
+
+# --- LTI -------------------------------------------------------------------------------------------
+
+registration = _table(
+    "registration", "shared", "registration",
+    """registration home_district:int issuer client_id vendor product auth_url token_url token_audience
+    jwks_url hosts:ids kid status created_at:time created_by""",
+    _PLACES, sa.UniqueConstraint("issuer", "client_id"),
+)  # fmt: skip
+platform_keys = _table(
+    "platform_keys", "shared", "registration", "registration key_set:json fetched_at:time", {IDENTITY: _SIU}
+)
+deployment = _table(
+    "deployment", "district", "deployment",
+    "deployment registration deployment_id status created_at:time created_by",
+    _PLACES, sa.UniqueConstraint("registration", "deployment_id"),
+)  # fmt: skip
+deployment_school = _table("deployment_school", "school", "deployment", "deployment", _PLACES)
+context_link = _table(
+    "context_link", "school", "deployment context_id",
+    "deployment context_id class_id services:json linked_at:time linked_by", {SCHOOL: _SIUD, IDENTITY: _S},
+)  # fmt: skip
+launch_nonce = _table(
+    "launch_nonce", "shared", "nonce_hash", "nonce_hash:bytes expires_at:time", {IDENTITY: _SID}
+)
+launch = _table(
+    "launch", "school", "launch",
+    """launch deployment context_id class_id sub person_id? role access_grant decision:json facts:json
+    created_at:time expires_at:time""",
+    _WRITES,
+)  # fmt: skip
+lms_identity = _table(
+    "lms_identity", "school", "registration sub", "registration sub person_id evidence seen_at:time", _WRITES
+)
+
+# --- what policy reads: versioned, never updated in place -------------------------------------------
+
+agreement = _table(
+    "agreement", "school", "agreement version",
+    """agreement version:int vendor status effective_at:time expires_at:time body:json recorded_at:time
+    recorded_by""",
+    _VERSIONS | {INTAKE: _S},
+)  # fmt: skip
+direction = _table(
+    "direction", "school", "direction version",
+    """direction version:int agreement operation status valid_from:time expires_at:time body:json
+    recorded_at:time recorded_by""",
+    _VERSIONS,
+)  # fmt: skip
+consent = _table(
+    "consent", "school", "consent version",
+    """consent version:int person_id scope agreement? status valid_from:time valid_until:time? body:json
+    recorded_at:time recorded_by""",
+    _VERSIONS, sa.Index("consent_by_person", "district", "school", "person_id"),
+)  # fmt: skip
+
+# --- rosters ---------------------------------------------------------------------------------------
+
+source = _table(
+    "source", "district", "source",
+    "source name kind url? token_url? client_id? secret:bytes? status created_at:time created_by",
+    {ONBOARDING: _SIU, INTAKE: _S},
+)  # fmt: skip
+sync_run = _table(
+    "sync_run", "district", "run",
+    """run source state started_at:time finished_at:time? delivery_hash? report:json acted_by
+    released_by?""",
+    {INTAKE: _SIU, ONBOARDING: _S},
+)  # fmt: skip
+sync_fault = _table(
+    "sync_fault", "district", "run number",
+    "run number:int file line:int column_name code effect shape:text hint:text sourced_id?",
+    {INTAKE: _SI, ONBOARDING: _S},
+)  # fmt: skip
+roster_version = _table(
+    "roster_version", "school", "version", "version:int run published_at:time counts:json",
+    {INTAKE: _SI, SCHOOL: _S},
+)  # fmt: skip
+
+
+def columns_of(kind: Kind) -> str:
+    """Return the stored columns of a kind of record in the notation of this page."""
+    words = []
+    for column in kind.columns:
+        list_ = column.type == "text[]"
+        type_ = ("ids" if list_ else "id") if column.refers_to else column.type
+        words.append(f"{column.name}:{type_}?")
+    return " ".join(words)
+
+
+def _mirror(kind: Kind) -> sa.Table:
+    """What a source last said that we accepted; no school, no row security (COPY), the intake role only."""
+    fixed = _columns("source sourced_id hash:big")
+    missed = sa.Column("missed", sa.SmallInteger, nullable=False, server_default=sa.text("0"))
+    primary = sa.PrimaryKeyConstraint("source", "sourced_id")
+    columns = [*fixed, missed, *_columns(columns_of(kind))]
+    return sa.Table(kind.name, metadata, *columns, primary, schema=STAGING, info={"grants": {INTAKE: _SIUD}})
+
+
+def _roster(kind: Kind) -> sa.Table:
+    """One row per school and version interval [since, until)."""
+    extra = " roles:json? is_pupil:boolean" if kind.name == "user" else ""
+    notation = f"sourced_id since:int until:int? modified:time hash:big {columns_of(kind)}{extra}"
+    grants = {INTAKE: _SIU, SCHOOL: _S}
+    return _table(f"roster_{kind.name}", "school", "sourced_id since", notation, grants, tied=False)
+
+
+MIRRORS = {kind.name: _mirror(kind) for kind in KINDS.values()}
+ROSTER = {kind.name: _roster(kind) for kind in PROJECTED}
+for _column in ("class", "user"):
+    _parts = (ROSTER["enrollment"].c[n] for n in ("district", "school", _column))
+    sa.Index(f"roster_enrollment_by_{_column}", *_parts, postgresql_where=sa.text("until IS NULL"))
+
+# A vendor's name for a record: random, per grant, stored so that it can be looked up and sorted.
+alias = _table(
+    "alias", "school", "access_grant kind sourced_id", "access_grant kind sourced_id alias:uuid", _VERSIONS,
+    sa.Index("alias_by_alias", "district", "school", "access_grant", "kind", "alias", unique=True),
+    tied=False,
+)  # fmt: skip
+alias_state = _table("alias_state", "school", "access_grant", "access_grant version:int", _WRITES)
+
+# --- the ledger ------------------------------------------------------------------------------------
+
+ledger_head = _table(
+    "ledger_head", "school", "", "origin kid size:big frontier:bytes", {SCHOOL: _SIU, INTAKE: _SIU}
+)
+ledger_entry = _table(
+    "ledger_entry", "school", "index", "index:big leaf_hash:bytes body:bytes", {SCHOOL: _SI, INTAKE: _SI},
+    tied=False,
+)  # fmt: skip
+ledger_checkpoint = _table(
+    "ledger_checkpoint", "school", "size", "size:big note:text signed_at:time", _VERSIONS
+)
+# The link between a person and the ledger's handles: destroying the salt breaks it for good.
+subject_key = _table("subject_key", "school", "person_id", "person_id salt:bytes", {SCHOOL: _SID}, tied=False)
+transfer = _table(
+    "transfer", "school", "transfer",
+    """transfer operation agreement vendor access_grant entry:big at:time elements:ids handles:bytes
+    payload_key:bytes outcome""",
+    _WRITES, tied=False,
+)  # fmt: skip
+operator_log = _table(
+    "operator_log", "shared", "entry", "entry at:time code facts:json", {IDENTITY: "INSERT", SCHOOL: "INSERT"}
+)
+
+# --- results and grades ----------------------------------------------------------------------------
+
+activity = _table(
+    "activity", "school", "access_grant your_id",
+    "access_grant your_id activity class_id title:text points:number scale:json due_on:date? updated_at:time",
+    _WRITES,
+)  # fmt: skip
+line_item = _table(
+    "line_item", "school", "activity deployment context_id",
+    "activity deployment context_id url created_at:time", _WRITES,
+)  # fmt: skip
+result_batch = _table(
+    "result_batch", "school", "batch",
+    "batch access_grant activity launch? state created_at:time directed_by?", _WRITES,
+)  # fmt: skip
+result = _table(
+    "result", "school", "batch ref",
+    "batch ref person_id? level? points:number? given_at:time state reason? changed_at:time", _WRITES,
+)  # fmt: skip
+outbox = _table(
+    "outbox", "school", "delivery",
+    """delivery batch ref person_id activity deployment context_id lane points:number maximum:number
+    fixed_at:time state attempt:int lease_until:time? transfer? payload:bytes? reason? due_at:time
+    created_at:time changed_at:time""",
+    _WRITES, sa.Index("outbox_lane", "district", "school", "lane", "fixed_at"),
+)  # fmt: skip
+idempotency = _table(
+    "idempotency", "district", "access_grant key",
+    "access_grant key body_hash:bytes status:int answer:json created_at:time", _VERSIONS,
+)  # fmt: skip
+
+# --- families and transcripts ----------------------------------------------------------------------
+
+rights_request = _table(
+    "rights_request", "school", "request", "request person_id kind state opened_at:time due_at:time asked_by",
+    _WRITES,
+)  # fmt: skip
+deletion_task = _table(
+    "deletion_task", "school", "task",
+    "task request vendor agreement state due_at:time attested_at:time? transfers:int", _WRITES,
+)  # fmt: skip
+transcript = _table(
+    "transcript", "school", "transcript version",
+    "transcript version:int person_id document:bytes created_at:time access_grant", _VERSIONS,
+)  # fmt: skip
+
+HAS_SCHOOL = tuple(t for t in metadata.tables.values() if "school" in t.c and t.schema is None)
+HAS_DISTRICT = tuple(
+    t for t in metadata.tables.values() if "district" in t.primary_key.columns and t not in HAS_SCHOOL
+)

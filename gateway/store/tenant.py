@@ -1,0 +1,161 @@
+"""The only way to a session. A session is one transaction, acting in one narrow role for named schools.
+
+`open_school` and `open_schools` see the rows of those schools and nothing else: row security in the database
+enforces it, and each statement says it again. The other doors are for work before or beside one school; each
+takes the one role listed for it in `store/roles.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from psycopg.types.json import Jsonb
+from sqlalchemy.dialects.postgresql import JSONB
+
+from gateway.store import roles
+from gateway.store.migrate import driver
+
+_ENTER = (
+    "SELECT set_config('role', %(role)s, true), set_config('schoolgate.district', %(district)s, true), "
+    "set_config('schoolgate.schools', %(schools)s, true)"
+)
+
+
+class Place(NamedTuple):
+    """A school: the first two columns of every key that is a school's."""
+
+    district: int
+    school: int
+
+
+@dataclass(slots=True)
+class Session:
+    """One transaction for named schools. Statements are psycopg's: `%(name)s`."""
+
+    connection: sa.Connection
+    district: int
+    schools: tuple[int, ...]
+
+    @property
+    def place(self) -> Place:
+        """The one school of this session. Raises ValueError when it was opened for several."""
+        (school,) = self.schools
+        return Place(self.district, school)
+
+    def rows(self, statement: str, **values: Any) -> Sequence[Any]:
+        """Return all rows. `%(district)s`, `%(school)s` and `%(schools)s` are those of the session."""
+        return self.connection.exec_driver_sql(statement, self._with_place(values)).all()
+
+    def row(self, statement: str, **values: Any) -> Any | None:
+        """Return the first row, or None."""
+        return self.connection.exec_driver_sql(statement, self._with_place(values)).first()
+
+    def run(self, statement: str, **values: Any) -> int:
+        """Run a statement; return how many rows it touched."""
+        return self.connection.exec_driver_sql(statement, self._with_place(values)).rowcount
+
+    def insert(self, table: sa.Table, *, ignore: bool = False, **values: Any) -> bool:
+        """Insert one row, in the session's school or district where the table has one.
+
+        With `ignore`, a row whose key exists is left alone. Return whether a row was written.
+        """
+        if "school" in table.c and "school" not in values:
+            values["school"] = self.place.school
+        if "district" in table.c and "district" not in values:
+            values["district"] = self.district
+        statement, json_names = _insertion(table, tuple(values), ignore)
+        for name in json_names:
+            values[name] = Jsonb(values[name])
+        return self.connection.exec_driver_sql(statement, values).rowcount == 1
+
+    def narrow(self, place: Place) -> None:
+        """Become a session of one school, in the same transaction. There is no way back."""
+        _enter(self.connection, roles.SCHOOL, place.district, (place.school,))
+        self.district, self.schools = place.district, (place.school,)
+
+    def _with_place(self, values: dict[str, Any]) -> dict[str, Any]:
+        values.setdefault("district", self.district)
+        values.setdefault("schools", list(self.schools))
+        if len(self.schools) == 1:
+            values.setdefault("school", self.schools[0])
+        return values
+
+
+@lru_cache(maxsize=256)
+def _insertion(table: sa.Table, names: tuple[str, ...], ignore: bool) -> tuple[str, tuple[str, ...]]:
+    columns = ", ".join(f'"{name}"' for name in names)
+    values = ", ".join(f"%({name})s" for name in names)
+    json_names = tuple(n for n in names if isinstance(table.c[n].type, JSONB))
+    tail = " ON CONFLICT DO NOTHING" if ignore else ""
+    return f'INSERT INTO "{table.name}" ({columns}) VALUES ({values}){tail}', json_names  # noqa: S608
+
+
+def _enter(connection: sa.Connection, role: str, district: int, schools: Sequence[int]) -> None:
+    listed = "{" + ",".join(map(str, schools)) + "}"
+    connection.exec_driver_sql(_ENTER, {"role": role, "district": str(district), "schools": listed})
+
+
+class Database:
+    """Opens sessions on one PostgreSQL."""
+
+    def __init__(self, url: str, *, pool_size: int = 12) -> None:
+        self.url = url
+        self.engine = sa.create_engine(
+            driver(url), pool_size=pool_size, max_overflow=8, pool_timeout=5, pool_pre_ping=False,
+            connect_args={"connect_timeout": 5, "prepare_threshold": 3},
+        )  # fmt: skip
+
+    @contextmanager
+    def _open(self, role: str, district: int, schools: Sequence[int]) -> Iterator[Session]:
+        with self.engine.begin() as connection:
+            _enter(connection, role, district, schools)
+            yield Session(connection, district, tuple(schools))
+
+    @contextmanager
+    def open_school(self, place: Place) -> Iterator[Session]:
+        """A session for the rows of one school."""
+        with self._open(roles.SCHOOL, place.district, (place.school,)) as session:
+            yield session
+
+    @contextmanager
+    def open_schools(self, district: int, schools: Sequence[int]) -> Iterator[Session]:
+        """A session for the rows of several schools of one district; none of them is an error."""
+        if not schools:
+            raise ValueError("a session needs a school")
+        with self._open(roles.SCHOOL, district, sorted(set(schools))) as session:
+            yield session
+
+    @contextmanager
+    def open_identity(self) -> Iterator[Session]:
+        """A session that finds out who is calling. It can be narrowed to the school it finds."""
+        with self._open(roles.IDENTITY, 0, ()) as session:
+            yield session
+
+    @contextmanager
+    def open_district(self, district: int) -> Iterator[Session]:
+        """A session for one district's schools, staff, vendors and registrations; no pupil's record."""
+        with self._open(roles.ONBOARDING, district, ()) as session:
+            yield session
+
+    @contextmanager
+    def open_new_district(self) -> Iterator[Session]:
+        """A session for a district that does not exist yet."""
+        with self._open(roles.ONBOARDING, 0, ()) as session:
+            number = session.rows("SELECT nextval('district_number')")[0][0]
+            _enter(session.connection, roles.ONBOARDING, number, ())
+            session.district = number
+            yield session
+
+    @contextmanager
+    def open_intake(self, district: int) -> Iterator[Session]:
+        """A session that stages and publishes the roster of one district."""
+        with self._open(roles.INTAKE, district, ()) as session:
+            yield session
+
+    def close(self) -> None:
+        self.engine.dispose()
