@@ -1,0 +1,113 @@
+"""Agreement, purpose, elements and recipient: what the school has promised and been promised."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from gateway import errors
+from gateway.errors import Reason
+from gateway.policy.facts import Agreement, Facts
+from gateway.policy.request import COMMERCIAL, RULES, Purpose, Request
+from mappings.elements import REGISTER
+
+# The reason that comes nearest to permission is the one worth telling.
+_NEAREST = (
+    errors.AGR_OPERATION,
+    errors.AGR_NOT_EFFECTIVE,
+    errors.AGR_EXPIRED,
+    errors.AGR_REVOKED,
+    errors.AGR_SCHOOL_NOT_COVERED,
+    errors.AGR_NONE,
+)
+
+
+def _fault(agreement: Agreement, request: Request, now: datetime) -> Reason | None:
+    if agreement.status == "ended":
+        return errors.AGR_REVOKED
+    if request.school not in agreement.schools:
+        return errors.AGR_SCHOOL_NOT_COVERED
+    if agreement.status != "active" or now < agreement.effective_at:
+        return errors.AGR_NOT_EFFECTIVE
+    if now >= agreement.expires_at:
+        return errors.AGR_EXPIRED
+    return None if request.operation in agreement.operations else errors.AGR_OPERATION
+
+
+def governing(request: Request, facts: Facts, now: datetime) -> tuple[Agreement | None, Reason | None]:
+    """Return the agreement that permits the request, or why none does.
+
+    Among several that permit, the one with the narrowest schedule governs, so that an addition never widens.
+    """
+    mine = [a for a in facts.agreements if a.vendor == request.vendor]
+    faults = {a: _fault(a, request, now) for a in mine}
+    good = sorted((a for a, fault in faults.items() if fault is None), key=lambda a: (len(a.schedule), a.id))
+    if good:
+        return good[0], None
+    said = {fault for fault in faults.values() if fault}
+    return None, next(reason for reason in _NEAREST if reason in said or reason is errors.AGR_NONE)
+
+
+def agreement_check(request: Request, facts: Facts, now: datetime) -> Iterable[Reason]:
+    """An agreement in force covers this school and operation."""
+    _, reason = governing(request, facts, now)
+    return (reason,) if reason else ()
+
+
+def purpose_check(request: Request, facts: Facts, now: datetime) -> Iterable[Reason]:
+    """The purpose is named, is not commerce, and is one the agreement permits."""
+    if request.purpose is None:
+        return (errors.PUR_MISSING,)
+    if request.purpose in COMMERCIAL:
+        return (errors.PUR_COMMERCIAL,)
+    if request.purpose is Purpose.PROFILING:
+        return (errors.PUR_PROFILE,)
+    agreement, _ = governing(request, facts, now)
+    return () if agreement and request.purpose in agreement.purposes else (errors.PUR_NOT_PERMITTED,)
+
+
+def recipient_check(request: Request, facts: Facts, now: datetime) -> Iterable[Reason]:
+    """The recipient is of a category that may receive this."""
+    agreement, _ = governing(request, facts, now)
+    permitted = RULES[request.operation].categories
+    return () if agreement and agreement.category in permitted else (errors.RCP_CATEGORY,)
+
+
+def withheld_elements(
+    request: Request, agreement: Agreement | None, directed: frozenset[str]
+) -> dict[str, Reason]:
+    """Return each asked element that may not leave, and why. Empty `directed` narrows nothing."""
+    reasons = {}
+    for name in sorted(request.elements):
+        reason = _element_fault(name, request, agreement, directed)
+        if reason:
+            reasons[name] = reason
+    return reasons
+
+
+def _element_fault(
+    name: str, request: Request, agreement: Agreement | None, directed: frozenset[str]
+) -> Reason | None:
+    known = REGISTER.get(name)
+    if known is None:
+        return errors.ELM_UNCLASSIFIED
+    if known.never_export:
+        return errors.ELM_TECHNICAL if known.technical else errors.ELM_NEVER_EXPORT
+    free = known.category == "NON" or name == "record.alias"
+    agreed = free or (agreement is not None and name in agreement.schedule)
+    wanted = free or not directed or name in directed
+    carried = name in RULES[request.operation].ceiling
+    return None if agreed and wanted and carried else errors.ELM_NOT_IN_SCHEDULE
+
+
+def element_check(
+    request: Request, facts: Facts, now: datetime, directed: frozenset[str]
+) -> Iterable[Reason]:
+    """What the protocol requires is in the schedule, and something is left to send."""
+    agreement, _ = governing(request, facts, now)
+    withheld = withheld_elements(request, agreement, directed)
+    if errors.ELM_UNCLASSIFIED in withheld.values():
+        return (errors.ELM_UNCLASSIFIED,)
+    if request.elements and set(withheld) == request.elements:
+        return (withheld[min(withheld)],)
+    return (errors.ELM_REQUIRED_WITHHELD,) if request.mandatory & set(withheld) else ()

@@ -1,0 +1,114 @@
+"""One pure function decides whether data may leave: every check is evaluated, the first failure reported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from gateway import errors
+from gateway.errors import Reason
+from gateway.policy import rowplan
+from gateway.policy.agreements import (
+    agreement_check,
+    element_check,
+    governing,
+    purpose_check,
+    recipient_check,
+    withheld_elements,
+)
+from gateway.policy.directions import directed_elements, directing, direction_check
+from gateway.policy.facts import Agreement, Direction, Facts, Person, fingerprint
+from gateway.policy.request import RULES, Request
+from gateway.policy.scopes import actor_check, credential_check, ledger_check, scope_check
+from gateway.policy.source_policies import PROFILES
+
+Check = Callable[[Request, Facts, datetime], Iterable[Reason]]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided, and everything it rested on. `permitted` is empty unless it permits."""
+
+    request: Request
+    reasons: tuple[Reason, ...]
+    permitted: frozenset[str] = frozenset()
+    withheld: tuple[tuple[str, Reason], ...] = ()
+    plan: rowplan.RowPlan = rowplan.NOTHING
+    agreement: Agreement | None = None
+    direction: Direction | None = None
+    facts_hash: str = ""
+
+    @property
+    def permits(self) -> bool:
+        return not self.reasons
+
+    @property
+    def primary(self) -> Reason | None:
+        return self.reasons[0] if self.reasons else None
+
+    @property
+    def outcome(self) -> str:
+        if self.reasons:
+            return "deny"
+        return "partial" if self.withheld else "permit"
+
+
+def _elements(request: Request, facts: Facts, now: datetime) -> Iterable[Reason]:
+    return element_check(request, facts, now, directed_elements(request, facts, now))
+
+
+# The order of semantics: the request as a whole. Rows follow by the plan.
+CHECKS: tuple[Check, ...] = (
+    ledger_check,
+    credential_check,
+    scope_check,
+    actor_check,
+    direction_check,
+    agreement_check,
+    purpose_check,
+    _elements,
+    recipient_check,
+)
+
+
+def decide(request: Request, facts: Facts, now: datetime) -> Decision:
+    """Decide one request for one school. No clock, no database, no network; an exception denies."""
+    try:
+        return _decide(request, facts, now)
+    except Exception:
+        return Decision(request, (errors.INT_POLICY_ERROR,))
+
+
+def _decide(request: Request, facts: Facts, now: datetime) -> Decision:
+    reasons = tuple(reason for check in CHECKS for reason in check(request, facts, now))
+    agreement, _ = governing(request, facts, now)
+    direction, _ = directing(request, facts, now)
+    hashed = fingerprint(request, facts, now)
+    withheld = withheld_elements(request, agreement, directed_elements(request, facts, now))
+    listed = tuple(sorted(withheld.items(), key=lambda item: item[0]))
+    if reasons or agreement is None:
+        return Decision(request, reasons or (errors.AGR_NONE,), withheld=listed, agreement=agreement,
+                        direction=direction, facts_hash=hashed)  # fmt: skip
+    return Decision(
+        request, (), request.elements - set(withheld), listed,
+        rowplan.build(agreement, PROFILES[facts.source_policy], now), agreement,
+        direction if RULES[request.operation].directed else None, hashed,
+    )  # fmt: skip
+
+
+def decide_person(request: Request, facts: Facts, person: Person, now: datetime) -> Decision:
+    """Decide a request about one person: the request as a whole, then that person's row."""
+    decision = decide(request, facts, now)
+    if not decision.permits:
+        return decision
+    try:
+        reason = rowplan.judge(decision.plan, person)
+    except Exception:
+        reason = errors.INT_POLICY_ERROR
+    if reason is None:
+        return decision
+    hashed = fingerprint(decision.facts_hash, person)
+    return replace(
+        decision, reasons=(reason,), permitted=frozenset(), plan=rowplan.NOTHING, facts_hash=hashed
+    )

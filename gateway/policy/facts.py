@@ -1,0 +1,115 @@
+"""What is known when a decision is made: versions on file, never live objects; canonical, to be hashed."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, fields, is_dataclass
+from datetime import date, datetime
+from typing import Any
+
+import orjson
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """The caller's credential as found: which grant, which scopes the token holds, which schools."""
+
+    grant: str
+    vendor: str
+    scopes: frozenset[str]
+    schools: frozenset[str]
+    active: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """One version of an agreement, as it covers the acting school; in force in [effective_at, expires_at)."""
+
+    ref: str
+    version: int
+    vendor: str
+    category: str
+    status: str
+    schools: frozenset[str]
+    schedule: frozenset[str]
+    purposes: frozenset[str]
+    operations: frozenset[str]
+    effective_at: datetime
+    expires_at: datetime
+    school_agent: bool = False
+    document: str = ""
+
+    @property
+    def id(self) -> str:
+        return f"{self.ref}@{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Direction:
+    """Somebody entitled asked for a transfer: who, what, to whom, until when."""
+
+    ref: str
+    version: int
+    agreement: str
+    operation: str
+    role: str
+    status: str
+    valid_from: datetime
+    expires_at: datetime
+    elements: frozenset[str] = frozenset()
+    record: str | None = None
+
+    @property
+    def id(self) -> str:
+        return f"{self.ref}@{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """A family's answer. `scope` use restricts everything, disclose one agreement (or all: None)."""
+
+    ref: str
+    version: int
+    scope: str
+    status: str
+    agreement: str | None
+    valid_from: datetime
+    valid_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """One row's facts. Not `associated` means: absent, foreign, personal or erased; all the same."""
+
+    associated: bool
+    is_pupil: bool
+    birth_date: date | None = None
+    erased: bool = False
+    consents: tuple[Consent, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything a decision may look at. Empty facts deny."""
+
+    ledger_ready: bool = False
+    credential: Credential | None = None
+    agreements: tuple[Agreement, ...] = ()
+    directions: tuple[Direction, ...] = ()
+    source_policy: str = "strictest"
+
+
+def fingerprint(*parts: Any) -> str:
+    """Return the SHA-256 of the canonical form of facts or a request, in hex."""
+    text = orjson.dumps([_plain(p) for p in parts], option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(text).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, frozenset | set):
+        return sorted(_plain(v) for v in value)
+    if isinstance(value, tuple | list):
+        return [_plain(v) for v in value]
+    return value

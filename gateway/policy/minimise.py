@@ -1,0 +1,110 @@
+"""Builds what leaves, up from nothing, and seals it. The only room that can make a `Cleared`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+from marshmallow import Schema, fields
+
+from gateway import errors
+from gateway.errors import Refused
+from gateway.policy.decide import Decision
+from mappings._seal import SEAL
+from mappings.cleared import Cleared
+
+
+def permitted_fields(schema: type[Schema], permitted: frozenset[str]) -> dict[str, str]:
+    """Return {wire name: element} of the fields that may be sent. A field without an element is an error."""
+    found = {}
+    for name, field in schema._declared_fields.items():  # noqa: SLF001 - marshmallow's documented registry
+        element = field.metadata.get("element")
+        if element is None:
+            raise Refused(errors.ELM_UNCLASSIFIED, f"{schema.__name__}.{name} has no element")
+        if element in permitted:
+            found[field.data_key or name] = element
+    return found
+
+
+def clear(decision: Decision, schema: type[Schema], record: Mapping[str, Any]) -> Cleared[bytes]:
+    """Return one answer as JSON bytes holding permitted fields of `record` only.
+
+    The bytes are parsed again and every path must lead to a permitted element; anything else is refused.
+    """
+    _require(decision)
+    kept = _build(schema, decision.permitted, record)
+    body = orjson.dumps(schema().dump(kept))
+    if not _paths(orjson.loads(body), schema, decision.permitted):
+        raise Refused(errors.INT_POLICY_ERROR, "the answer holds a field that no permitted element covers")
+    return Cleared(body, decision.request.id, decision.permitted, SEAL)
+
+
+def clear_bytes(decision: Decision, schema: type[Schema], stored: bytes) -> Cleared[bytes]:
+    """Return stored bytes as they are, if every field in them is permitted."""
+    _require(decision)
+    if not _paths(orjson.loads(stored), schema, decision.permitted):
+        raise Refused(errors.INT_POLICY_ERROR, "the document holds a field that no permitted element covers")
+    return Cleared(stored, decision.request.id, decision.permitted, SEAL)
+
+
+def clear_page(decision: Decision, schema: type[Schema], names: Iterable[str], page: bytes) -> Cleared[bytes]:
+    """Return a bulk page. `names` are the fields its compiled form selects: all must be permitted.
+
+    The compiled form is the proof; its first record is parsed too.
+    """
+    _require(decision)
+    allowed = permitted_fields(schema, decision.permitted)
+    if not set(names) <= set(allowed):
+        raise Refused(errors.INT_POLICY_ERROR, "the page selects a field that is not permitted")
+    return Cleared(page, decision.request.id, decision.permitted, SEAL)
+
+
+def sample_is_permitted(decision: Decision, schema: type[Schema], record: bytes) -> bool:
+    """Whether one record of a bulk page, parsed again, holds permitted fields only."""
+    return _paths(orjson.loads(record), schema, decision.permitted)
+
+
+def _require(decision: Decision) -> None:
+    if not decision.permits:
+        raise Refused(decision.primary or errors.INT_POLICY_ERROR)
+
+
+def _build(schema: type[Schema], permitted: frozenset[str], record: Mapping[str, Any]) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for name, field in schema._declared_fields.items():  # noqa: SLF001 - marshmallow's documented registry
+        if field.metadata.get("element") not in permitted or record.get(name) is None:
+            continue
+        nested = _nested(field)
+        value = record[name]
+        if nested is None:
+            kept[name] = value
+        elif isinstance(value, Mapping):
+            kept[name] = _build(nested, permitted, value)
+        else:
+            kept[name] = [_build(nested, permitted, item) for item in value]
+    return kept
+
+
+def _nested(field: fields.Field[Any]) -> type[Schema] | None:
+    inner = field.inner if isinstance(field, fields.List) else field
+    return type(inner.schema) if isinstance(inner, fields.Nested) else None
+
+
+def _paths(value: Any, schema: type[Schema], permitted: frozenset[str]) -> bool:
+    """Whether every path of a parsed answer leads to a permitted element."""
+    if isinstance(value, list):
+        return all(_paths(item, schema, permitted) for item in value)
+    if not isinstance(value, dict):
+        return False
+    wire = {f.data_key or n: f for n, f in schema._declared_fields.items()}  # noqa: SLF001
+    for name, item in value.items():
+        field = wire.get(name)
+        if field is None or field.metadata.get("element") not in permitted:
+            return False
+        nested = _nested(field)
+        if nested is None and isinstance(item, dict):
+            return isinstance(field, fields.Dict)
+        if nested is not None and not _paths(item, nested, permitted):
+            return False
+    return True

@@ -1,0 +1,142 @@
+"""What is asked: operation, purpose, actor, recipient, elements. And the table of operations there are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+from mappings.elements import REGISTER
+
+
+class Operation(StrEnum):
+    """Every way data can leave, and every way they come in."""
+
+    ROSTER_IMPORT = "roster.import"
+    ROSTER_READ = "roster.read"
+    LAUNCH = "launch.handover"
+    MEMBERS = "members.read"
+    RESULT_WRITE = "result.write"
+    GRADE = "grade.passback"
+    TRANSCRIPT = "transcript.deliver"
+
+
+class Purpose(StrEnum):
+    """The closed list. Purposes of commerce are listed so that they can be refused by name."""
+
+    INSTRUCTION = "instruction"
+    GRADING = "grading"
+    ROSTERING = "rostering"
+    ASSESSMENT = "assessment_delivery"
+    REPORTING = "school_reporting"
+    TRANSCRIPT = "transcript_delivery"
+    ADMISSIONS = "admissions_review"
+    SUPPORT = "support"
+    ADVERTISING = "advertising"
+    MARKETING = "marketing"
+    SALE = "sale"
+    PROFILING = "profiling"
+
+
+COMMERCIAL = frozenset({Purpose.ADVERTISING, Purpose.MARKETING, Purpose.SALE})
+CATEGORIES = frozenset(
+    {"application", "assessment", "lms", "sis", "gradebook", "higher_ed", "employer", "sis_vendor"}
+)
+
+
+class ActorKind(StrEnum):
+    """Who acts."""
+
+    VENDOR = "vendor"
+    APPLICATION = "application"
+    STAFF = "staff"
+    TEACHER = "teacher"
+    PUPIL = "pupil"
+    WORKER = "worker"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """A named person or client. `teaches` lists the classes of a teacher, by id at the acting school."""
+
+    kind: ActorKind
+    ref: str
+    teaches: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request, before anything is known about it. `record` narrows it to one document or class."""
+
+    id: str
+    operation: Operation
+    actor: Actor
+    school: str
+    vendor: str
+    purpose: Purpose | None
+    elements: frozenset[str]
+    mandatory: frozenset[str] = frozenset()
+    class_id: str | None = None
+    record: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What an operation needs. `ceiling` is what its protocol can carry; `categories` who may receive."""
+
+    scopes: frozenset[str]
+    ceiling: frozenset[str]
+    categories: frozenset[str]
+    directed: bool = True
+    one_class: bool = False
+
+
+_OR = "https://purl.imsglobal.org/spec/or/v1p2/scope/"
+ROSTER_SCOPE = f"{_OR}roster.readonly"
+ROSTER_CORE_SCOPE = f"{_OR}roster-core.readonly"
+DEMOGRAPHICS_SCOPE = f"{_OR}roster-demographics.readonly"
+
+
+def _elements(*prefixes: str) -> frozenset[str]:
+    return frozenset(e for e in REGISTER if e.startswith(prefixes))
+
+
+_ROSTER = _elements(
+    "record.", "org.", "session.", "course.", "class.", "person.", "enrollment.", "demographics."
+)
+_NAMES = _elements("person.name.")
+_ANY = CATEGORIES
+_APPS = frozenset({"application", "assessment"})
+
+RULES = MappingProxyType(
+    {
+        Operation.ROSTER_READ: Rule(
+            frozenset({ROSTER_SCOPE, ROSTER_CORE_SCOPE, DEMOGRAPHICS_SCOPE}), _ROSTER, _ANY - {"employer"}
+        ),
+        Operation.LAUNCH: Rule(
+            frozenset({"launch.read"}),
+            _NAMES
+            | _elements("record.", "launch.", "person.role", "person.email", "person.locale", "class."),
+            _APPS,
+        ),
+        Operation.MEMBERS: Rule(
+            frozenset({"members.read"}),
+            _NAMES | _elements("record.", "person.role", "person.email", "enrollment.membership"),
+            _APPS,
+        ),
+        Operation.RESULT_WRITE: Rule(
+            frozenset({"results.write"}), _elements("result.", "activity.", "record."), _APPS, directed=False
+        ),
+        Operation.GRADE: Rule(
+            frozenset(),
+            _elements("result.score", "result.progress", "result.time", "result.comment", "activity.")
+            | {"person.lti_subject"},
+            frozenset({"lms", "sis", "gradebook"}),
+            one_class=True,
+        ),
+        Operation.TRANSCRIPT: Rule(
+            frozenset({"transcripts.read"}), _elements("transcript."), frozenset({"higher_ed", "employer"})
+        ),
+        Operation.ROSTER_IMPORT: Rule(frozenset(), _ROSTER, frozenset({"sis", "sis_vendor"}), directed=False),
+    }
+)  # fmt: skip
