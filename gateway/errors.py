@@ -41,9 +41,7 @@ class Reason:
 VOCABULARY: dict[str, Reason] = {}
 
 
-def _reason(
-    code: str, http: int, owner: Owner, sentence: str, remedy: str, imsx: str | None = None
-) -> Reason:
+def _reason(code: str, http: int, owner: Owner, sentence: str, remedy: str, imsx: str | None = None) -> Reason:
     spelled = imsx or _IMSX_OF_STATUS.get(http, "forbidden")
     reason = Reason(code, sentence, remedy, owner, http, spelled)
     if code in VOCABULARY:

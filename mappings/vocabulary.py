@@ -28,9 +28,7 @@ SEXES = frozenset({"male", "female", "unspecified", "other"})
 BOOLEANS = frozenset({"true", "false"})
 
 # CEDS grade levels, the vocabulary of OneRoster 1.1; 1.2 leaves it to agreement and keeps it in use.
-GRADES = frozenset(
-    {"IT", "PR", "PK", "TK", "KG", "13", "PS", "UG", "Other"} | {f"{n:02d}" for n in range(1, 13)}
-)
+GRADES = frozenset({"IT", "PR", "PK", "TK", "KG", "13", "PS", "UG", "Other"} | {f"{n:02d}" for n in range(1, 13)})
 
 # A 1.1 administrator acts for the organisation named on the row; 1.2 has no word without a place.
 ROLE_1P1_TO_1P2 = MappingProxyType({"administrator": "siteAdministrator"})

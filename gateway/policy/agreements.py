@@ -73,9 +73,7 @@ def recipient_check(request: Request, facts: Facts, now: datetime) -> Iterable[R
     return () if agreement and agreement.category in permitted else (errors.RCP_CATEGORY,)
 
 
-def withheld_elements(
-    request: Request, agreement: Agreement | None, directed: frozenset[str]
-) -> dict[str, Reason]:
+def withheld_elements(request: Request, agreement: Agreement | None, directed: frozenset[str]) -> dict[str, Reason]:
     """Return each asked element that may not leave, and why. Empty `directed` narrows nothing."""
     reasons = {}
     for name in sorted(request.elements):
@@ -100,9 +98,7 @@ def _element_fault(
     return None if agreed and wanted and carried else errors.ELM_NOT_IN_SCHEDULE
 
 
-def element_check(
-    request: Request, facts: Facts, now: datetime, directed: frozenset[str]
-) -> Iterable[Reason]:
+def element_check(request: Request, facts: Facts, now: datetime, directed: frozenset[str]) -> Iterable[Reason]:
     """What the protocol requires is in the schedule, and something is left to send."""
     agreement, _ = governing(request, facts, now)
     withheld = withheld_elements(request, agreement, directed)

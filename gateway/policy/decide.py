@@ -109,6 +109,4 @@ def decide_person(request: Request, facts: Facts, person: Person, now: datetime)
     if reason is None:
         return decision
     hashed = fingerprint(decision.facts_hash, person)
-    return replace(
-        decision, reasons=(reason,), permitted=frozenset(), plan=rowplan.NOTHING, facts_hash=hashed
-    )
+    return replace(decision, reasons=(reason,), permitted=frozenset(), plan=rowplan.NOTHING, facts_hash=hashed)

@@ -101,9 +101,7 @@ def _elements(*prefixes: str) -> frozenset[str]:
     return frozenset(e for e in REGISTER if e.startswith(prefixes))
 
 
-_ROSTER = _elements(
-    "record.", "org.", "session.", "course.", "class.", "person.", "enrollment.", "demographics."
-)
+_ROSTER = _elements("record.", "org.", "session.", "course.", "class.", "person.", "enrollment.", "demographics.")
 _NAMES = _elements("person.name.")
 _ANY = CATEGORIES
 _APPS = frozenset({"application", "assessment"})

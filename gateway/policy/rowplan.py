@@ -93,9 +93,7 @@ def _fault(part: Part, person: Person) -> Reason | None:
             grown = not person.is_pupil or (person.birth_date is not None and person.birth_date <= by)
             return None if grown else errors.AGE_CHILD_NO_SCHOOL_AGREEMENT
         case NotRefused(agreement, at):
-            said = [
-                c for c in person.consents if _stands(c, "disclose", at) and c.agreement in (None, agreement)
-            ]
+            said = [c for c in person.consents if _stands(c, "disclose", at) and c.agreement in (None, agreement)]
             if any(c.status == "refused" for c in said):
                 return errors.CON_REFUSED
             return errors.CON_WITHDRAWN if any(c.status == "withdrawn" for c in said) else None

@@ -55,9 +55,7 @@ def statements(have: set[str], owner_word: str, login_word: str) -> list[sql.Com
     made = []
     for role, word in ((OWNER, owner_word), (LOGIN, login_word)):
         if role not in have:
-            text = (
-                "CREATE ROLE {} LOGIN NOINHERIT NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS PASSWORD {}"
-            )
+            text = "CREATE ROLE {} LOGIN NOINHERIT NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS PASSWORD {}"
             made.append(sql.SQL(text).format(sql.Identifier(role), sql.Literal(word)))
     for role in NARROW:
         if role not in have:

@@ -83,9 +83,7 @@ school = _table(
     sa.ForeignKeyConstraint(["district"], ["district.district"]), tied=False,
 )  # fmt: skip
 staff = _table("staff", "district", "staff", "staff name status created_at:time created_by", _PLACES)
-district_role = _table(
-    "district_role", "district", "staff role", "staff role granted_by granted_at:time", _PLACES
-)
+district_role = _table("district_role", "district", "staff role", "staff role granted_by granted_at:time", _PLACES)
 school_role = _table("school_role", "school", "staff role", "staff role granted_by granted_at:time", _PLACES)
 staff_token = _table(
     "staff_token", "shared", "token_hash",
@@ -151,9 +149,7 @@ context_link = _table(
     "context_link", "school", "deployment context_id",
     "deployment context_id class_id services:json linked_at:time linked_by", {SCHOOL: _SIUD, IDENTITY: _S},
 )  # fmt: skip
-launch_nonce = _table(
-    "launch_nonce", "shared", "nonce_hash", "nonce_hash:bytes expires_at:time", {IDENTITY: _SID}
-)
+launch_nonce = _table("launch_nonce", "shared", "nonce_hash", "nonce_hash:bytes expires_at:time", {IDENTITY: _SID})
 launch = _table(
     "launch", "school", "launch",
     """launch deployment context_id class_id sub person_id? role access_grant decision:json facts:json
@@ -259,9 +255,7 @@ ledger_entry = _table(
     "ledger_entry", "school", "index", "index:big leaf_hash:bytes body:bytes", {SCHOOL: _SI, INTAKE: _SI},
     tied=False,
 )  # fmt: skip
-ledger_checkpoint = _table(
-    "ledger_checkpoint", "school", "size", "size:big note:text signed_at:time", _VERSIONS
-)
+ledger_checkpoint = _table("ledger_checkpoint", "school", "size", "size:big note:text signed_at:time", _VERSIONS)
 # The link between a person and the ledger's handles: destroying the salt breaks it for good.
 subject_key = _table("subject_key", "school", "person_id", "person_id salt:bytes", {SCHOOL: _SID}, tied=False)
 transfer = _table(

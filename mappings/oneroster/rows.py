@@ -261,9 +261,7 @@ class FileReader:
     def _column_at(self, position: int) -> str:
         return self._headers.get(position, f"column {position + 1}")
 
-    def _bad(
-        self, number: int, column: str, code: str, *, named: str, value: str = "", hint: str = ""
-    ) -> None:
+    def _bad(self, number: int, column: str, code: str, *, named: str, value: str = "", hint: str = "") -> None:
         """Report a fault that costs the row."""
         known = named if _ID.match(named) else None
         self.tally.bad += 1

@@ -1,0 +1,144 @@
+"""The closed schema of a ledger entry: names of elements, codes, counts, opaque references, keyed hashes.
+
+Never a value, a name, an external id, an address or free text. Canonical JSON: sorted keys, no spaces. A parser
+accepts only bytes that it would have written itself, so that one entry has one form.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any
+
+import orjson
+
+from gateway.errors import VOCABULARY
+from mappings.elements import REGISTER
+
+VERSION = 1
+
+
+class InvalidEntry(ValueError):  # noqa: N818
+    """The entry does not fit the closed schema; the text names the field, never its value."""
+
+
+def _match(pattern: str) -> Callable[[Any], bool]:
+    compiled = re.compile(pattern + r"\Z")
+    return lambda value: isinstance(value, str) and compiled.match(value) is not None
+
+
+def _one_of(*words: str) -> Callable[[Any], bool]:
+    allowed = frozenset(words)
+    return lambda value: isinstance(value, str) and value in allowed
+
+
+def _count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 10**12
+
+
+def _list_of(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and len(value) <= 10_000 and all(map(check, value))
+
+
+def _record(**checks: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: (
+        isinstance(value, dict)
+        and value.keys() == checks.keys()
+        and all(check(value[name]) for name, check in checks.items())
+    )
+
+
+def _code(value: Any) -> bool:
+    return isinstance(value, str) and value in VOCABULARY
+
+
+def _element(value: Any) -> bool:
+    return isinstance(value, str) and value in REGISTER
+
+
+_REF = r"[a-z]{2,4}_[0-9a-z]{8,32}"
+_ref, _versioned = _match(_REF), _match(_REF + r"@\d{1,9}")
+_hash = _match(r"[0-9a-f]{64}")
+
+TYPES = (
+    "decision", "denial", "intent", "outcome", "import", "agreement", "direction", "consent", "grant",
+    "rights", "task", "freeze",
+)  # fmt: skip
+OUTCOMES = (
+    "permit", "partial", "deny", "acknowledged", "refused", "unknown", "not_delivered", "recorded", "ended",
+    "opened", "held", "published",
+)  # fmt: skip
+
+FIELDS = MappingProxyType(
+    {
+        "v": lambda value: value == VERSION,
+        "type": _one_of(*TYPES),
+        "at": _match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"),
+        "school": _ref,
+        "id": _ref,
+        "operation": _match(r"[a-z]{2,16}\.[a-z_]{2,16}"),
+        "purpose": _match(r"[a-z_]{3,32}"),
+        "basis": _one_of("school_official", "family_request", "direction", "none"),
+        "actor": _record(kind=_match(r"[a-z_]{3,16}"), ref=_ref),
+        "vendor": _ref,
+        "grant": _ref,
+        "agreement": _versioned,
+        "direction": _versioned,
+        "consent": _versioned,
+        "document": _hash,
+        "record": _ref,
+        "outcome": _one_of(*OUTCOMES),
+        "reason": _code,
+        "reasons": _list_of(_code),
+        "elements": _list_of(_element),
+        "withheld": _list_of(_record(element=_element, code=_code)),
+        "rows_withheld": _list_of(_record(code=_code, n=_count)),
+        "subjects": _count,
+        "subjects_root": _hash,
+        "payload_hmac": _hash,
+        "payload_bytes": _count,
+        "facts": _hash,
+        "attempt": _count,
+        "notice": _ref,
+    }
+)  # fmt: skip
+REQUIRED = frozenset({"v", "type", "at", "school", "id", "outcome"})
+
+
+def moment(at: datetime) -> str:
+    """Return a time in the ledger's form: UTC, milliseconds."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"
+
+
+def check(entry: Mapping[str, Any]) -> None:
+    """Raise InvalidEntry unless every field is known and fits, and none required is missing."""
+    missing = REQUIRED - entry.keys()
+    if missing:
+        raise InvalidEntry(f"{min(missing)} is missing")
+    for name, value in entry.items():
+        fits = FIELDS.get(name)
+        if fits is None:
+            raise InvalidEntry("an unknown field")
+        if not fits(value):
+            raise InvalidEntry(f"{name} does not fit")
+
+
+def encode(entry: Mapping[str, Any]) -> bytes:
+    """Return the canonical bytes of an entry; fields that are None are left out. Raises InvalidEntry."""
+    kept = {name: value for name, value in entry.items() if value is not None}
+    check(kept)
+    return orjson.dumps(kept, option=orjson.OPT_SORT_KEYS)
+
+
+def decode(body: bytes) -> dict[str, Any]:
+    """Return the entry in canonical bytes. Raises InvalidEntry for any other bytes."""
+    try:
+        entry = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidEntry("not JSON") from error
+    if not isinstance(entry, dict) or orjson.dumps(entry, option=orjson.OPT_SORT_KEYS) != body:
+        raise InvalidEntry("not canonical")
+    check(entry)
+    return entry

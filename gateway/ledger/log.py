@@ -1,0 +1,100 @@
+"""The append-only log of one school. `append` runs last in the transaction that makes the intent true."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway import errors
+from gateway.errors import Refused
+from gateway.ledger import checkpoint, entry, merkle
+from gateway.store import tables
+from gateway.store.secrets import Vault
+from gateway.store.tenant import Session
+
+_LOCK = "SELECT size, frontier FROM ledger_head WHERE district = %(district)s AND school = %(school)s FOR UPDATE"
+_WRITE = """
+WITH written AS (
+    INSERT INTO ledger_entry (district, school, index, leaf_hash, body)
+    SELECT %(district)s, %(school)s, i, h, b
+    FROM unnest(%(indices)s::bigint[], %(hashes)s::bytea[], %(bodies)s::bytea[]) AS t(i, h, b) RETURNING 1)
+UPDATE ledger_head SET size = %(size)s, frontier = %(frontier)s
+WHERE district = %(district)s AND school = %(school)s AND (SELECT count(*) FROM written) = %(added)s
+"""
+
+
+def start(session: Session, vault: Vault, school_ref: str, kid: str, now: datetime) -> None:
+    """Open the log of a new school, with a signing key of its own."""
+    private = Ed25519PrivateKey.generate()
+    public = private.public_key().public_bytes_raw()
+    session.insert(
+        tables.signing_key, kid=kid, purpose="ledger", public={"raw": public.hex()}, created_at=now,
+        private=vault.seal(private.private_bytes_raw(), f"signing_key:{kid}"),
+    )  # fmt: skip
+    session.insert(tables.ledger_head, origin=f"schoolgate/{school_ref}", kid=kid, size=0, frontier=b"")
+
+
+def append(session: Session, entries: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Write entries to the school's log and return their indices.
+
+    They are durable and in sequence when the caller's transaction commits. Raises Refused with
+    LED_UNAVAILABLE when they cannot be written; the caller must then send nothing.
+    """
+    bodies = [entry.encode(e) for e in entries]
+    try:
+        return _append(session, bodies)
+    except SQLAlchemyError as error:
+        raise Refused(errors.LED_UNAVAILABLE) from error
+
+
+def _append(session: Session, bodies: list[bytes]) -> list[int]:
+    head = session.row(_LOCK)
+    if head is None:
+        raise Refused(errors.LED_UNAVAILABLE)
+    frontier = merkle.Frontier(head.size, bytes(head.frontier))
+    hashes = [merkle.leaf_hash(body) for body in bodies]
+    for leaf in hashes:
+        frontier.append(leaf)
+    indices = list(range(head.size, frontier.size))
+    grown = session.run(
+        _WRITE, indices=indices, hashes=hashes, bodies=bodies, size=frontier.size,
+        frontier=frontier.packed(), added=len(bodies),
+    )  # fmt: skip
+    if grown != 1:
+        raise Refused(errors.LED_UNAVAILABLE)
+    return indices
+
+
+def is_ready(session: Session) -> bool:
+    """Whether the school has a log. Whether it can be written shows when it is."""
+    row = session.row("SELECT 1 FROM ledger_head WHERE district = %(district)s AND school = %(school)s")
+    return row is not None
+
+
+def sign_checkpoint(session: Session, vault: Vault, now: datetime) -> tuple[str, str]:
+    """Return (signed note, verifier key) for the log as it stands, and keep the note."""
+    head = session.row(
+        "SELECT h.origin, h.kid, h.size, h.frontier, k.private FROM ledger_head h JOIN signing_key k USING (kid) "
+        "WHERE h.district = %(district)s AND h.school = %(school)s"
+    )
+    if head is None:
+        raise Refused(errors.LED_UNAVAILABLE)
+    private = Ed25519PrivateKey.from_private_bytes(vault.open(bytes(head.private), f"signing_key:{head.kid}"))
+    root = merkle.Frontier(head.size, bytes(head.frontier)).root()
+    note = checkpoint.sign(checkpoint.Checkpoint(head.origin, head.size, root), private)
+    session.insert(tables.ledger_checkpoint, ignore=True, size=head.size, note=note, signed_at=now)
+    return note, checkpoint.verifier_key(head.origin, private.public_key().public_bytes_raw())
+
+
+def bodies(session: Session, first: int = 0, limit: int = 1_000_000) -> list[bytes]:
+    """Return the canonical bytes of entries from `first`, in order."""
+    rows = session.rows(
+        "SELECT body FROM ledger_entry WHERE district = %(district)s AND school = %(school)s "
+        "AND index >= %(first)s ORDER BY index LIMIT %(limit)s",
+        first=first, limit=limit,
+    )  # fmt: skip
+    return [bytes(row.body) for row in rows]

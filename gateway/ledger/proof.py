@@ -1,0 +1,108 @@
+"""Verifies an exported log with no database and no trust in whoever exported it.
+
+A bundle is a folder or zip: `verifier.key`, `checkpoint.note`, `entries.jsonl` (one canonical entry a line) and
+`leaves.txt` (one leaf hash a line, so that a change can be named).
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gateway.ledger import checkpoint, entry, merkle
+
+FILES = ("verifier.key", "checkpoint.note", "entries.jsonl", "leaves.txt")
+
+
+class BundleInvalid(ValueError):  # noqa: N818
+    """The bundle does not prove what it says; the text says where."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """What a verified bundle shows."""
+
+    origin: str
+    size: int
+    root: str
+    by_type: dict[str, int]
+
+
+def write(path: Path, key: str, note: str, bodies: list[bytes]) -> None:
+    """Write a bundle as a zip."""
+    leaves = "".join(merkle.leaf_hash(body).hex() + "\n" for body in bodies)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bundle:
+        bundle.writestr("verifier.key", key + "\n")
+        bundle.writestr("checkpoint.note", note)
+        bundle.writestr("entries.jsonl", b"\n".join([*bodies, b""]))
+        bundle.writestr("leaves.txt", leaves)
+
+
+def verify(path: Path, expected_key: str | None = None) -> Proven:
+    """Verify a bundle: signature, root, contiguity, schema, and that no outcome stands without its intent.
+
+    `expected_key` is the verifier key the reader has kept; without it the bundle's own is used, which proves
+    that the bundle agrees with itself. Raises BundleInvalid.
+    """
+    parts = _read(path)
+    key = (expected_key or parts["verifier.key"].decode()).strip()
+    try:
+        signed = checkpoint.verify(parts["checkpoint.note"].decode(), key)
+    except (checkpoint.InvalidCheckpoint, UnicodeDecodeError) as error:
+        raise BundleInvalid(f"checkpoint: {error}") from error
+    bodies = parts["entries.jsonl"].split(b"\n")
+    if bodies.pop() != b"":
+        raise BundleInvalid("entries.jsonl is cut off")
+    _check_leaves(bodies, parts["leaves.txt"].decode("ascii", "replace").split())
+    if len(bodies) != signed.size:
+        raise BundleInvalid(f"the checkpoint is for {signed.size} entries, the bundle holds {len(bodies)}")
+    if merkle.root([merkle.leaf_hash(body) for body in bodies]) != signed.root:
+        raise BundleInvalid("the root of the entries is not the one that was signed")
+    return Proven(signed.origin, signed.size, signed.root.hex(), _check_entries(bodies))
+
+
+def _read(path: Path) -> dict[str, bytes]:
+    try:
+        if path.is_dir():
+            return {name: (path / name).read_bytes() for name in FILES}
+        with zipfile.ZipFile(path) as bundle:
+            return {name: bundle.read(name) for name in FILES}
+    except (OSError, KeyError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
+        raise BundleInvalid(f"not a bundle: {type(error).__name__}") from error
+
+
+def _check_leaves(bodies: list[bytes], leaves: list[str]) -> None:
+    """Name the first entry that is not what its leaf hash says."""
+    if len(leaves) != len(bodies):
+        raise BundleInvalid(f"{len(bodies)} entries and {len(leaves)} leaf hashes")
+    for index, (body, leaf) in enumerate(zip(bodies, leaves, strict=True)):
+        if merkle.leaf_hash(body).hex() != leaf:
+            raise BundleInvalid(f"entry {index} was changed")
+
+
+def _check_entries(bodies: list[bytes]) -> dict[str, int]:
+    intents: set[str] = set()
+    by_type: dict[str, int] = {}
+    for index, one in enumerate(_entries(bodies)):
+        if one["type"] == "intent":
+            intents.add(one["id"])
+        elif one["type"] == "outcome" and one["id"] not in intents:
+            raise BundleInvalid(f"entry {index} is an outcome without an intent before it")
+        by_type[one["type"]] = by_type.get(one["type"], 0) + 1
+    return by_type
+
+
+def _entries(bodies: list[bytes]) -> Iterator[dict[str, Any]]:
+    school = None
+    for index, body in enumerate(bodies):
+        try:
+            one = entry.decode(body)
+        except entry.InvalidEntry as error:
+            raise BundleInvalid(f"entry {index}: {error}") from error
+        school = school or one["school"]
+        if one["school"] != school:
+            raise BundleInvalid(f"entry {index} belongs to another school")
+        yield one

@@ -1,0 +1,63 @@
+"""Envelope encryption and keyed hashes under one key that never enters the database."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+_NONCE = 12
+
+
+class WrongKey(Exception):  # noqa: N818 - the database belongs to another installation
+    """What was sealed cannot be opened with this installation's key, or belongs elsewhere."""
+
+
+class Vault:
+    """Seals secrets with AES-256-GCM, bound to what they belong to, and derives keys for hashing."""
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) != 32:
+            raise ValueError("the installation's key is 32 bytes")
+        self._key = key
+        self._cipher = AESGCM(self.derive("envelope"))
+
+    def __repr__(self) -> str:
+        return "Vault(***)"
+
+    def seal(self, secret: bytes, belongs_to: str) -> bytes:
+        """Encrypt; `belongs_to` must be said again to open."""
+        nonce = os.urandom(_NONCE)
+        return nonce + self._cipher.encrypt(nonce, secret, belongs_to.encode())
+
+    def open(self, sealed: bytes, belongs_to: str) -> bytes:
+        """Decrypt. Raises WrongKey."""
+        try:
+            return self._cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], belongs_to.encode())
+        except InvalidTag as error:
+            raise WrongKey(belongs_to) from error
+
+    def derive(self, use: str) -> bytes:
+        """Return a 32-byte key for one use; different uses share nothing."""
+        return hmac.digest(self._key, b"schoolgate:" + use.encode(), "sha256")
+
+
+def token_hash(token: str) -> bytes:
+    """Return how a random 256-bit token is kept: its SHA-256. Not for passwords a person chose."""
+    return hashlib.sha256(token.encode()).digest()
+
+
+def open_vault(folder: Path) -> Vault:
+    """Return the vault of this installation; makes its key, readable by its user only, on first use."""
+    path = folder / "kek"
+    if not path.exists():
+        if not folder.exists():
+            folder.mkdir(mode=0o700, parents=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(os.urandom(32))
+    return Vault(path.read_bytes())
