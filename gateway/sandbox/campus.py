@@ -1,0 +1,247 @@
+"""What the LMS knows: how its make behaves, its own users and courses, its keys and its gradebook."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import secrets
+import threading
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
+from joserfc.jwk import RSAKey
+
+from gateway.sandbox.district import CAST, Person, district
+from gateway.sandbox.loopback import Tokens
+
+_USERS = uuid.UUID("0b0d7f0e-5a8c-5d58-9a43-3c1f2f7f5a10")
+_VOCABULARY = "http://purl.imsglobal.org/vocab/lis/v2/"
+_HASHES: dict[str, type[hashes.SHA256 | hashes.SHA384 | hashes.SHA512]] = {
+    "RS384": hashes.SHA384,
+    "RS512": hashes.SHA512,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How one make of LMS differs from the book."""
+
+    name: str = "plain"
+    issuer: str = ""  # empty: the URL it is served at
+    client_id: str = "schoolgate-at-plain"
+    deployment_id: str = "deployment-1"
+    token_seconds: int = 3600  # life of an id_token
+    short_roles: bool = False  # in NRPS
+    institution_roles: bool = False
+    integers_in_custom: bool = False
+    login_by_form: bool = False
+    login_extras: tuple[tuple[str, str], ...] = ()
+    query: str = ""  # of each AGS URL
+    curly_links: bool = False
+    results_limit_fails: bool = False
+    own_clock: bool = False  # the stamp on record is the time of arrival, in whole seconds
+    equal_is_stale: bool = False
+    stale: tuple[int, str] = (409, "The result on record has a later timestamp.")
+    not_gradable: tuple[int, str] = (422, "This member cannot be graded.")
+    not_a_member: tuple[int, str] = (404, "User not found in this course.")
+    no_maximum: int = 400
+
+
+# reference/lti.md §4.1 (numbers 1, 2, 3, 4, 6, 8, 9) and §4.2 (numbers 1, 2, 4, 9, 10).
+PROFILES = {
+    "plain": Profile(),
+    "moodle": Profile(
+        name="moodle",
+        client_id="qV7mWc2LxHtKd0s",
+        deployment_id="1",
+        token_seconds=60,
+        short_roles=True,
+        login_by_form=True,
+        query="?type_id=1",
+        curly_links=True,
+        results_limit_fails=True,
+        own_clock=True,
+        equal_is_stale=True,
+        stale=(409, "Refusing score with an earlier timestamp"),
+        not_gradable=(400, "Incorrect score received"),
+        not_a_member=(400, "Incorrect score received"),
+    ),
+    "canvas": Profile(
+        name="canvas",
+        issuer="https://canvas.instructure.com",
+        client_id="10000000000042",
+        deployment_id="7:8865aa05b4b79b64a91a86042e43af5ea8ae79eb",
+        institution_roles=True,
+        integers_in_custom=True,
+        login_by_form=True,
+        login_extras=(
+            ("canvas_region", "us-east-1"),
+            ("canvas_environment", "prod"),
+            ("lti_storage_target", "post_message_forwarding"),
+        ),
+        stale=(400, "Provided timestamp is before last updated timestamp"),
+        not_gradable=(422, "User not found in course or is not a student"),
+        not_a_member=(422, "User not found in course or is not a student"),
+        no_maximum=422,
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    id: str
+    person: Person
+
+    @property
+    def name(self) -> str:
+        return f"{self.person.given} {self.person.family}"
+
+    def role(self, *, short: bool = False) -> str:
+        word = "Instructor" if self.person.role == "teacher" else "Learner"
+        return word if short else f"{_VOCABULARY}membership#{word}"
+
+    def roles(self, profile: Profile, *, short: bool = False) -> list[str]:
+        """Return the course role, and beside it what this make of LMS adds."""
+        listed = [self.role(short=short)]
+        if profile.institution_roles:
+            staff = self.person.role == "teacher" or self.person.sourced_id == TUTOR
+            kind = "Instructor" if staff else "Student"
+            listed.append(f"{_VOCABULARY}institution/person#{kind}")
+        return listed
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    id: str
+    sourced_id: str
+    title: str
+    members: dict[str, User]
+
+    @property
+    def link(self) -> str:
+        """The id of the one resource link of this course."""
+        return f"link-{self.id}"
+
+
+@dataclass(slots=True)
+class Tool:
+    client_id: str
+    deployment_id: str
+    login_url: str = ""
+    redirect_uris: list[str] = field(default_factory=list)
+    jwks_url: str = ""
+    target_link_uri: str = ""
+    custom: dict[str, str] = field(default_factory=dict)
+    title: str = "Mastery check"
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    user: User
+    course: Course
+    tool: Tool
+
+
+@dataclass(slots=True)
+class Column:
+    """A line item, its owner and the results in it by user id."""
+
+    course: Course
+    client_id: str
+    body: dict[str, Any]
+    results: dict[str, dict[str, Any]] = field(default_factory=dict)
+    stamps: dict[str, datetime] = field(default_factory=dict)
+
+
+def user_id(sourced_id: str) -> str:
+    """Return the LMS's own id of a person of the SIS."""
+    return str(uuid.uuid5(_USERS, sourced_id))
+
+
+_CLASS = next(c for c in district().classes if c.sourced_id == CAST["class"])
+# Of the cast's class: a pupil the LMS lacks, one it will not grade, one an instructor elsewhere.
+ABSENT, NOT_GRADABLE, TUTOR = _CLASS.pupils[20], _CLASS.pupils[21], _CLASS.pupils[22]
+
+
+def _courses() -> dict[str, Course]:
+    found, people = {}, district().people
+    for n, c in enumerate(district().classes, 101):
+        keys = [*c.teachers, *(k for k in c.pupils if (k, c) != (ABSENT, _CLASS))]
+        users = [User(user_id(k), people[k]) for k in keys]
+        found[str(n)] = Course(str(n), c.sourced_id, c.title, {u.id: u for u in users})
+    return found
+
+
+def _new_key() -> RSAKey:
+    return RSAKey.generate_key(2048, {"use": "sig", "alg": "RS256"}, auto_kid=True)
+
+
+@dataclass(slots=True)
+class Campus:
+    """All state of one running LMS."""
+
+    url: str
+    profile: Profile
+    tokens: Tokens = field(default_factory=Tokens)
+    courses: dict[str, Course] = field(default_factory=_courses)
+    tools: dict[str, Tool] = field(default_factory=dict)
+    sessions: dict[str, User] = field(default_factory=dict)
+    launches: dict[str, Launch] = field(default_factory=dict)
+    columns: dict[str, Column] = field(default_factory=dict)
+    received: list[dict[str, Any]] = field(default_factory=list)
+    seen: set[tuple[str, str]] = field(default_factory=set)
+    keys: list[RSAKey] = field(default_factory=lambda: [_new_key()])
+    page_size: int = 10
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+
+    @property
+    def issuer(self) -> str:
+        return self.profile.issuer or self.url
+
+    @property
+    def users(self) -> dict[str, User]:
+        return {key: u for c in self.courses.values() for key, u in c.members.items()}
+
+    def course_of(self, sourced_id: str) -> Course:
+        return next(c for c in self.courses.values() if c.sourced_id == sourced_id)
+
+    def begin(self, launch: Launch) -> str:
+        """Keep a launch and return the lti_message_hint that finds it again."""
+        hint = secrets.token_urlsafe(12)
+        if self.profile.name == "moodle":
+            hint = json.dumps({"cmid": 5, "launchid": hint})
+        self.launches[hint] = launch
+        return hint
+
+    def rotate(self) -> None:
+        """Sign with a new key; the JWKS shows that one only."""
+        self.keys.append(_new_key())
+
+    def sign(self, claims: dict[str, Any], header: dict[str, Any], which: str = "") -> str:
+        """Sign any header over any claims with this LMS's key, a "withdrawn" or an "other" one."""
+        key = _new_key() if which == "other" else self.keys[0 if which == "withdrawn" else -1]
+        full = {"typ": "JWT", "alg": "RS256", "kid": key.kid} | header
+        full = {k: v for k, v in full.items() if v is not None}
+        text = b".".join(_b64(json.dumps(part).encode()) for part in (full, claims))
+        return (text + b"." + _b64(_signature(text, str(full.get("alg")), key))).decode()
+
+
+def _signature(text: bytes, alg: str, key: RSAKey) -> bytes:
+    if alg == "none":
+        return b""
+    if alg == "HS256":  # the public key misused as a shared secret
+        return hmac.digest(key.as_pem(private=False), text, hashlib.sha256)
+    digest = _HASHES.get(alg, hashes.SHA256)()
+    return key.private_key.sign(text, padding.PKCS1v15(), digest) if key.private_key else b""
+
+
+def _b64(data: bytes) -> bytes:
+    return base64.urlsafe_b64encode(data).rstrip(b"=")
