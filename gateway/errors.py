@@ -771,7 +771,7 @@ CSV_ORG_TYPE = _reason(
 )  # fmt: skip
 CSV_SCHOOL_MISMATCH = _reason(
     "CSV_SCHOOL_MISMATCH", 422, _R,
-    "The enrollment names another school than its class.",
+    "The enrollment names another school than its class; the school of the class counts.",
     "Make the enrollment's school the school of the class.",
 )  # fmt: skip
 CSV_STATUS_IN_BULK = _reason(

@@ -8,7 +8,7 @@ takes the one role listed for it in `store/roles.py`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -24,6 +24,10 @@ _ENTER = (
     "SELECT set_config('role', %(role)s, true), set_config('schoolgate.district', %(district)s, true), "
     "set_config('schoolgate.schools', %(schools)s, true)"
 )
+
+
+class Undo(Exception):  # noqa: N818 - a wish, not an error
+    """Raised inside a session's block to leave it with nothing changed."""
 
 
 class Place(NamedTuple):
@@ -73,6 +77,10 @@ class Session:
             values[name] = Jsonb(values[name])
         return self.connection.exec_driver_sql(statement, values).rowcount == 1
 
+    def at(self, school: int) -> Session:
+        """The same transaction and role, seen as a session of one school of its district."""
+        return Session(self.connection, self.district, (school,))
+
     def narrow(self, place: Place) -> None:
         """Become a session of one school, in the same transaction. There is no way back."""
         _enter(self.connection, roles.SCHOOL, place.district, (place.school,))
@@ -92,7 +100,7 @@ def _insertion(table: sa.Table, names: tuple[str, ...], ignore: bool) -> tuple[s
     values = ", ".join(f"%({name})s" for name in names)
     json_names = tuple(n for n in names if isinstance(table.c[n].type, JSONB))
     tail = " ON CONFLICT DO NOTHING" if ignore else ""
-    return f'INSERT INTO "{table.name}" ({columns}) VALUES ({values}){tail}', json_names  # noqa: S608
+    return f'INSERT INTO "{table.name}" ({columns}) VALUES ({values}){tail}', json_names
 
 
 def _enter(connection: sa.Connection, role: str, district: int, schools: Sequence[int]) -> None:
@@ -112,7 +120,7 @@ class Database:
 
     @contextmanager
     def _open(self, role: str, district: int, schools: Sequence[int]) -> Iterator[Session]:
-        with self.engine.begin() as connection:
+        with suppress(Undo), self.engine.begin() as connection:
             _enter(connection, role, district, schools)
             yield Session(connection, district, tuple(schools))
 

@@ -1,0 +1,184 @@
+"""A OneRoster CSV delivery as a zip or a folder, opened without trusting it.
+
+Nothing is unpacked to disk. Names, sizes and ratios are judged before reading and again while reading: a zip's
+directory is only what somebody wrote into it. Raises `mappings.oneroster.csv.Unreadable` with a CSV code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, cast
+
+from mappings.oneroster.csv import FILES, NAMES, REQUIRED, Manifest, Unreadable, read_manifest
+from mappings.oneroster.rows import MAX_LINE
+
+MAX_FILES = 32
+MAX_RATIO = 100  # a roster of random ids packs about 4 to 1, a repetitive one 30 to 1
+_SMALL = 1 << 20  # below a mebibyte a ratio says nothing
+
+
+@dataclass
+class Delivery:
+    """An open delivery: its manifest, and the lines of each file. `whole` says that it can show it is complete."""
+
+    path: Path
+    limit: int
+    whole: bool = True
+    manifest: Manifest = field(init=False)
+    sizes: dict[str, int] = field(default_factory=dict)
+    _zip: zipfile.ZipFile | None = None
+    _stack: ExitStack = field(default_factory=ExitStack)
+
+    def __enter__(self) -> Delivery:
+        try:
+            if self.path.is_dir():
+                self._open_folder()
+            else:
+                self._open_zip()
+            self._check_names()
+            self.manifest = self._read_manifest()
+            self._check_manifest()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def files(self) -> list[str]:
+        """Return the files to read, in the order in which references can be checked."""
+        return [name for name in FILES[self.manifest.version] if name in self.sizes]
+
+    def passed_over(self) -> list[str]:
+        """Return the OneRoster files that are there but not read by this version."""
+        return sorted(set(self.sizes) - set(FILES[self.manifest.version]) - {"manifest.csv"})
+
+    def lines(self, name: str) -> Iterator[bytes]:
+        """Yield the physical lines of a file, ends included. Raises Unreadable while reading."""
+        with self._open(name) as raw:
+            yield from _bounded_lines(io.BufferedReader(cast("io.RawIOBase", raw), 1 << 20), name)
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of the whole delivery, in hex."""
+        digest = hashlib.sha256()
+        for part in sorted(self.path.iterdir()) if self.path.is_dir() else [self.path]:
+            digest.update(part.name.encode() + b"\0" if self.path.is_dir() else b"")
+            with part.open("rb") as file:
+                while chunk := file.read(1 << 20):
+                    digest.update(chunk)
+        return digest.hexdigest()
+
+    # --- opening ---------------------------------------------------------------------------------
+
+    def _open_folder(self) -> None:
+        self.whole = False
+        for entry in self.path.iterdir():
+            if entry.name.startswith("."):
+                continue
+            if entry.is_symlink() or not entry.is_file():
+                raise Unreadable("CSV_PATH_UNSAFE", entry.name[:60], "not a plain file")
+            self._note(entry.name, entry.stat().st_size)
+
+    def _open_zip(self) -> None:
+        try:
+            self._zip = self._stack.enter_context(zipfile.ZipFile(self.path))
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+            raise Unreadable("CSV_NOT_A_ZIP", self.path.name, type(error).__name__) from error
+        entries = self._zip.infolist()
+        if len(entries) > MAX_FILES:
+            raise Unreadable("CSV_ZIP_BOMB", self.path.name, f"{len(entries)} entries")
+        for entry in entries:
+            self._check_entry(entry)
+            self._note(entry.filename, entry.file_size)
+        _check_overlap(entries, self.path)
+
+    def _check_entry(self, entry: zipfile.ZipInfo) -> None:
+        name = entry.filename[:60]
+        kind = stat.S_IFMT(entry.external_attr >> 16)
+        if kind not in (0, stat.S_IFREG) or entry.is_dir():
+            raise Unreadable("CSV_PATH_UNSAFE", name, "not a plain file")
+        if entry.flag_bits & 0x1 or entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise Unreadable("CSV_ZIP_UNSUPPORTED", name)
+        if entry.file_size > _SMALL and entry.file_size > MAX_RATIO * max(1, entry.compress_size):
+            raise Unreadable("CSV_ZIP_BOMB", name, "it unpacks to more than 100 times its size")
+
+    def _note(self, name: str, size: int) -> None:
+        if "/" in name or "\\" in name or name in ("", ".", "..") or "\0" in name:
+            raise Unreadable("CSV_PATH_UNSAFE", name[:60], "a path")
+        if name.lower() in {known.lower() for known in self.sizes}:
+            raise Unreadable("CSV_FILE_TWICE", name)
+        self.sizes[name] = size
+        if sum(self.sizes.values()) > self.limit:
+            raise Unreadable("CSV_ZIP_BOMB", self.path.name, f"more than {self.limit >> 20} MiB unpacked")
+
+    def _check_names(self) -> None:
+        known = NAMES["1.2"] | {"manifest.csv"}
+        for name in self.sizes:
+            if name not in known:
+                near = [k for k in known if k.lower() == name.lower()]
+                raise Unreadable("CSV_FILE_UNKNOWN", name[:60], f"did you mean {near[0]}?" if near else "")
+
+    def _read_manifest(self) -> Manifest:
+        if "manifest.csv" not in self.sizes:
+            raise Unreadable("CSV_MANIFEST_MISSING", "manifest.csv")
+        return read_manifest(self.lines("manifest.csv"))
+
+    def _check_manifest(self) -> None:
+        version, modes = self.manifest.version, self.manifest.modes
+        for name in sorted(set(self.sizes) - {"manifest.csv"}):
+            if modes.get(name, "absent") == "absent" or name not in NAMES[version]:
+                raise Unreadable("CSV_MANIFEST_CONTRADICTED", name, "it is here, the manifest says it is absent")
+        for name, mode in sorted(modes.items()):
+            if mode != "absent" and name not in self.sizes:
+                raise Unreadable("CSV_MANIFEST_CONTRADICTED", name, f"the manifest says {mode}, it is not here")
+            if mode == "delta" and name in FILES[version]:
+                raise Unreadable("CSV_DELTA_WAITING", name)
+        for name in sorted(REQUIRED[version] - set(self.sizes)):
+            raise Unreadable("CSV_FILE_MISSING", name)
+
+    def _open(self, name: str) -> IO[bytes]:
+        if self._zip is None:
+            return (self.path / name).open("rb")
+        try:
+            return self._zip.open(name)
+        except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError) as error:
+            raise Unreadable("CSV_ZIP_DAMAGED", name, type(error).__name__) from error
+
+
+def open_delivery(path: Path, limit: int) -> Delivery:
+    """Return a delivery to be entered with `with`. `limit` is the most it may unpack to, in bytes."""
+    if not path.exists():
+        raise Unreadable("CSV_NOT_A_ZIP", path.name, "there is no such file")
+    return Delivery(path, limit)
+
+
+def _check_overlap(entries: list[zipfile.ZipInfo], path: Path) -> None:
+    """Entries that share bytes unpack to more than their sum (CVE-2024-0450)."""
+    end = 0
+    for entry in sorted(entries, key=lambda e: e.header_offset):
+        if entry.header_offset < end:
+            raise Unreadable("CSV_ZIP_BOMB", path.name, "entries overlap")
+        end = entry.header_offset + 30 + len(entry.orig_filename.encode()) + entry.compress_size
+
+
+def _bounded_lines(raw: io.BufferedReader, name: str) -> Iterator[bytes]:
+    """Yield lines; one without an end within the limit is not a line of a roster."""
+    try:
+        while line := raw.readline(MAX_LINE):
+            if len(line) == MAX_LINE and not line.endswith(b"\n"):
+                raise Unreadable("CSV_HEADER", name, f"a line is longer than {MAX_LINE} bytes")
+            yield line
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        raise Unreadable("CSV_ZIP_DAMAGED", name, type(error).__name__) from error

@@ -1,0 +1,322 @@
+"""What a source says, projected to what each school holds, compared with it, and published as one version.
+
+Ownership belongs to the record: every record becomes one row per school it is associated with, and every
+reference that leads out of the school is cut. Versions are counted per school, so that a school's numbers, dates
+and tombstones follow its own projection alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from gateway.store.staging import Staging, mirror
+from mappings.oneroster.records import KINDS, PROJECTED, Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A school of ours that a source delivers."""
+
+    school: int
+    ref: str
+    org_id: str
+
+
+@dataclass(slots=True)
+class Change:
+    """What a version would change for one school and kind of record."""
+
+    school: int
+    kind: str
+    before: int = 0
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+
+    @property
+    def after(self) -> int:
+        return self.before + self.added - self.removed
+
+
+@dataclass(slots=True)
+class Projection:
+    """One delivery projected to its schools, in the staging's transaction."""
+
+    staging: Staging
+    seats: list[Seat]
+    everything: bool = False
+    versions: dict[int, int] = field(default_factory=dict)
+    counts: dict[int, dict[str, int]] = field(default_factory=dict)
+
+    def note_touched(self) -> None:
+        """Remember which records may look different, before what the source says is brought up to date."""
+        self._read_versions()
+        self.everything = any(seat.school not in self.versions for seat in self.seats)
+        for kind in PROJECTED:
+            only = 'sourced_id text COLLATE "C" PRIMARY KEY'
+            self._run(f"CREATE TEMP TABLE touched_{kind.name} ({only}) ON COMMIT DROP")
+        if self.everything:
+            return
+        for kind in PROJECTED:
+            for part in ("in", "gone"):
+                self._touch(kind.name, f"SELECT sourced_id FROM {part}_{kind.name}")
+        for kind_name in ("role", "enrollment"):
+            for part in ("in", "gone"):
+                query = f'SELECT m."user" FROM {mirror(kind_name)} m JOIN {part}_{kind_name} p USING (sourced_id)'
+                self._touch("user", f"{query} WHERE m.source = %(source)s")
+            self._touch("user", f'SELECT "user" FROM in_{kind_name}')
+        self._touch("user", f"SELECT m.sourced_id FROM {mirror('user')} m, unnest(m.agents) a JOIN touched_user t "
+                            "ON t.sourced_id = a WHERE m.source = %(source)s")  # fmt: skip
+        self._touch("demographics", "SELECT sourced_id FROM touched_user")
+
+    def _touch(self, kind: str, query: str) -> None:
+        self._run(f"INSERT INTO touched_{kind} {query} ON CONFLICT DO NOTHING")
+
+    def _run(self, statement: str, **values: Any) -> int:
+        return self.staging.run(statement, **values)
+
+    def _rows(self, statement: str, **values: Any) -> Any:
+        return self.staging.session.rows(statement, source=self.staging.source, **values)
+
+    def _read_versions(self) -> None:
+        for row in self._rows(
+            "SELECT DISTINCT ON (school) school, version, counts FROM roster_version "
+            "WHERE district = %(district)s AND school = ANY(%(seats)s) ORDER BY school, version DESC",
+            seats=[seat.school for seat in self.seats],
+        ):
+            self.versions[row.school], self.counts[row.school] = row.version, row.counts
+
+    # --- projecting ------------------------------------------------------------------------------
+
+    def project(self) -> None:
+        """Make `proj_<kind>`: the rows each school would hold of everything touched."""
+        self._make_seats()
+        self._make_associations()
+        for kind in PROJECTED:
+            self._run(f"CREATE TEMP TABLE proj_{kind.name} ON COMMIT DROP AS {_PROJECTIONS[kind.name](self)}")
+            self._run(f"ANALYZE proj_{kind.name}")
+            self._compare(kind)
+
+    def _make_seats(self) -> None:
+        """Where each org sits: at or under a school of ours, or above it (districts, not other schools)."""
+        self._run('CREATE TEMP TABLE place (school int, org text COLLATE "C") ON COMMIT DROP')
+        for seat in self.seats:
+            self._run("INSERT INTO place VALUES (%(number)s, %(org)s)", number=seat.school, org=seat.org_id)
+        org = mirror("org")
+        self._run(
+            "CREATE TEMP TABLE seat ON COMMIT DROP AS WITH RECURSIVE under(school, org) AS ("
+            "SELECT school, org FROM place UNION "
+            f"SELECT u.school, o.sourced_id FROM {org} o JOIN under u ON o.parent = u.org "
+            "WHERE o.source = %(source)s AND o.type <> 'school') SELECT DISTINCT school, org FROM under"
+        )
+        self._run(
+            "CREATE TEMP TABLE above ON COMMIT DROP AS WITH RECURSIVE up(school, org) AS ("
+            f"SELECT p.school, o.parent FROM place p JOIN {org} o ON o.sourced_id = p.org AND o.source = %(source)s "
+            f"UNION SELECT u.school, o.parent FROM up u JOIN {org} o ON o.sourced_id = u.org "
+            f"AND o.source = %(source)s) SELECT DISTINCT u.school, u.org FROM up u JOIN {org} o ON "
+            "o.sourced_id = u.org AND o.source = %(source)s WHERE o.type <> 'school'"
+        )
+        self._run("ANALYZE seat")
+
+    def _make_associations(self) -> None:
+        """Who belongs to which school: by a role there, or by an enrollment in one of its classes."""
+        only = "" if self.everything else 'JOIN touched_user t ON t.sourced_id = x."user"'
+        self._run(
+            "CREATE TEMP TABLE assoc ON COMMIT DROP AS SELECT school, user_id, bool_or(pupil) AS is_pupil FROM ("
+            f"SELECT s.school, x.\"user\" AS user_id, x.role = 'student' AS pupil FROM {mirror('role')} x {only} "
+            "JOIN seat s ON s.org = x.org WHERE x.source = %(source)s UNION ALL "
+            f"SELECT s.school, x.\"user\", x.role = 'student' FROM {mirror('enrollment')} x {only} "
+            "JOIN seat s ON s.org = x.org WHERE x.source = %(source)s) a GROUP BY school, user_id"
+        )
+        self._run("CREATE INDEX ON assoc (user_id)")
+        self._run("ANALYZE assoc")
+
+    def of(self, kind: str) -> str:
+        """The mirror of a kind, narrowed to what was touched."""
+        if self.everything:
+            return f"(SELECT * FROM {mirror(kind)} WHERE source = %(source)s) m"
+        touched = f"{mirror(kind)} m JOIN touched_{kind} t USING (sourced_id)"
+        return f"(SELECT m.* FROM {touched} WHERE m.source = %(source)s) m"
+
+    # --- comparing -------------------------------------------------------------------------------
+
+    def _compare(self, kind: Kind) -> None:
+        """Make `diff_<kind>`: school, id and what happens to the row (a added, c changed, r removed)."""
+        name = kind.name
+        live = (
+            f"SELECT l.school, l.sourced_id, l.hash FROM roster_{name} l {{}} WHERE l.district = %(district)s "
+            "AND l.school = ANY(%(seats)s) AND l.until IS NULL"
+        )
+        live = live.format("" if self.everything else f"JOIN touched_{name} t USING (sourced_id)")
+        joined = (
+            f"SELECT coalesce(p.school, l.school) AS school, coalesce(p.sourced_id, l.sourced_id) AS sourced_id, "
+            "CASE WHEN l.school IS NULL THEN 'a' WHEN p.school IS NULL THEN 'r' ELSE 'c' END AS what "
+            f"FROM proj_{name} p FULL JOIN ({live}) l USING (school, sourced_id) "
+            "WHERE l.school IS NULL OR p.school IS NULL OR p.hash <> l.hash"
+        )
+        if not self.versions:
+            joined = f"SELECT school, sourced_id, 'a' AS what FROM proj_{name}"
+        self._run(f"CREATE TEMP TABLE diff_{name} ON COMMIT DROP AS {joined}", seats=[s.school for s in self.seats])
+
+    def changes(self) -> list[Change]:
+        """Return what would change, one entry per school and kind."""
+        found = {
+            (seat.school, kind.name): Change(
+                seat.school, kind.name, before=self.counts.get(seat.school, {}).get(kind.name, 0)
+            )
+            for seat in self.seats
+            for kind in PROJECTED
+        }
+        words = {"a": "added", "c": "changed", "r": "removed"}
+        for kind in PROJECTED:
+            for row in self._rows(
+                f"SELECT school, what, count(*) AS n FROM diff_{kind.name} GROUP BY school, what"
+            ):
+                setattr(found[row.school, kind.name], words[row.what], row.n)
+        return list(found.values())
+
+    # --- publishing ------------------------------------------------------------------------------
+
+    def publish(self, run: str, now: datetime) -> dict[int, int]:
+        """Write one new version for each school with a change; return {school: version}."""
+        changes = self.changes()
+        moved = {c.school for c in changes if c.added or c.changed or c.removed}
+        versions = {school: self.versions.get(school, 0) + 1 for school in moved}
+        self._run("CREATE TEMP TABLE fresh (school int, version int) ON COMMIT DROP")
+        for school, version in versions.items():
+            self._run("INSERT INTO fresh VALUES (%(number)s, %(version)s)", number=school, version=version)
+        for kind in PROJECTED:
+            self._write(kind, now)
+        for school, version in versions.items():
+            counts = {c.kind: c.after for c in changes if c.school == school}
+            self._run(
+                "INSERT INTO roster_version (district, school, version, run, published_at, counts) "
+                "VALUES (%(district)s, %(number)s, %(version)s, %(run)s, %(now)s, %(counts)s)",
+                number=school, version=version, run=run, now=now, counts=Jsonb(counts),
+            )  # fmt: skip
+        return versions
+
+    def _write(self, kind: Kind, now: datetime) -> None:
+        name, columns = kind.name, ", ".join(f'"{c}"' for c in stored_columns(kind))
+        if self.versions:
+            self._run(
+                f"UPDATE roster_{name} l SET until = f.version FROM diff_{name} d JOIN fresh f USING (school) "
+                "WHERE d.what <> 'a' AND l.district = %(district)s AND l.school = d.school "
+                "AND l.sourced_id = d.sourced_id AND l.until IS NULL"
+            )
+        picked = f"JOIN diff_{name} d USING (school, sourced_id)" if self.versions else ""
+        where = "WHERE d.what <> 'r'" if self.versions else ""
+        self._run(
+            f"INSERT INTO roster_{name} (district, school, sourced_id, since, modified, hash, {columns}) "
+            f"SELECT %(district)s, p.school, p.sourced_id, f.version, %(now)s, p.hash, {columns} "
+            f"FROM proj_{name} p JOIN fresh f USING (school) {picked} {where} ORDER BY p.school, p.sourced_id",
+            now=now,
+        )
+
+
+def stored_columns(kind: Kind) -> list[str]:
+    """Return the columns of a projected row, in order."""
+    extra = ["roles", "is_pupil"] if kind.name == "user" else []
+    return [c.name for c in kind.columns] + extra
+
+
+def _select(kind: str, replaced: dict[str, str]) -> str:
+    """The columns of a projection: those of the mirror, some replaced by an expression."""
+    return ", ".join(
+        f'{replaced[c]} AS "{c}"' if c in replaced else f'm."{c}"' for c in stored_columns(KINDS[kind])
+    )
+
+
+def _hashed(kind: str, school: str, source: str, replaced: dict[str, str]) -> str:
+    """A projection whose hash covers what was cut or added for the school."""
+    inner = f"SELECT {school} AS school, m.sourced_id, m.hash AS of_row, {_select(kind, replaced)} FROM {source}"
+    names = ", ".join(f'"{c}"' for c in stored_columns(KINDS[kind]))
+    whole = f"hashtextextended(ROW({names})::text, 0)"
+    hashed = whole if replaced else f"coalesce(nullif(of_row, 0), {whole})"
+    return f"SELECT school, sourced_id, {hashed} AS hash, {names} FROM ({inner}) x"
+
+
+def _org(p: Projection) -> str:
+    cut = (
+        "CASE WHEN EXISTS (SELECT FROM seat z WHERE z.school = s.school AND z.org = m.parent) OR EXISTS "
+        "(SELECT FROM above z WHERE z.school = s.school AND z.org = m.parent) THEN m.parent END"
+    )
+    places = "(SELECT school, org FROM seat UNION SELECT school, org FROM above) s"
+    return _hashed("org", "s.school", f"{p.of('org')} JOIN {places} ON s.org = m.sourced_id", {"parent": cut})
+
+
+def _session(p: Projection) -> str:
+    return _hashed("session", "s.school", f"{p.of('session')} CROSS JOIN place s", {})
+
+
+def _course(p: Projection) -> str:
+    places = "(SELECT school, org FROM seat UNION SELECT school, org FROM above) s"
+    return _hashed("course", "s.school", f"{p.of('course')} JOIN {places} ON s.org = m.org", {})
+
+
+def _class(p: Projection) -> str:
+    course = mirror("course")
+    cut = (
+        f"CASE WHEN NOT EXISTS (SELECT FROM {course} c WHERE c.source = %(source)s AND c.sourced_id = m.course) "
+        f"OR EXISTS (SELECT FROM {course} c JOIN seat z ON z.org = c.org AND z.school = s.school "
+        "WHERE c.source = %(source)s AND c.sourced_id = m.course) "
+        f"OR EXISTS (SELECT FROM {course} c JOIN above z ON z.org = c.org AND z.school = s.school "
+        "WHERE c.source = %(source)s AND c.sourced_id = m.course) THEN m.course END"
+    )
+    return _hashed("class", "s.school", f"{p.of('class')} JOIN seat s ON s.org = m.org", {"course": cut})
+
+
+def _user(p: Projection) -> str:
+    only = "" if p.everything else 'JOIN touched_user t ON t.sourced_id = r."user"'
+    roles = (
+        '(SELECT z.school AS at, r."user" AS user_id, jsonb_agg(jsonb_strip_nulls(jsonb_build_object('
+        "'roleType', r.role_type, 'role', r.role, 'org', r.org, 'beginDate', r.begin_date, 'endDate', r.end_date)) "
+        f"ORDER BY r.role_type, r.role, r.org, r.sourced_id) AS roles FROM {mirror('role')} r {only} "
+        'JOIN seat z ON z.org = r.org WHERE r.source = %(source)s GROUP BY z.school, r."user") y'
+    )
+    source = (
+        f"{p.of('user')} JOIN assoc a ON a.user_id = m.sourced_id "
+        f"LEFT JOIN {roles} ON y.at = a.school AND y.user_id = m.sourced_id"
+    )
+    agents = (
+        "CASE WHEN m.agents IS NOT NULL THEN (SELECT array_agg(g ORDER BY g) FROM unnest(m.agents) g "
+        f"WHERE EXISTS ({_associated(p, 'g')})) END"
+    )
+    here = "SELECT FROM seat z WHERE z.school = a.school AND z.org = m.primary_org"
+    org = f"CASE WHEN EXISTS ({here}) THEN m.primary_org END"
+    replaced = {"roles": "y.roles", "is_pupil": "a.is_pupil", "agents": agents, "primary_org": org}
+    return _hashed("user", "a.school", source, replaced)
+
+
+def _associated(p: Projection, user: str) -> str:
+    """A condition's query: this user belongs to the school `a.school`, touched or not."""
+    if p.everything:
+        return f"SELECT FROM assoc x WHERE x.user_id = {user} AND x.school = a.school"
+    return (
+        f"SELECT FROM {mirror('role')} r JOIN seat z ON z.org = r.org AND z.school = a.school "
+        f'WHERE r.source = %(source)s AND r."user" = {user}'
+    )
+
+
+def _enrollment(p: Projection) -> str:
+    return _hashed("enrollment", "s.school", f"{p.of('enrollment')} JOIN seat s ON s.org = m.org", {})
+
+
+def _demographics(p: Projection) -> str:
+    source = f"{p.of('demographics')} JOIN assoc a ON a.user_id = m.sourced_id"
+    return _hashed("demographics", "a.school", source, {})
+
+
+_PROJECTIONS = {
+    "org": _org,
+    "session": _session,
+    "course": _course,
+    "class": _class,
+    "user": _user,
+    "enrollment": _enrollment,
+    "demographics": _demographics,
+}

@@ -1,0 +1,118 @@
+"""Sources of rosters, their schools, and the runs that brought deliveries in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from gateway.store import tables
+from gateway.store.publish import Seat
+from gateway.store.tenant import Session
+from mappings.oneroster.rows import Fault
+
+KEPT_FAULTS = 20_000
+
+
+def add(session: Session, source: str, name: str, kind: str, now: datetime, by: str, **more: Any) -> None:
+    """Record a source of the session's district."""
+    session.insert(tables.source, source=source, name=name, kind=kind, status="active", created_at=now,
+                   created_by=by, **more)  # fmt: skip
+
+
+def find(session: Session, name: str) -> Any | None:
+    """Return a source by reference or name."""
+    return session.row(
+        "SELECT * FROM source WHERE district = %(district)s AND (source = %(name)s OR name = %(name)s)", name=name
+    )
+
+
+def listing(session: Session) -> Sequence[Any]:
+    return session.rows("SELECT * FROM source WHERE district = %(district)s ORDER BY name")
+
+
+def seats(session: Session, source: str) -> list[Seat]:
+    """Return the onboarded schools this source delivers."""
+    rows = session.rows(
+        "SELECT school, ref, org_id FROM school WHERE district = %(district)s AND source = %(source)s "
+        "ORDER BY school",
+        source=source,
+    )
+    return [Seat(row.school, row.ref, row.org_id) for row in rows]
+
+
+def covered(session: Session, now: datetime) -> set[int]:
+    """Return the schools whose agreement in force lets this gateway import their pupils, children included."""
+    rows = session.rows(
+        "SELECT school FROM (SELECT DISTINCT ON (school, agreement) * FROM agreement WHERE district = %(district)s "
+        "ORDER BY school, agreement, version DESC) a WHERE status = 'active' AND effective_at <= %(now)s "
+        "AND expires_at > %(now)s AND body->'operations' ? 'roster.import' AND (body->>'school_agent')::boolean",
+        now=now,
+    )
+    return {row.school for row in rows}
+
+
+def lock(session: Session, source: str) -> bool:
+    """Take the source for this transaction; False when another run holds it."""
+    row = session.row("SELECT pg_try_advisory_xact_lock(hashtext(%(key)s)) AS got", key=f"source:{source}")
+    return bool(row and row.got)
+
+
+def keep_run(
+    session: Session, run: str, source: str, state: str, started: datetime, finished: datetime,
+    delivery: str | None, report: dict[str, Any], by: str,
+) -> None:  # fmt: skip
+    """Record how a run ended."""
+    session.insert(
+        tables.sync_run, run=run, source=source, state=state, started_at=started, finished_at=finished,
+        delivery_hash=delivery, report=report, acted_by=by,
+    )  # fmt: skip
+
+
+def keep_faults(session: Session, run: str, faults: Sequence[Fault]) -> None:
+    """Record the faults of a run, the first twenty thousand of them."""
+    kept = list(faults[:KEPT_FAULTS])
+    session.run(
+        "INSERT INTO sync_fault (district, run, number, file, line, column_name, code, effect, shape, hint, "
+        "sourced_id) SELECT %(district)s, %(run)s, * FROM unnest(%(n)s::int[], %(file)s::text[], %(line)s::int[], "
+        "%(col)s::text[], %(code)s::text[], %(effect)s::text[], %(shape)s::text[], %(hint)s::text[], "
+        "%(sid)s::text[])",
+        run=run, n=list(range(len(kept))), file=[f.file for f in kept], line=[f.line for f in kept],
+        col=[f.column for f in kept], code=[f.code for f in kept], effect=[f.effect for f in kept],
+        shape=[f.shape for f in kept], hint=[f.hint for f in kept], sid=[f.sourced_id for f in kept],
+    )  # fmt: skip
+
+
+def held(session: Session, run: str) -> Any | None:
+    """Return a held run."""
+    return session.row(
+        "SELECT * FROM sync_run WHERE district = %(district)s AND run = %(run)s AND state = 'held'", run=run
+    )
+
+
+def release(session: Session, run: str, by: str) -> bool:
+    """Release a hold, once; the next run of that very delivery may pass the guards."""
+    changed = session.run(
+        "UPDATE sync_run SET state = 'released', released_by = %(by)s WHERE district = %(district)s "
+        "AND run = %(run)s AND state = 'held'",
+        run=run, by=by,
+    )  # fmt: skip
+    return changed == 1
+
+
+def take_release(session: Session, source: str, delivery: str) -> bool:
+    """Use up a release of this very delivery, if there is one."""
+    changed = session.run(
+        "UPDATE sync_run SET state = 'used' WHERE district = %(district)s AND source = %(source)s "
+        "AND delivery_hash = %(delivery)s AND state = 'released'",
+        source=source, delivery=delivery,
+    )  # fmt: skip
+    return changed > 0
+
+
+def history(session: Session, source: str, limit: int = 30) -> Sequence[Any]:
+    return session.rows(
+        "SELECT * FROM sync_run WHERE district = %(district)s AND source = %(source)s "
+        "ORDER BY started_at DESC LIMIT %(limit)s",
+        source=source, limit=limit,
+    )  # fmt: skip

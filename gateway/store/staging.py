@@ -1,0 +1,390 @@
+"""A delivery on its way in: rows copied, checked as sets against each other and against what was accepted before.
+
+Only new and changed rows are staged (`in_<kind>`); a row met unchanged is ticked off in memory. `gone_<kind>`
+holds what is truly absent: not quarantined, not hidden behind a line whose record cannot be told. Everything
+happens in one transaction; a plan rolls it back.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from typing import IO, Any, cast
+
+import psycopg
+
+from gateway.store.tables import MIRRORS
+from gateway.store.tenant import Session
+from mappings.oneroster.records import KINDS, Column, Kind
+from mappings.oneroster.rows import Fault, Row
+
+_BATCH = 2000
+_FAULT_COLUMNS = "file, line, column_name, code, effect, shape, hint, sourced_id"
+
+
+class Seen:
+    """Hashes of the rows a source had accepted before, ticked off as they are met. Eight bytes a row."""
+
+    def __init__(self, hashes: dict[str, array[int]]) -> None:
+        self._hashes = hashes
+        self._ticks = {kind: bytearray(len(found)) for kind, found in hashes.items()}
+
+    def meet(self, kind: str, row_hash: int) -> int:
+        """Return 0 for a hash never accepted, 1 when met for the first time in this run, 2 after that."""
+        hashes = self._hashes[kind]
+        at = bisect_left(hashes, row_hash)
+        if at == len(hashes) or hashes[at] != row_hash:
+            return 0
+        ticks = self._ticks[kind]
+        ticks[at] += ticks[at] < 2
+        return ticks[at]
+
+    def unmet(self, kind: str) -> Iterable[int]:
+        """Yield the hashes not met in this run."""
+        return (h for h, tick in zip(self._hashes[kind], self._ticks[kind], strict=True) if not tick)
+
+
+class Staging:
+    """The staging of one delivery of one source, in one intake session."""
+
+    def __init__(self, session: Session, source: str) -> None:
+        self.session, self.source = session, source
+        self._later: dict[str, IO[bytes]] = {}
+        session.run("SET LOCAL work_mem = '96MB'")
+        session.run("SET LOCAL temp_buffers = '64MB'")
+        for kind in KINDS.values():
+            for statement in _tables_of(kind):
+                session.run(statement)
+        session.run(
+            "CREATE TEMP TABLE fault (file text, line int, column_name text, code text, effect text, shape text, "
+            "hint text, sourced_id text) ON COMMIT DROP"
+        )
+        self.fresh = {kind for kind in KINDS if not self._has_rows(kind)}
+
+    def _has_rows(self, kind: str) -> bool:
+        return self._row(f"SELECT 1 FROM {mirror(kind)} WHERE source = %(source)s LIMIT 1") is not None
+
+    def _row(self, statement: str, **values: Any) -> Any:
+        return self.session.row(statement, source=self.source, **values)
+
+    def run(self, statement: str, **values: Any) -> int:
+        """Run a statement that may name `%(source)s`."""
+        return self.session.run(statement, source=self.source, **values)
+
+    # --- rows in ---------------------------------------------------------------------------------
+
+    def known(self) -> Seen:
+        """Return the hashes of rows accepted before. A row accepted with a warning is always checked anew."""
+        found = {}
+        for kind in KINDS:
+            row = self._row(
+                f"SELECT string_agg(int8send(hash), ''::bytea ORDER BY hash) AS packed FROM {mirror(kind)} "
+                "WHERE source = %(source)s AND hash <> 0"
+            )
+            hashes = array("q", bytes(row.packed or b""))
+            hashes.byteswap()  # int8send writes network order
+            found[kind] = hashes
+        return Seen(found)
+
+    def copy(self, kind: str, rows: Iterable[Row]) -> None:
+        """Copy rows in. Rows of another kind among them (roles of 1.1 users) are set aside, then copied."""
+        with self._cursor().copy(_copy_into(kind)) as target:
+            for chunk in _chunks(kind, rows, self._set_aside):
+                target.write(chunk)
+        for other, spool in list(self._later.items()):
+            spool.seek(0)
+            with self._cursor().copy(_copy_into(other)) as target:
+                while chunk := spool.read(1 << 20):
+                    target.write(chunk)
+            del self._later[other]
+
+    def _set_aside(self, row: Row) -> None:
+        if row.kind not in self._later:
+            spool = tempfile.SpooledTemporaryFile(1 << 24)  # noqa: SIM115 - closed with the staging
+            self._later[row.kind] = cast("IO[bytes]", spool)
+        self._later[row.kind].write(_line(row).encode())
+
+    def _cursor(self) -> psycopg.Cursor[Any]:
+        raw = self.session.connection.connection.driver_connection
+        return cast("psycopg.Connection[Any]", raw).cursor()
+
+    def report(self, kind: str, faults: Sequence[Fault], nameless: int) -> None:
+        """Keep the faults of a file; rows they cost count as present. `nameless`: lines of unknown records."""
+        with self._cursor().copy(f"COPY fault ({_FAULT_COLUMNS}) FROM STDIN") as target:
+            for fault in faults:
+                target.write_row(fault)
+        self.run(
+            f"INSERT INTO bad_{kind} SELECT DISTINCT sourced_id FROM fault WHERE file = %(file)s "
+            "AND effect = 'row' AND sourced_id IS NOT NULL AND code <> 'CSV_ID_TWICE' ON CONFLICT DO NOTHING",
+            file=KINDS[kind].file,
+        )
+        if nameless:
+            self.run(f"INSERT INTO nameless VALUES ('{kind}', {nameless})")
+
+    def tick_off(self, seen: Seen) -> None:
+        """Copy the hashes of rows that were not met again."""
+        for kind in KINDS:
+            with self._cursor().copy(f"COPY unmet_{kind} FROM STDIN") as target:
+                for row_hash in seen.unmet(kind):
+                    target.write(f"{row_hash}\n")
+            self.run(f"ANALYZE unmet_{kind}")
+            self.run(f"ANALYZE in_{kind}")
+
+    # --- sets ------------------------------------------------------------------------------------
+
+    def check(self, *, complete: bool, skip: frozenset[str] = frozenset()) -> None:
+        """Check duplicates, references and types; find what is gone. Kinds in `skip` were not delivered.
+
+        A delivery that cannot show that it is complete removes a record only when it is missing twice.
+        """
+        for kind in KINDS.values():
+            self._duplicates(kind)
+            for column in kind.references:
+                self._references(kind, column)
+            self._organisations(kind)
+            if kind.name not in skip:
+                self._gone(kind, complete=complete)
+            self._orphaned(kind)
+
+    def _quarantine(self, kind: Kind, column: str, code: str, where: str, hint: str = "''") -> int:
+        """Take rows out of `in_<kind>` by a condition on `i`, and say why."""
+        return self.run(
+            f"WITH out AS (DELETE FROM in_{kind.name} i WHERE {where} RETURNING i.*), "
+            f"kept AS (INSERT INTO bad_{kind.name} SELECT sourced_id FROM out ON CONFLICT DO NOTHING) "
+            f"INSERT INTO fault SELECT '{kind.file}', i.line, '{column}', '{code}', 'row', '', {hint}, "
+            "i.sourced_id FROM out i"
+        )
+
+    def _duplicates(self, kind: Kind) -> None:
+        """One row per id: the one equal to what was accepted before, else the first; the rest is quarantined."""
+        name, took = kind.name, "'stands on line ' || {} || ' already'"
+        if name not in self.fresh:
+            self._drop_twice(
+                kind, f"EXISTS (SELECT FROM {mirror(name)} m WHERE m.source = %(source)s AND m.sourced_id = "
+                f"i.sourced_id AND m.hash <> 0 AND NOT EXISTS (SELECT FROM unmet_{name} u WHERE u.hash = m.hash))",
+                "'the accepted record of this id stands on another line'",
+            )  # fmt: skip
+        first = f"(SELECT min(line) FROM in_{name} f WHERE f.sourced_id = i.sourced_id)"
+        twice = self._row(
+            f"SELECT 1 FROM (SELECT sourced_id FROM in_{name} GROUP BY sourced_id HAVING count(*) > 1 LIMIT 1) t"
+        )
+        if twice:
+            self.run(f"CREATE TEMP TABLE twice_{name} ON COMMIT DROP AS SELECT sourced_id, min(line) AS first "
+                     f"FROM in_{name} GROUP BY sourced_id HAVING count(*) > 1")  # fmt: skip
+            first = f"(SELECT first FROM twice_{name} t WHERE t.sourced_id = i.sourced_id)"
+            self._drop_twice(kind, f"i.line > {first}", took.format(first))
+
+    def _drop_twice(self, kind: Kind, where: str, hint: str) -> None:
+        self.run(
+            f"WITH out AS (DELETE FROM in_{kind.name} i WHERE {where} RETURNING i.*) "
+            f"INSERT INTO fault SELECT '{kind.file}', i.line, 'sourcedId', 'CSV_ID_TWICE', 'row', '', {hint}, "
+            "i.sourced_id FROM out i"
+        )
+
+    def _references(self, kind: Kind, column: Column) -> None:
+        target = column.refers_to
+        header = _header(kind, column)
+        if column.type == "text[]":
+            self._list_references(kind, column, header)
+            return
+        ref = f'i."{column.name}"'
+        lost = f"{ref} IS NOT NULL AND NOT {self._stands(str(target), ref)}"
+        bad = f"EXISTS (SELECT FROM bad_{target} b WHERE b.sourced_id = {ref})"
+        if column.hard:
+            if not column.tolerant:
+                self._quarantine(kind, header, "CSV_REFERENCE_BAD", f"{lost} AND {bad}")
+            self._quarantine(kind, header, "CSV_REFERENCE", f"{lost} AND NOT {bad}")
+        else:
+            self._cut(kind, header, f'"{column.name}" = NULL', f"{lost} AND NOT {bad}")
+
+    def _list_references(self, kind: Kind, column: Column, header: str) -> None:
+        target, ref = column.refers_to, f'i."{column.name}"'
+        known = f"EXISTS (SELECT FROM bad_{target} b WHERE b.sourced_id = e)"
+        element = f"NOT {self._stands(str(target), 'e')} AND NOT {known}"
+        lost = f"{ref} IS NOT NULL AND EXISTS (SELECT FROM unnest({ref}) e WHERE {element})"
+        if column.hard:
+            self._quarantine(kind, header, "CSV_REFERENCE", lost)
+        else:
+            rest = f"ARRAY(SELECT e FROM unnest({ref}) e WHERE NOT ({element}))"
+            self._cut(kind, header, f'"{column.name}" = {rest}', lost)
+
+    def _stands(self, target: str, ref: str) -> str:
+        """A condition: a record of this id is staged, or was accepted before and is not gone."""
+        staged = f"EXISTS (SELECT FROM in_{target} t WHERE t.sourced_id = {ref})"
+        if target in self.fresh:
+            return staged
+        accepted = (
+            f"EXISTS (SELECT FROM {mirror(target)} m WHERE m.source = %(source)s AND m.sourced_id = {ref} "
+            f"AND NOT EXISTS (SELECT FROM gone_{target} g WHERE g.sourced_id = m.sourced_id))"
+        )
+        return f"({staged} OR {accepted})"
+
+    def _cut(self, kind: Kind, header: str, change: str, where: str) -> None:
+        """Drop a value that leads nowhere, and check the row anew next time."""
+        self.run(
+            f"WITH cut AS (UPDATE in_{kind.name} i SET {change}, hash = 0 WHERE {where} RETURNING i.*) "
+            f"INSERT INTO fault SELECT '{kind.file}', line, '{header}', 'CSV_REFERENCE', 'value', '', "
+            "'left out', sourced_id FROM cut"
+        )
+
+    def _organisations(self, kind: Kind) -> None:
+        """Classes and enrollments belong to an org of type school; an enrollment to the school of its class."""
+        if kind.name not in ("class", "enrollment"):
+            return
+        school = "SELECT FROM {} o WHERE o.sourced_id = i.org AND o.type = 'school'"
+        staged = school.format("in_org")
+        accepted = school.format(mirror("org")) + " AND o.source = %(source)s"
+        where = f"NOT EXISTS ({staged}) AND NOT EXISTS ({accepted})"
+        self._quarantine(kind, "schoolSourcedId", "CSV_ORG_TYPE", where)
+        if kind.name == "enrollment":
+            self._seat_at_class()
+
+    def _seat_at_class(self) -> None:
+        """An enrollment belongs to the school of its class, whatever school its row names."""
+        for classes, more in (
+            ("in_class", ""),
+            (mirror("class"), "AND c.source = %(source)s AND NOT EXISTS "
+             "(SELECT FROM in_class n WHERE n.sourced_id = c.sourced_id)"),
+        ):  # fmt: skip
+            self.run(
+                f"WITH moved AS (UPDATE in_enrollment i SET org = c.org, hash = 0 FROM {classes} c "
+                f'WHERE c.sourced_id = i."class" AND c.org <> i.org {more} RETURNING i.line, i.sourced_id) '
+                "INSERT INTO fault SELECT 'enrollments.csv', line, 'schoolSourcedId', 'CSV_SCHOOL_MISMATCH', 'value', "
+                "'', 'the school of the class counts', sourced_id FROM moved"
+            )
+
+    def _gone(self, kind: Kind, *, complete: bool) -> None:
+        name = kind.name
+        hidden = self._row(f"SELECT 1 FROM nameless WHERE kind = '{name}'")
+        if name in self.fresh or hidden:
+            return
+        absent = (
+            f"m.source = %(source)s AND (m.hash = 0 OR EXISTS (SELECT FROM unmet_{name} u WHERE u.hash = m.hash)) "
+            f"AND NOT EXISTS (SELECT FROM in_{name} i WHERE i.sourced_id = m.sourced_id) "
+            f"AND NOT EXISTS (SELECT FROM bad_{name} b WHERE b.sourced_id = m.sourced_id)"
+        )
+        if complete:
+            self.run(f"INSERT INTO gone_{name} SELECT m.sourced_id FROM {mirror(name)} m WHERE {absent}")
+            return
+        self.run(f"UPDATE {mirror(name)} m SET missed = m.missed + 1 WHERE {absent}")
+        self.run(
+            f"INSERT INTO gone_{name} SELECT m.sourced_id FROM {mirror(name)} m WHERE {absent} AND m.missed > 1"
+        )
+        back = f"m.source = %(source)s AND m.missed > 0 AND NOT ({absent})"
+        self.run(f"UPDATE {mirror(name)} m SET missed = 0 WHERE {back}")
+
+    def _orphaned(self, kind: Kind) -> None:
+        """An accepted row that is not in this delivery's changes goes with the record that carries it."""
+        name = kind.name
+        for column in kind.references:
+            target = column.refers_to
+            if not column.hard or column.type == "text[]" or target in self.fresh or name in self.fresh:
+                continue
+            if self._row(f"SELECT 1 FROM gone_{target} LIMIT 1") is None:
+                continue
+            self.run(
+                f"WITH lost AS (INSERT INTO gone_{name} SELECT m.sourced_id FROM {mirror(name)} m "
+                f'JOIN gone_{target} g ON g.sourced_id = m."{column.name}" WHERE m.source = %(source)s '
+                f"AND NOT EXISTS (SELECT FROM in_{name} i WHERE i.sourced_id = m.sourced_id) "
+                "ON CONFLICT DO NOTHING RETURNING sourced_id) "
+                f"INSERT INTO fault SELECT '{kind.file}', 0, '{_header(kind, column)}', 'CSV_REFERENCE', 'row', "
+                f"'', 'its record left with this delivery', sourced_id FROM lost l WHERE NOT EXISTS "
+                f"(SELECT FROM {mirror(name)} m JOIN unmet_{name} u ON u.hash = m.hash "
+                "WHERE m.source = %(source)s AND m.sourced_id = l.sourced_id)"
+            )
+
+    # --- accepted --------------------------------------------------------------------------------
+
+    def accept(self) -> None:
+        """Bring what the source says up to date: removed, new and changed records."""
+        for kind in KINDS.values():
+            name, columns = kind.name, ", ".join(f'"{c.name}"' for c in kind.columns)
+            if name not in self.fresh:
+                self.run(
+                    f"DELETE FROM {mirror(name)} m USING gone_{name} g "
+                    "WHERE m.source = %(source)s AND m.sourced_id = g.sourced_id"
+                )
+                self.run(
+                    f"DELETE FROM {mirror(name)} m USING in_{name} i "
+                    "WHERE m.source = %(source)s AND m.sourced_id = i.sourced_id"
+                )
+            self.run(
+                f"INSERT INTO {mirror(name)} (source, sourced_id, hash, {columns}) "
+                f"SELECT %(source)s, sourced_id, hash, {columns} FROM in_{name} ORDER BY sourced_id"
+            )
+
+    def faults(self) -> list[Fault]:
+        """Return all faults, in the order of files and lines."""
+        order = {kind.file: place for place, kind in enumerate(KINDS.values())}
+        found = [Fault(*row) for row in self.session.rows(f"SELECT {_FAULT_COLUMNS} FROM fault")]
+        return sorted(found, key=lambda f: (order.get(f.file, 0), f.line, f.column, f.sourced_id or ""))
+
+    def proposed_schools(self) -> list[tuple[str, str]]:
+        """Return (sourcedId, name) of the schools this delivery names anew."""
+        rows = self.session.rows(
+            "SELECT sourced_id, name FROM in_org WHERE type = 'school' ORDER BY name, sourced_id"
+        )
+        return [(row.sourced_id, row.name) for row in rows]
+
+
+def mirror(kind: str) -> str:
+    """Return the quoted name of a kind's mirror."""
+    return f'staging."{MIRRORS[kind].name}"'
+
+
+def _header(kind: Kind, column: Column) -> str:
+    """Return how the binding spells a reference column."""
+    from mappings.oneroster.csv import FILES
+
+    for file in FILES["1.2"].values():
+        if file.kind == kind.name:
+            return next(c.header for c in file.columns if c.to == column.name)
+    return column.name
+
+
+def _tables_of(kind: Kind) -> list[str]:
+    name = kind.name
+    columns = ", ".join(f'"{c.name}" {c.type}{_c(c)}' for c in kind.columns)
+    drop = "ON COMMIT DROP"
+    made = [
+        f'CREATE TEMP TABLE in_{name} (line int, sourced_id text COLLATE "C", hash bigint, {columns}) {drop}',
+        f"CREATE TEMP TABLE unmet_{name} (hash bigint) {drop}",
+        f'CREATE TEMP TABLE bad_{name} (sourced_id text COLLATE "C" PRIMARY KEY) {drop}',
+        f'CREATE TEMP TABLE gone_{name} (sourced_id text COLLATE "C" PRIMARY KEY) {drop}',
+    ]
+    if name == "org":
+        made.append(f"CREATE TEMP TABLE nameless (kind text, lines int) {drop}")
+    return made
+
+
+def _c(column: Column) -> str:
+    return ' COLLATE "C"' if column.refers_to else ""
+
+
+def _copy_into(kind: str) -> str:
+    columns = ", ".join(f'"{c.name}"' for c in KINDS[kind].columns)
+    return f"COPY in_{kind} (line, sourced_id, hash, {columns}) FROM STDIN"
+
+
+def _line(row: Row) -> str:
+    cells = "\t".join([v if v is not None else "\\N" for v in row.values])
+    if "\\" in cells:
+        cells = "\t".join(["\\N" if v is None else v.replace("\\", "\\\\") for v in row.values])
+    return f"{row.line}\t{row.sourced_id}\t{row.hash}\t{cells}\n"
+
+
+def _chunks(kind: str, rows: Iterable[Row], other: Any) -> Iterable[bytes]:
+    """Yield COPY text of rows of `kind`, many rows at a time; hand rows of another kind to `other`."""
+    batch: list[str] = []
+    for row in rows:
+        if row.kind != kind:
+            other(row)
+            continue
+        batch.append(_line(row))
+        if len(batch) == _BATCH:
+            yield "".join(batch).encode()
+            batch.clear()
+    if batch:
+        yield "".join(batch).encode()
