@@ -12,6 +12,7 @@
 Each carries the code of the refusal vocabulary that says it to a person.
 """
 
+# ruff: noqa: N818 - an error is named for what happened on the line, as the tree above reads
 from __future__ import annotations
 
 
