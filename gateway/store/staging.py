@@ -243,16 +243,15 @@ class Staging:
 
     def _seat_at_class(self) -> None:
         """An enrollment belongs to the school of its class, whatever school its row names."""
-        for classes, more in (
-            ("in_class", ""),
-            (mirror("class"), "AND c.source = %(source)s AND NOT EXISTS "
-             "(SELECT FROM in_class n WHERE n.sourced_id = c.sourced_id)"),
-        ):  # fmt: skip
+        older = (
+            "AND c.source = %(source)s AND NOT EXISTS (SELECT FROM in_class n WHERE n.sourced_id = c.sourced_id)"
+        )
+        for classes, more in {"in_class": "", mirror("class"): older}.items():
             self.run(
                 f"WITH moved AS (UPDATE in_enrollment i SET org = c.org, hash = 0 FROM {classes} c "
                 f'WHERE c.sourced_id = i."class" AND c.org <> i.org {more} RETURNING i.line, i.sourced_id) '
-                "INSERT INTO fault SELECT 'enrollments.csv', line, 'schoolSourcedId', 'CSV_SCHOOL_MISMATCH', 'value', "
-                "'', 'the school of the class counts', sourced_id FROM moved"
+                "INSERT INTO fault SELECT 'enrollments.csv', line, 'schoolSourcedId', 'CSV_SCHOOL_MISMATCH', "
+                "'value', '', 'the school of the class counts', sourced_id FROM moved"
             )
 
     def _gone(self, kind: Kind, *, complete: bool) -> None:

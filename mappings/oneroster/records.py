@@ -1,7 +1,8 @@
 """The kinds of roster records we keep, their columns and what each refers to.
 
-One table drives staging, validation of references, projection, publishing and reading. A *hard*
-reference carries the row: without its target the row cannot stand. A soft one is cut.
+One table drives staging, validation of references, projection, publishing and reading. Without its target a
+*hard* reference takes the row with it, and a soft one is cut. A *tolerant* one stands while its target is known
+but quarantined: an unreadable course does not cost its classes.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ class Column:
     type: SqlType = "text"
     refers_to: str | None = None
     hard: bool = False
+    tolerant: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,10 @@ class Kind:
         return tuple(column for column in self.columns if column.refers_to)
 
 
-def _c(name: str, type_: SqlType = "text", to: str | None = None, *, hard: bool = False) -> Column:
-    return Column(name, type_, to, hard)
+def _c(
+    name: str, type_: SqlType = "text", to: str | None = None, *, hard: bool = False, tolerant: bool = False
+) -> Column:
+    return Column(name, type_, to, hard or tolerant, tolerant)
 
 
 _KINDS = (
@@ -84,9 +88,10 @@ _KINDS = (
         "class",
         "classes.csv",
         (
-            _c("title"), _c("grades", "text[]"), _c("course", to="course"), _c("class_code"),
+            _c("title"), _c("grades", "text[]"), _c("course", to="course", tolerant=True),
+            _c("class_code"),
             _c("class_type"), _c("location"), _c("org", to="org", hard=True),
-            _c("terms", "text[]", "session"), _c("subjects", "text[]"), _c("subject_codes", "text[]"),
+            _c("terms", "text[]", "session", tolerant=True), _c("subjects", "text[]"), _c("subject_codes", "text[]"),
             _c("periods", "text[]"),
         ),
     ),

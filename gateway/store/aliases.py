@@ -1,0 +1,70 @@
+"""A vendor's names for records: random, one per grant and record, stored to be looked up and sorted.
+
+A record that stands in several schools of one grant has one alias there; two grants never share one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from gateway.store.tenant import Session
+from mappings.oneroster.records import PROJECTED
+
+_MAKE = """
+INSERT INTO alias (district, school, access_grant, kind, sourced_id, alias)
+SELECT %(district)s, r.school, %(grant)s, %(kind)s, r.sourced_id,
+    coalesce((SELECT a.alias FROM alias a WHERE a.district = %(district)s AND a.school = ANY(%(schools)s)
+        AND a.access_grant = %(grant)s AND a.kind = %(kind)s AND a.sourced_id = r.sourced_id LIMIT 1),
+        gen_random_uuid())
+FROM roster_{kind} r WHERE r.district = %(district)s AND r.school = %(at)s AND r.since > %(behind)s
+    AND r.until IS NULL
+ON CONFLICT DO NOTHING
+"""
+
+
+def ensure(session: Session, grant: str) -> None:
+    """Give every record of the session's schools its alias for this grant, if versions came since last time."""
+    for row in session.rows(
+        "SELECT v.school, v.version, coalesce(s.version, 0) AS behind FROM (SELECT school, "
+        "max(version) AS version FROM roster_version WHERE district = %(district)s AND school = ANY(%(schools)s) GROUP BY school) v "
+        "LEFT JOIN alias_state s ON s.district = %(district)s AND s.school = v.school AND s.access_grant = %(grant)s "
+        "WHERE coalesce(s.version, 0) < v.version ORDER BY v.school",
+        grant=grant,
+    ):
+        for kind in PROJECTED:
+            session.run(
+                _MAKE.replace("{kind}", kind.name), grant=grant, kind=kind.name, at=row.school, behind=row.behind
+            )
+        session.run(
+            "INSERT INTO alias_state (district, school, access_grant, version) VALUES (%(district)s, %(at)s, "
+            "%(grant)s, %(version)s) ON CONFLICT (district, school, access_grant) DO UPDATE SET version = "
+            "greatest(alias_state.version, excluded.version)",
+            grant=grant, at=row.school, version=row.version,
+        )  # fmt: skip
+
+
+def outward(session: Session, grant: str, kind: str, ids: Iterable[str]) -> dict[str, str]:
+    """Return {our id: alias in 32 hex digits} for those records of the session's schools that have one."""
+    rows = session.rows(
+        "SELECT sourced_id, alias FROM alias WHERE district = %(district)s AND school = ANY(%(schools)s) "
+        "AND access_grant = %(grant)s AND kind = %(kind)s AND sourced_id = ANY(%(ids)s)",
+        grant=grant, kind=kind, ids=sorted(set(ids)),
+    )  # fmt: skip
+    return {row.sourced_id: UUID(str(row.alias)).hex for row in rows}
+
+
+def inward(session: Session, grant: str, kind: str, aliases: Iterable[str]) -> dict[str, tuple[int, str]]:
+    """Return {alias: (school, our id)} for those aliases that are this grant's; others are simply not there."""
+    wanted = []
+    for text in aliases:
+        try:
+            wanted.append(UUID(hex=text))
+        except ValueError:
+            continue
+    rows = session.rows(
+        "SELECT school, sourced_id, alias FROM alias WHERE district = %(district)s AND school = ANY(%(schools)s) "
+        "AND access_grant = %(grant)s AND kind = %(kind)s AND alias = ANY(%(aliases)s) ORDER BY school DESC",
+        grant=grant, kind=kind, aliases=wanted,
+    )  # fmt: skip
+    return {UUID(str(row.alias)).hex: (row.school, row.sourced_id) for row in rows}

@@ -1,0 +1,246 @@
+"""LTI 1.3 messages, NRPS members and AGS scores, to and from our nouns.
+
+The claim schema is strict where LTI Core 1.3 says what a claim is, and open to claims it does not know. Each
+claim has the refusal code that a wrong value of it gets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, validates_schema
+
+from mappings.elements import element
+
+CLAIM = "https://purl.imsglobal.org/spec/lti/claim/"
+AGS = "https://purl.imsglobal.org/spec/lti-ags/claim/endpoint"
+NRPS = "https://purl.imsglobal.org/spec/lti-nrps/claim/namesroleservice"
+RESOURCE_LINK_REQUEST = "LtiResourceLinkRequest"
+VERSION = "1.3.0"
+
+SCOPE_SCORE = "https://purl.imsglobal.org/spec/lti-ags/scope/score"
+SCOPE_RESULT = "https://purl.imsglobal.org/spec/lti-ags/scope/result.readonly"
+SCOPE_LINE_ITEM = "https://purl.imsglobal.org/spec/lti-ags/scope/lineitem"
+SCOPE_LINE_ITEM_READ = "https://purl.imsglobal.org/spec/lti-ags/scope/lineitem.readonly"
+SCOPE_MEMBERS = "https://purl.imsglobal.org/spec/lti-nrps/scope/contextmembership.readonly"
+
+_ID = validate.Length(1, 255)
+
+
+class _Open(Schema):
+    """A claim object: what it must hold is checked, what it may hold besides is passed by."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+
+class ContextSchema(_Open):
+    id = fields.String(required=True, validate=_ID, metadata=element("launch.context"))
+    label = fields.String(allow_none=True, metadata=element("launch.context"))
+    title = fields.String(allow_none=True, metadata=element("launch.context"))
+    type = fields.List(fields.String(), metadata=element("launch.context"))
+
+
+class ResourceLinkSchema(_Open):
+    id = fields.String(required=True, validate=_ID, metadata=element("launch.context"))
+    title = fields.String(allow_none=True, metadata=element("launch.context"))
+    description = fields.String(allow_none=True, metadata=element("launch.context"))
+
+
+class PresentationSchema(_Open):
+    return_url = fields.Url(schemes={"http", "https"}, require_tld=False, metadata=element("launch.context"))
+    locale = fields.String(allow_none=True, metadata=element("person.locale"))
+    document_target = fields.String(allow_none=True, metadata=element("launch.context"))
+
+
+class LisSchema(_Open):
+    person_sourcedid = fields.String(allow_none=True, metadata=element("record.source_id"))
+    course_section_sourcedid = fields.String(allow_none=True, metadata=element("launch.context"))
+
+
+class AgsSchema(_Open):
+    scope = fields.List(fields.String(), required=True, metadata=element("launch.context"))
+    lineitems = fields.Url(schemes={"http", "https"}, require_tld=False, metadata=element("launch.context"))
+    lineitem = fields.Url(schemes={"http", "https"}, require_tld=False, metadata=element("launch.context"))
+
+
+class NrpsSchema(_Open):
+    context_memberships_url = fields.Url(
+        required=True, schemes={"http", "https"}, require_tld=False, metadata=element("launch.context")
+    )
+    service_versions = fields.List(fields.String(), metadata=element("launch.context"))
+
+
+class LaunchSchema(_Open):
+    """The claims of a resource link launch (LTI Core 1.3, section 5.3 and 5.4)."""
+
+    version = fields.String(
+        data_key=CLAIM + "version",
+        required=True,
+        validate=validate.Equal(VERSION),
+        metadata=element("launch.context"),
+    )
+    message_type = fields.String(
+        data_key=CLAIM + "message_type", required=True, validate=validate.Equal(RESOURCE_LINK_REQUEST),
+        metadata=element("launch.context"),
+    )  # fmt: skip
+    deployment_id = fields.String(
+        data_key=CLAIM + "deployment_id", required=True, validate=_ID, metadata=element("launch.context")
+    )
+    target_link_uri = fields.String(
+        data_key=CLAIM + "target_link_uri", required=True, metadata=element("launch.context")
+    )
+    roles = fields.List(fields.String(), data_key=CLAIM + "roles", required=True, metadata=element("person.role"))
+    resource_link = fields.Nested(
+        ResourceLinkSchema, data_key=CLAIM + "resource_link", required=True, metadata=element("launch.context")
+    )
+    sub = fields.String(
+        required=True, metadata=element("person.lti_subject"),
+        validate=[_ID, validate.Predicate("isascii", error="not ASCII")],
+    )  # fmt: skip
+    context = fields.Nested(ContextSchema, data_key=CLAIM + "context", metadata=element("launch.context"))
+    lis = fields.Nested(LisSchema, data_key=CLAIM + "lis", metadata=element("record.source_id"))
+    custom = fields.Dict(
+        fields.String(), fields.Raw(), data_key=CLAIM + "custom", metadata=element("launch.context")
+    )
+    presentation = fields.Nested(
+        PresentationSchema, data_key=CLAIM + "launch_presentation", metadata=element("launch.context")
+    )
+    ags = fields.Nested(AgsSchema, data_key=AGS, metadata=element("launch.context"))
+    nrps = fields.Nested(NrpsSchema, data_key=NRPS, metadata=element("launch.context"))
+    name = fields.String(allow_none=True, metadata=element("person.name.full"))
+    given_name = fields.String(allow_none=True, metadata=element("person.name.given"))
+    family_name = fields.String(allow_none=True, metadata=element("person.name.family"))
+    email = fields.String(allow_none=True, metadata=element("person.email"))
+
+    @validates_schema
+    def _roles_are_strings(self, data: Mapping[str, Any], **_more: Any) -> None:
+        if any(len(role) > 2048 for role in data.get("roles", ())):
+            raise ValidationError("a role is too long", CLAIM + "roles")
+
+
+# The refusal of a wrong claim, in the order in which they are reported (LV-22 to LV-31).
+CLAIM_CODES = MappingProxyType(
+    {
+        CLAIM + "version": "LTI_VERSION",
+        CLAIM + "message_type": "LTI_MESSAGE_TYPE",
+        CLAIM + "deployment_id": "LTI_DEPLOYMENT",
+        CLAIM + "target_link_uri": "LTI_TARGET_LINK_URI",
+        CLAIM + "roles": "LTI_ROLES",
+        CLAIM + "resource_link": "LTI_RESOURCE_LINK",
+        "sub": "LTI_SUB",
+        CLAIM + "context": "LTI_CONTEXT",
+        AGS: "LTI_SERVICE_URL",
+        NRPS: "LTI_SERVICE_URL",
+    }
+)
+OTHER_CLAIM_CODE = "LTI_CLAIM"
+
+_SCHEMA = LaunchSchema()
+
+
+def read_launch(claims: Mapping[str, Any]) -> tuple[dict[str, Any], str, str]:
+    """Return (claims by our names, code, claim); the code is empty when the message is sound."""
+    try:
+        loaded: dict[str, Any] = _SCHEMA.load(claims)
+    except ValidationError as error:
+        wrong = set(error.messages_dict)
+        for claim, code in CLAIM_CODES.items():
+            if claim in wrong:
+                return {}, code, claim
+        return {}, OTHER_CLAIM_CODE, min(wrong)
+    return loaded, "", ""
+
+
+def said(value: Any) -> str | None:
+    """Return a claim's text; platforms send empty strings and unresolved variables for nothing (`$Var`)."""
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
+        return None
+    text = str(value).strip()
+    return None if not text or text.startswith("$") or (text[0] == "{" and text[-1] == "}") else text
+
+
+# --- NRPS 2.0 --------------------------------------------------------------------------------------
+
+
+class MemberSchema(_Open):
+    """A member of a course (NRPS 2.0, section 2.2)."""
+
+    user_id = fields.String(required=True, validate=_ID, metadata=element("person.lti_subject"))
+    roles = fields.List(fields.String(), load_default=list, metadata=element("person.role"))
+    status = fields.String(load_default="Active", metadata=element("person.enabled"))
+    lis_person_sourcedid = fields.String(allow_none=True, metadata=element("record.source_id"))
+    name = fields.String(allow_none=True, metadata=element("person.name.full"))
+    given_name = fields.String(allow_none=True, metadata=element("person.name.given"))
+    family_name = fields.String(allow_none=True, metadata=element("person.name.family"))
+    email = fields.String(allow_none=True, metadata=element("person.email"))
+
+
+class MemberPageSchema(_Open):
+    """One page of a course's membership."""
+
+    members = fields.List(fields.Nested(MemberSchema), required=True, metadata=element("enrollment.membership"))
+
+
+def read_members(page: Any) -> list[dict[str, Any]]:
+    """Return the members of one page. Raises ValueError when it is not one."""
+    try:
+        loaded: dict[str, Any] = MemberPageSchema().load(page)
+    except ValidationError as error:
+        raise ValueError(f"not a membership page: {sorted(error.messages_dict)}") from error
+    members: list[dict[str, Any]] = loaded["members"]
+    return members
+
+
+# --- AGS 2.0 ---------------------------------------------------------------------------------------
+
+
+class ScoreSchema(Schema):
+    """A score as it leaves (AGS 2.0, section 3.4). Comments have no way out by default."""
+
+    userId = fields.String(required=True, metadata=element("person.lti_subject"))  # noqa: N815
+    scoreGiven = fields.Float(metadata=element("result.score"))  # noqa: N815
+    scoreMaximum = fields.Float(metadata=element("result.score"))  # noqa: N815
+    activityProgress = fields.String(required=True, metadata=element("result.progress"))  # noqa: N815
+    gradingProgress = fields.String(required=True, metadata=element("result.progress"))  # noqa: N815
+    timestamp = fields.String(required=True, metadata=element("result.time"))
+    comment = fields.String(metadata=element("result.comment"))
+
+
+class ResultSchema(_Open):
+    """A result as a platform keeps it (AGS 2.0, section 3.5)."""
+
+    userId = fields.String(required=True, metadata=element("person.lti_subject"))  # noqa: N815
+    resultScore = fields.Float(allow_none=True, metadata=element("result.score"))  # noqa: N815
+    resultMaximum = fields.Float(allow_none=True, metadata=element("result.score"))  # noqa: N815
+
+
+def score(sub: str, points: float, maximum: float, given_at: datetime) -> dict[str, Any]:
+    """Return a final, fully graded score in AGS's words; `given_at` keeps its milliseconds."""
+    stamp = given_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{given_at.microsecond // 1000:03d}Z"
+    return {
+        "userId": sub, "scoreGiven": float(points), "scoreMaximum": float(maximum), "timestamp": stamp,
+        "activityProgress": "Completed", "gradingProgress": "FullyGraded",
+    }  # fmt: skip
+
+
+def read_results(page: Any) -> list[dict[str, Any]]:
+    """Return the results of one page. Raises ValueError when it is not a list of results."""
+    try:
+        loaded: list[dict[str, Any]] = ResultSchema(many=True).load(page)
+    except ValidationError as error:
+        raise ValueError("not a list of results") from error
+    return loaded
+
+
+def same_score(result: Mapping[str, Any], points: float, maximum: float) -> bool:
+    """Whether a result equals what was sent; platforms rescale to the line item and round to 0.001."""
+    if result.get("resultScore") is None:
+        return False
+    kept_maximum = float(result.get("resultMaximum") or maximum)
+    if kept_maximum <= 0 or maximum <= 0:
+        return False
+    return abs(float(result["resultScore"]) / kept_maximum - points / maximum) < 0.001
