@@ -89,10 +89,9 @@ _KINDS = (
         "classes.csv",
         (
             _c("title"), _c("grades", "text[]"), _c("course", to="course", tolerant=True),
-            _c("class_code"),
-            _c("class_type"), _c("location"), _c("org", to="org", hard=True),
-            _c("terms", "text[]", "session", tolerant=True), _c("subjects", "text[]"), _c("subject_codes", "text[]"),
-            _c("periods", "text[]"),
+            _c("class_code"), _c("class_type"), _c("location"), _c("org", to="org", hard=True),
+            _c("terms", "text[]", "session", tolerant=True), _c("subjects", "text[]"),
+            _c("subject_codes", "text[]"), _c("periods", "text[]"),
         ),
     ),
     Kind(

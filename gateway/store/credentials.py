@@ -1,0 +1,97 @@
+"""OAuth clients, access tokens, client assertions and personal tokens: all kept as hashes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from gateway.store import tables
+from gateway.store.tenant import Session
+
+_GRANT = """
+SELECT g.access_grant, g.vendor, g.agreement, g.scopes, g.status, g.district, v.name AS vendor_name,
+    v.category, v.is_application, v.launch_url,
+    (SELECT array_agg(s.school ORDER BY s.school) FROM access_grant_school s WHERE s.district = g.district
+        AND s.access_grant = g.access_grant) AS schools
+FROM access_grant g JOIN vendor v ON v.district = g.district AND v.vendor = g.vendor
+"""
+
+
+def client(session: Session, client_id: str) -> Any | None:
+    """Return a client with its grant's scopes."""
+    return session.row(
+        "SELECT c.*, g.scopes, g.status AS grant_status FROM client c JOIN access_grant g ON g.district = c.district "
+        "AND g.access_grant = c.access_grant WHERE c.client_id = %(client_id)s",
+        client_id=client_id,
+    )
+
+
+def use_assertion(session: Session, client_id: str, jti: str, expires_at: datetime) -> bool:
+    """Use up a client assertion's id; False when it was used before."""
+    return session.insert(tables.used_assertion, ignore=True, client_id=client_id, jti=jti, expires_at=expires_at)
+
+
+def keep_token(session: Session, **values: Any) -> None:
+    session.insert(tables.access_token, **values)
+
+
+def token(session: Session, token_hash: bytes) -> Any | None:
+    """Return an access token with its grant: vendor, agreement, schools, scopes."""
+    return session.row(
+        "SELECT t.client_id, t.scopes AS token_scopes, t.expires_at, t.revoked_at, c.status AS client_status, g.* "
+        f"FROM access_token t JOIN client c USING (client_id) JOIN ({_GRANT}) g ON g.district = t.district "
+        "AND g.access_grant = t.access_grant WHERE t.token_hash = %(token)s",
+        token=token_hash,
+    )
+
+
+def forget_tokens(session: Session, now: datetime) -> int:
+    """Remove tokens and assertion ids that have expired."""
+    session.run("DELETE FROM used_assertion WHERE expires_at < %(now)s", now=now)
+    return session.run("DELETE FROM access_token WHERE expires_at < %(now)s", now=now)
+
+
+def application(session: Session) -> Any | None:
+    """Return the application's grant at the session's school: the assessment platform launches go to."""
+    return session.row(
+        f"SELECT g.* FROM ({_GRANT}) g WHERE g.district = %(district)s AND g.is_application AND g.status = 'active' "
+        "AND %(school)s = ANY(g.schools) ORDER BY g.access_grant LIMIT 1"
+    )
+
+
+def grant(session: Session, access_grant: str) -> Any | None:
+    """Return one grant of the session's district."""
+    return session.row(
+        f"SELECT g.* FROM ({_GRANT}) g WHERE g.district = %(district)s AND g.access_grant = %(grant)s",
+        grant=access_grant,
+    )
+
+
+def grants(session: Session) -> Sequence[Any]:
+    return session.rows(f"SELECT g.* FROM ({_GRANT}) g WHERE g.district = %(district)s ORDER BY g.vendor_name")
+
+
+def clients_of(session: Session, access_grant: str) -> Sequence[Any]:
+    return session.rows(
+        "SELECT client_id, status, created_at FROM client WHERE district = %(district)s AND access_grant = %(grant)s "
+        "ORDER BY created_at",
+        grant=access_grant,
+    )
+
+
+# --- people who act ---------------------------------------------------------------------------------
+
+
+def staff_of_token(session: Session, token_hash: bytes, now: datetime) -> Any | None:
+    """Return the person behind a personal token, with roles: district-wide, and by school."""
+    return session.row(
+        "SELECT t.district, s.staff, s.name, "
+        "(SELECT coalesce(array_agg(r.role), '{}') FROM district_role r WHERE r.district = t.district "
+        " AND r.staff = t.staff) AS district_roles, "
+        "(SELECT coalesce(jsonb_agg(jsonb_build_array(r.school, r.role)), '[]') FROM school_role r "
+        " WHERE r.district = t.district AND r.staff = t.staff) AS school_roles "
+        "FROM staff_token t JOIN staff s ON s.district = t.district AND s.staff = t.staff "
+        "WHERE t.token_hash = %(token)s AND t.expires_at > %(now)s AND t.revoked_at IS NULL AND s.status = 'active'",
+        token=token_hash, now=now,
+    )  # fmt: skip
