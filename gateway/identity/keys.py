@@ -1,0 +1,173 @@
+"""Keys: those of LMS platforms, fetched and remembered; and ours, made, sealed and published."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+from joserfc.errors import JoseError
+from joserfc.jwk import RSAKey
+
+from connectors.egress import GuardedSession, answer_json, origin_of, require_success
+from connectors.errors import ConnectorError
+from gateway import errors
+from gateway.cache import Cache
+from gateway.clock import Clock
+from gateway.errors import Refused
+from gateway.store import registrations, tables
+from gateway.store.secrets import Vault
+from gateway.store.tenant import Database, Session
+
+FRESH = timedelta(minutes=5)  # a key withdrawn by the platform is refused after at most this long
+PAUSE = timedelta(seconds=30)  # between two fetches provoked by unknown keys (LV-10)
+LAST_GOOD = timedelta(hours=24)  # how long the last good set serves while the platform is down
+MAX_SET_BYTES, MAX_KEYS, MIN_BITS = 256 << 10, 50, 2048
+
+OpenLine = Callable[..., GuardedSession]
+
+
+@dataclass(slots=True)
+class _Remembered:
+    fetched_at: datetime
+    keys: dict[str, RSAKey] = field(default_factory=dict)
+    weak: frozenset[str] = frozenset()
+
+
+class PlatformKeys:
+    """The signing keys of registered platforms, by registration and kid."""
+
+    def __init__(self, database: Database, cache: Cache, clock: Clock, open_line: OpenLine) -> None:
+        self._database, self._cache, self._clock, self._open_line = database, cache, clock, open_line
+        self._memory: dict[str, _Remembered] = {}
+        self._guard = threading.Lock()
+
+    def key(self, registration: str, jwks_url: str, kid: str) -> RSAKey:
+        """Return the platform's key. Raises Refused: unknown, weak, or the set cannot be read."""
+        known = self._memory.get(registration)
+        now = self._clock.now()
+        if known is None or now - known.fetched_at > FRESH or kid not in known.keys | dict.fromkeys(known.weak):
+            known = self._renew(registration, jwks_url, kid)
+        if kid in known.weak:
+            raise Refused(errors.LTI_KEY_WEAK)
+        if kid not in known.keys:
+            raise Refused(errors.LTI_KEY_UNKNOWN)
+        return known.keys[kid]
+
+    def _renew(self, registration: str, jwks_url: str, kid: str) -> _Remembered:
+        """Ask what another process has fetched, then the platform; at most once per pause."""
+        now = self._clock.now()
+        with self._cache.alone(f"jwks:{registration}"):
+            with self._database.open_identity() as session:
+                kept = registrations.key_set(session, registration)
+            newer = kept is not None and now - kept.fetched_at < PAUSE
+            if kept is not None and (newer or (now - kept.fetched_at < FRESH and _has(kept.key_set, kid))):
+                return self._remember(registration, kept.key_set, kept.fetched_at)
+            try:
+                fetched = self._fetch(jwks_url)
+            except (ConnectorError, ValueError) as error:
+                if kept is not None and now - kept.fetched_at < LAST_GOOD:
+                    return self._remember(registration, kept.key_set, kept.fetched_at)
+                raise Refused(errors.LTI_KEYS_UNREACHABLE) from error
+            with self._database.open_identity() as session:
+                registrations.keep_key_set(session, registration, fetched, now)
+            return self._remember(registration, fetched, now)
+
+    def _fetch(self, url: str) -> dict[str, Any]:
+        with self._open_line({origin_of(url).authority}, total_seconds=5.0, max_bytes=MAX_SET_BYTES) as line:
+            found = answer_json(require_success(line.get(url)))
+        if not isinstance(found, dict) or not isinstance(found.get("keys"), list):
+            raise ValueError("not a key set")
+        if len(found["keys"]) > MAX_KEYS or not all(isinstance(k, dict) for k in found["keys"]):
+            raise ValueError("not a key set")
+        return {"keys": found["keys"]}
+
+    def _remember(self, registration: str, key_set: dict[str, Any], at: datetime) -> _Remembered:
+        remembered = _Remembered(at)
+        remembered.keys, remembered.weak = _read(key_set)
+        with self._guard:
+            self._memory[registration] = remembered
+        return remembered
+
+
+def _has(key_set: dict[str, Any], kid: str) -> bool:
+    return any(key.get("kid") == kid for key in key_set["keys"])
+
+
+def _read(key_set: dict[str, Any]) -> tuple[dict[str, RSAKey], frozenset[str]]:
+    """Return usable keys by kid, and the kids of keys that must not be used (LV-09)."""
+    keys: dict[str, RSAKey] = {}
+    weak = set()
+    for jwk in key_set["keys"]:
+        kid = jwk.get("kid")
+        if not isinstance(kid, str) or not kid:
+            continue
+        if kid in keys or kid in weak:
+            keys.pop(kid, None)
+            weak.add(kid)
+            continue
+        key = _usable(jwk)
+        if key is None:
+            weak.add(kid)
+        else:
+            keys[kid] = key
+    return keys, frozenset(weak)
+
+
+def _usable(jwk: dict[str, Any]) -> RSAKey | None:
+    """An RSA public key of at least 2048 bits, not meant for encryption; nothing else."""
+    if jwk.get("kty") != "RSA" or jwk.get("use", "sig") != "sig" or jwk.get("alg", "RS256") != "RS256":
+        return None
+    try:
+        key = RSAKey.import_key({name: jwk[name] for name in ("kty", "n", "e")})
+        return key if key.public_key.key_size >= MIN_BITS else None
+    except (JoseError, ValueError, KeyError, TypeError):
+        return None
+
+
+# --- ours ------------------------------------------------------------------------------------------
+
+
+def make_tool_key(session: Session, vault: Vault, kid: str, now: datetime) -> str:
+    """Make an RSA key for a registration, sealed at rest; return its kid."""
+    key = RSAKey.generate_key(MIN_BITS, private=True)
+    public = {**key.as_dict(private=False), "kid": kid, "alg": "RS256", "use": "sig"}
+    session.insert(
+        tables.signing_key, kid=kid, purpose="lti", public=public, created_at=now,
+        private=vault.seal(key.as_pem(private=True), f"signing_key:{kid}"),
+    )  # fmt: skip
+    return kid
+
+
+def tool_key(session: Session, vault: Vault, kid: str) -> RSAKey:
+    """Return a private key of ours."""
+    (row,) = session.rows("SELECT private FROM signing_key WHERE kid = %(kid)s AND purpose = 'lti'", kid=kid)
+    return RSAKey.import_key(vault.open(bytes(row.private), f"signing_key:{kid}"))
+
+
+def public_set(session: Session) -> bytes:
+    """Return our key set as JSON: public members only."""
+    rows = session.rows("SELECT public FROM signing_key WHERE purpose = 'lti' AND retired_at IS NULL ORDER BY kid")
+    public = ("kty", "n", "e", "kid", "alg", "use")
+    return orjson.dumps({"keys": [{name: row.public[name] for name in public} for row in rows]})
+
+
+def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object hook that refuses a name that stands twice."""
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        raise ValueError("a name stands twice")
+    return dict(pairs)
+
+
+def strict_json(text: bytes) -> Any:
+    """Parse UTF-8 JSON with unique names and finite numbers. Raises ValueError."""
+
+    def no_constant(_name: str) -> Any:
+        raise ValueError("not a finite number")
+
+    return json.loads(text.decode("utf-8"), object_pairs_hook=no_duplicates, parse_constant=no_constant)
