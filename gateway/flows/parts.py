@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from connectors.egress import GuardedSession
+from connectors.tokens import TokenBroker
+from gateway.cache import Cache
 from gateway.clock import Clock, Ids
+from gateway.identity.keys import PlatformKeys
+from gateway.identity.launch import Registrations, States
 from gateway.settings import Settings
 from gateway.store.secrets import Vault
 from gateway.store.tenant import Database
@@ -19,3 +25,14 @@ class Parts:
     vault: Vault
     clock: Clock
     ids: Ids
+    cache: Cache
+    open_line: Callable[..., GuardedSession]
+    broker: TokenBroker
+    registrations: Registrations
+    states: States
+    keys: PlatformKeys
+
+    @property
+    def launch_url(self) -> str:
+        """The one redirect URI and target link of this gateway."""
+        return f"{self.settings.url}/lti/launch"

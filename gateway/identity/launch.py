@@ -3,9 +3,9 @@
 PyLTI1p3 lends the shapes: its `ToolConfAbstract` on our registrations, its Flask `OIDCLogin` with our state, and a
 `MessageLaunch` whose `validate()` is this gate. None of its own checks, caches or network calls runs.
 
-The state is not stored: it is a signed statement of what the login was (registration, nonce, target), bound to the
-browser by a partitioned cookie. So unfinished logins cost nothing, and what is consumed, in one atomic step, is the
-nonce.
+The state is not stored: it is a signed statement of what the login was (registration, nonce, target), bound to
+the browser by a partitioned cookie. So unfinished logins cost nothing, and what is consumed, in one atomic step,
+is the nonce.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class Platform:
 
 
 class Registrations(ToolConfAbstract):  # type: ignore[misc]
-    """PyLTI1p3's tool configuration on our database. Remembers what it read for half a minute; what must be true at
-    the moment of a launch is read again in the launch's own transaction."""
+    """PyLTI1p3's tool configuration on our database. Remembers what it read for half a minute; what must be true
+    at the moment of a launch is read again in the launch's own transaction."""
 
     SECONDS = 30
 
@@ -281,8 +281,8 @@ class Admitted:
 
 
 class GatewayLaunch(FlaskMessageLaunch):  # type: ignore[misc]
-    """A message launch whose `validate()` is the gate: structure, key, signature, claims. `consume` is the last step
-    and runs in the transaction that makes the launch true."""
+    """A message launch whose `validate()` is the gate: structure, key, signature, claims. `consume` is the last
+    step and runs in the transaction that makes the launch true."""
 
     def __init__(
         self, form: Mapping[str, str], cookies: Mapping[str, str], tool_config: Registrations, states: States,

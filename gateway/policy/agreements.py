@@ -92,7 +92,8 @@ def _element_fault(
     if known.never_export:
         return errors.ELM_TECHNICAL if known.technical else errors.ELM_NEVER_EXPORT
     free = known.category == "NON" or name == "record.alias"
-    agreed = free or (agreement is not None and name in agreement.schedule)
+    schedule = agreement.schedule if agreement else frozenset()
+    agreed = free or {name, *known.derived_from} <= schedule
     wanted = free or not directed or name in directed
     carried = name in RULES[request.operation].ceiling
     return None if agreed and wanted and carried else errors.ELM_NOT_IN_SCHEDULE

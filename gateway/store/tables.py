@@ -264,10 +264,6 @@ transfer = _table(
     payload_key:bytes outcome""",
     _WRITES, tied=False,
 )  # fmt: skip
-operator_log = _table(
-    "operator_log", "shared", "entry", "entry at:time code facts:json", {IDENTITY: "INSERT", SCHOOL: "INSERT"}
-)
-
 # --- results and grades ----------------------------------------------------------------------------
 
 activity = _table(

@@ -114,14 +114,6 @@ CREATE TABLE ledger_entry (
     PRIMARY KEY (district, school, index)
 );
 
-CREATE TABLE operator_log (
-    entry TEXT COLLATE "C" NOT NULL,
-    at TIMESTAMP WITH TIME ZONE NOT NULL,
-    code TEXT COLLATE "C" NOT NULL,
-    facts JSONB NOT NULL,
-    PRIMARY KEY (entry)
-);
-
 CREATE TABLE platform_keys (
     registration TEXT COLLATE "C" NOT NULL,
     key_set JSONB NOT NULL,
@@ -1026,8 +1018,6 @@ GRANT SELECT, INSERT ON idempotency TO schoolgate_school;
 GRANT SELECT, INSERT, DELETE ON launch_nonce TO schoolgate_identity;
 GRANT SELECT, INSERT ON ledger_entry TO schoolgate_school;
 GRANT SELECT, INSERT ON ledger_entry TO schoolgate_intake;
-GRANT INSERT ON operator_log TO schoolgate_identity;
-GRANT INSERT ON operator_log TO schoolgate_school;
 GRANT SELECT, INSERT, UPDATE ON platform_keys TO schoolgate_identity;
 GRANT SELECT, INSERT, UPDATE ON registration TO schoolgate_onboarding;
 GRANT SELECT ON registration TO schoolgate_identity;

@@ -1,0 +1,245 @@
+"""Launch: a login begins, a launch arrives through the gate, the application exchanges a one-time code for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from gateway import errors
+from gateway.errors import Refused
+from gateway.flows import disclosure
+from gateway.flows.parts import Parts
+from gateway.identity.clients import Grant
+from gateway.identity.launch import Admitted, GatewayLaunch, GatewayLogin
+from gateway.policy.decide import Decision, decide_person
+from gateway.policy.facts import Credential, Facts, Person
+from gateway.policy.minimise import clear
+from gateway.policy.request import Actor, ActorKind, Operation, Purpose, Request
+from gateway.store import aliases, credentials, registrations, roster
+from gateway.store import facts as fact_store
+from gateway.store.secrets import token_hash
+from gateway.store.tenant import Place, Session
+from mappings import application, lti, vocabulary
+from mappings.cleared import Cleared
+
+CODE_SECONDS = 60
+LAUNCH_HOURS = 8
+ELEMENTS = frozenset(
+    {
+        "record.alias", "person.role", "person.name.full", "person.email", "person.locale", "launch.context",
+        "class.section",
+    }
+)  # fmt: skip
+MANDATORY = frozenset({"record.alias", "launch.context"})
+
+
+def begin(parts: Parts, parameters: Mapping[str, str]) -> Any:
+    """Answer a login initiation with the redirect to the platform. Raises Refused (LI-1 to LI-9)."""
+    login = GatewayLogin(parameters, parts.registrations, parts.states, [parts.launch_url])
+    return login.redirect(parts.launch_url)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """Where an admitted launch came in."""
+
+    place: Place
+    deployment: str
+    context_id: str
+    class_id: str
+
+
+def arrive(parts: Parts, form: Mapping[str, str], cookies: Mapping[str, str]) -> str:
+    """Let a launch in and return the application's address with a one-time code. Raises Refused.
+
+    Nonce, launch, code and ledger entry become true in one transaction.
+    """
+    gate = GatewayLaunch(form, cookies, parts.registrations, parts.states, parts.keys, parts.clock)
+    gate.validate()
+    with parts.database.open_identity() as session:
+        admitted = gate.consume(session)
+        try:
+            arrival = _locate(session, admitted)
+            session.narrow(arrival.place)
+            outcome: str | Refused = _hand_over(parts, session, admitted, arrival)
+        except Refused as refused:
+            if refused.reason is errors.LED_UNAVAILABLE:
+                raise
+            outcome = refused  # the nonce stays used
+    if isinstance(outcome, Refused):
+        raise outcome
+    return outcome
+
+
+def _locate(session: Session, admitted: Admitted) -> Arrival:
+    """Find the school: the stored link from the course to a class, inside the deployment's schools."""
+    message = admitted.message
+    if "context" not in message:
+        raise Refused(errors.LTI_CONTEXT)
+    context_id = message["context"]["id"]
+    row = registrations.arrival(session, admitted.platform.ref, message["deployment_id"], context_id)
+    if row is None or row.registration_status != "active":
+        raise Refused(errors.LTI_REGISTRATION_DISABLED)
+    if row.deployment is None or row.deployment_status != "active":
+        raise Refused(errors.LTI_DEPLOYMENT)
+    links = [link for link in row.links or () if link["school"] in (row.schools or ())]
+    if len(links) != 1:
+        raise Refused(errors.LTI_CONTEXT_UNLINKED)
+    return Arrival(Place(row.district, links[0]["school"]), row.deployment, context_id, links[0]["class_id"])
+
+
+def _hand_over(parts: Parts, session: Session, admitted: Admitted, arrival: Arrival) -> str | Refused:
+    now, message = parts.clock.now(), admitted.message
+    grant = credentials.application(session)
+    if grant is None:
+        return Refused(errors.AGR_NONE, "no application is connected to this school")
+    person_id = _person(session, admitted, now)
+    role = _role(session, arrival.class_id, person_id)
+    school = fact_store.school_ref(session)
+    request = _request(parts, school, grant.vendor, role, arrival.class_id)
+    facts = fact_store.load(session, grant.vendor, _credential(grant, school), grant.agreement)
+    decision = decide_person(request, facts, _facts_of(session, person_id), now)
+    if not decision.permits:
+        return disclosure.deny(parts, session, decision, grant.access_grant)
+    launch = _keep(parts, session, admitted, arrival, person_id, role, grant, now)
+    _keep_services(session, arrival, message)
+    code = parts.ids.secret()
+    registrations.cut_key(
+        session, token_hash(code), "launch", launch, grant.access_grant, now + timedelta(seconds=CODE_SECONDS)
+    )
+    disclosure.note(parts, session, decision, grant.access_grant)
+    return f"{grant.launch_url}{'&' if '?' in grant.launch_url else '?'}{urlencode({'code': code})}"
+
+
+def _person(session: Session, admitted: Admitted, now: datetime) -> str | None:
+    """Return the roster person: known from before, or by the SIS id the platform sends; never by e-mail."""
+    sub, registration = admitted.message["sub"], admitted.platform.ref
+    said = lti.said(admitted.message.get("lis", {}).get("person_sourcedid"))
+    if said and roster.user(session, said):
+        registrations.know(session, registration, {sub: said}, "lis", now)
+        return said
+    return registrations.person_of(session, registration, sub)
+
+
+def _role(session: Session, class_id: str, person_id: str | None) -> str:
+    """The role the roster gives; what the platform says gives nobody power."""
+    return (roster.role_in_class(session, person_id, class_id) if person_id else None) or "none"
+
+
+def _facts_of(session: Session, person_id: str | None) -> Person:
+    return fact_store.person(session, person_id) if person_id else Person(associated=False, is_pupil=True)
+
+
+def _credential(grant: Any, school: str) -> Credential:
+    active = grant.status == "active"
+    return Credential(grant.access_grant, grant.vendor, frozenset(grant.scopes), frozenset({school}), active)
+
+
+def _request(parts: Parts, school: str, vendor: str, role: str, class_id: str) -> Request:
+    kind = ActorKind.TEACHER if role == "teacher" else ActorKind.PUPIL
+    return Request(
+        parts.ids.new("tr"), Operation.LAUNCH, Actor(kind, disclosure.actor_ref(kind, None)), school, vendor,
+        Purpose.ASSESSMENT, ELEMENTS, MANDATORY, class_id,
+    )  # fmt: skip
+
+
+def _keep(
+    parts: Parts, session: Session, admitted: Admitted, arrival: Arrival, person_id: str | None, role: str,
+    grant: Any, now: datetime,
+) -> str:  # fmt: skip
+    launch, message = parts.ids.new("la"), admitted.message
+    shown = message.get("presentation", {})
+    facts = {
+        "activity": lti.said(message.get("custom", {}).get("activity")),
+        "return_url": shown.get("return_url"),
+        "locale": lti.said(shown.get("locale")),
+        "resource_link": message["resource_link"]["id"],
+        "course_roles": sorted(vocabulary.course_roles(message["roles"])),
+    }
+    registrations.keep_launch(
+        session, launch=launch, deployment=arrival.deployment, context_id=arrival.context_id,
+        class_id=arrival.class_id, sub=message["sub"], person_id=person_id, role=role,
+        access_grant=grant.access_grant, decision={}, facts=facts, created_at=now,
+        expires_at=now + timedelta(hours=LAUNCH_HOURS),
+    )  # fmt: skip
+    return launch
+
+
+def _keep_services(session: Session, arrival: Arrival, message: dict[str, Any]) -> None:
+    services: dict[str, Any] = {name: message[name] for name in ("ags", "nrps") if name in message}
+    if services:
+        registrations.keep_services(session, arrival.deployment, arrival.context_id, services)
+
+
+# --- exchange --------------------------------------------------------------------------------------
+
+
+def exchange(parts: Parts, grant: Grant, code: str) -> Cleared[bytes]:
+    """Return the launch for its code, once, to the application it was made for. Raises Refused."""
+    now = parts.clock.now()
+    with parts.database.open_identity() as session:
+        key = registrations.use_key(session, token_hash(code), "launch", grant.ref, now)
+        if key is None:
+            raise Refused(errors.LTI_CODE)
+        session.narrow(registrations.place_of(key))
+        outcome = _tell(parts, session, grant, key.ref, now)
+    if isinstance(outcome, Refused):
+        raise outcome
+    return outcome
+
+
+def _tell(parts: Parts, session: Session, grant: Grant, launch: str, now: datetime) -> Cleared[bytes] | Refused:
+    row = registrations.launch(session, launch, now)
+    if row is None:
+        return Refused(errors.LTI_CODE)
+    school = fact_store.school_ref(session)
+    request = _request(parts, school, grant.vendor, row.role, row.class_id)
+    facts = _facts(session, grant, school)
+    decision = decide_person(request, facts, _facts_of(session, row.person_id), now)
+    if not decision.permits:
+        return disclosure.deny(parts, session, decision, grant.ref)
+    cleared = clear(decision, application.Launch, _record(session, grant, row, decision))
+    disclosure.intend(parts, session, decision, grant.ref, [row.person_id], cleared.payload)
+    return cleared
+
+
+def _facts(session: Session, grant: Grant, school: str) -> Facts:
+    schools = frozenset({school}) if session.place.school in grant.schools else frozenset()
+    credential = Credential(grant.ref, grant.vendor, grant.scopes, schools, grant.active)
+    return fact_store.load(session, grant.vendor, credential, grant.agreement)
+
+
+def _record(session: Session, grant: Grant, row: Any, decision: Decision) -> dict[str, Any]:
+    """Everything the answer could hold; what may leave is picked from it."""
+    aliases.ensure(session, grant.ref)
+    person = aliases.outward(session, grant.ref, "user", [row.person_id])[row.person_id]
+    class_alias = aliases.outward(session, grant.ref, "class", [row.class_id])[row.class_id]
+    user, class_ = roster.user(session, row.person_id), roster.class_(session, row.class_id)
+    course = registrations.course(session, row.deployment, row.context_id)
+    ags = (course.services if course else {}).get("ags", {})
+    teacher = row.role == "teacher"
+    return {
+        "id": row.launch,
+        "kind": "resource_link",
+        "expires_at": row.expires_at.isoformat(),
+        "person": {
+            "id": application.outward(application.PERSON, person), "role": row.role,
+            "name": f"{user.given_name} {user.family_name}" if user else None,
+            "email": user.email if user else None,
+        },
+        "class_": {
+            "id": application.outward(application.CLASS, class_alias), "title": class_.title if class_ else None,
+            "matched": "sis",
+        },
+        "activity": {"your_id": row.facts.get("activity"), "column": "linked" if ags.get("lineitem") else "none"},
+        "can": {
+            "members": teacher, "grades": teacher and lti.SCOPE_SCORE in ags.get("scope", ()),
+            "read_back": lti.SCOPE_RESULT in ags.get("scope", ()),
+        },
+        "withheld": sorted(name for name, _ in decision.withheld),
+        "return_url": row.facts.get("return_url"),
+        "locale": row.facts.get("locale"),
+    }  # fmt: skip

@@ -1,0 +1,165 @@
+"""The application's dialect: what the assessment platform reads and hands in through `/v1`.
+
+Every field names its element, so that what is permitted decides what is there. Ids are aliases of the grant, with
+a prefix that says what they are.
+"""
+
+from __future__ import annotations
+
+from marshmallow import Schema, fields, validate
+
+from mappings.elements import element
+
+PERSON, CLASS = "pe_", "cl_"
+
+
+def outward(prefix: str, alias: str) -> str:
+    """Return an alias as the application sees it."""
+    return prefix + alias
+
+
+def inward(prefix: str, text: str) -> str:
+    """Return the alias in an id of this kind, or "" when it is none."""
+    return text[len(prefix) :] if text.startswith(prefix) else ""
+
+
+class LaunchPerson(Schema):
+    id = fields.String(required=True, metadata=element("record.alias"))
+    role = fields.String(metadata=element("person.role"))
+    name = fields.String(metadata=element("person.name.full"))
+    email = fields.String(metadata=element("person.email"))
+
+
+class ClassRef(Schema):
+    id = fields.String(required=True, metadata=element("record.alias"))
+    title = fields.String(metadata=element("class.section"))
+    matched = fields.String(metadata=element("launch.context"))
+
+
+class ActivityRef(Schema):
+    your_id = fields.String(allow_none=True, metadata=element("launch.context"))
+    column = fields.String(metadata=element("launch.context"))
+
+
+class Can(Schema):
+    members = fields.Boolean(metadata=element("launch.context"))
+    grades = fields.Boolean(metadata=element("launch.context"))
+    read_back = fields.Boolean(metadata=element("launch.context"))
+
+
+class Launch(Schema):
+    """A launch, as the application learns of it in exchange for its code."""
+
+    id = fields.String(required=True, metadata=element("launch.context"))
+    kind = fields.String(metadata=element("launch.context"))
+    expires_at = fields.String(metadata=element("launch.context"))
+    person = fields.Nested(LaunchPerson, metadata=element("record.alias"))
+    class_ = fields.Nested(ClassRef, data_key="class", metadata=element("launch.context"))
+    activity = fields.Nested(ActivityRef, metadata=element("launch.context"))
+    can = fields.Nested(Can, metadata=element("launch.context"))
+    withheld = fields.List(fields.String(), metadata=element("launch.context"))
+    return_url = fields.String(allow_none=True, metadata=element("launch.context"))
+    locale = fields.String(allow_none=True, metadata=element("person.locale"))
+
+
+class Member(Schema):
+    id = fields.String(required=True, metadata=element("record.alias"))
+    role = fields.String(metadata=element("person.role"))
+    name = fields.String(metadata=element("person.name.full"))
+    email = fields.String(metadata=element("person.email"))
+    source = fields.String(metadata=element("enrollment.membership"))
+
+
+class Withheld(Schema):
+    code = fields.String(metadata=element("enrollment.membership"))
+    count = fields.Integer(allow_none=True, metadata=element("enrollment.membership"))
+
+
+class Members(Schema):
+    """The people of a class. Small counts of the withheld are not said."""
+
+    data = fields.List(fields.Nested(Member), metadata=element("enrollment.membership"))
+    next = fields.String(allow_none=True, metadata=element("enrollment.membership"))
+    snapshot = fields.String(metadata=element("record.version"))
+    withheld = fields.List(fields.Nested(Withheld), metadata=element("enrollment.membership"))
+    request_id = fields.String(metadata=element("record.version"))
+
+
+# --- handed in -------------------------------------------------------------------------------------
+
+_NAME = validate.Length(1, 255)
+_YOUR_ID = validate.Regexp(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,127}\Z")
+
+
+class Exchange(Schema):
+    code = fields.String(required=True, validate=validate.Length(20, 200), metadata=element("launch.context"))
+
+
+class Activity(Schema):
+    """An activity of the application: a column in the gradebook, by the application's own id."""
+
+    class_ = fields.String(data_key="class", required=True, validate=_NAME, metadata=element("record.alias"))
+    title = fields.String(required=True, validate=_NAME, metadata=element("activity.title"))
+    points = fields.Float(
+        required=True, validate=validate.Range(0, 100_000, min_inclusive=False), metadata=element("activity.title")
+    )
+    scale = fields.Dict(
+        fields.String(validate=_NAME), fields.Float(validate=validate.Range(0, 100_000)), load_default=dict,
+        validate=validate.Length(max=50), metadata=element("activity.title"),
+    )  # fmt: skip
+    due_on = fields.Date(allow_none=True, load_default=None, metadata=element("activity.title"))
+
+
+class Result(Schema):
+    """One pupil's result: a mastery level of the activity's scale, or points."""
+
+    ref = fields.String(required=True, validate=_NAME, metadata=element("activity.title"))
+    person = fields.String(required=True, validate=_NAME, metadata=element("record.alias"))
+    mastery = fields.String(validate=_NAME, metadata=element("result.level"))
+    points = fields.Float(validate=validate.Range(0, 100_000), metadata=element("result.score"))
+    at = fields.AwareDateTime(required=True, metadata=element("result.time"))
+
+
+class ResultBatch(Schema):
+    mode = fields.String(
+        required=True, validate=validate.OneOf(["preview", "apply"]), metadata=element("activity.title")
+    )
+    activity = fields.String(required=True, validate=_YOUR_ID, metadata=element("activity.title"))
+    launch = fields.String(required=True, validate=_NAME, metadata=element("launch.context"))
+    results = fields.List(
+        fields.Nested(Result), required=True, validate=validate.Length(1, 1000), metadata=element("result.level")
+    )
+
+
+class Competency(Schema):
+    name = fields.String(required=True, validate=_NAME, metadata=element("transcript.competencies"))
+    level = fields.String(required=True, validate=_NAME, metadata=element("transcript.competencies"))
+    on = fields.Date(required=True, metadata=element("transcript.competencies"))
+
+
+class TranscriptIn(Schema):
+    """What the application hands in for a transcript; the gateway adds who and which school."""
+
+    title = fields.String(required=True, validate=_NAME, metadata=element("transcript.competencies"))
+    issued_on = fields.Date(required=True, metadata=element("transcript.competencies"))
+    competencies = fields.List(
+        fields.Nested(Competency), required=True, validate=validate.Length(1, 300),
+        metadata=element("transcript.competencies"),
+    )  # fmt: skip
+
+
+class TranscriptRequest(Schema):
+    person = fields.String(required=True, validate=_NAME, metadata=element("record.alias"))
+    document = fields.Nested(TranscriptIn, required=True, metadata=element("transcript.competencies"))
+
+
+class Transcript(Schema):
+    """The document as it is delivered: a closed schema, nothing technical, nothing of usage."""
+
+    title = fields.String(required=True, metadata=element("transcript.competencies"))
+    issued_on = fields.Date(required=True, metadata=element("transcript.competencies"))
+    pupil = fields.String(required=True, metadata=element("transcript.identity"))
+    school = fields.String(required=True, metadata=element("transcript.identity"))
+    competencies = fields.List(
+        fields.Nested(Competency), required=True, metadata=element("transcript.competencies")
+    )
