@@ -834,10 +834,10 @@ GRD_LEVEL_UNMAPPED = _reason(
     "The mastery level has no points in the activity's scale.",
     "Add the level to the scale, then send this pupil again.",
 )  # fmt: skip
-GRD_NOT_IN_CLASS = _reason(
-    "GRD_NOT_IN_CLASS", 422, _S,
-    "The pupil is not enrolled in this class according to the roster.",
-    "Correct the enrollment in the student information system, then send again.",
+GRD_PUPIL = _reason(
+    "GRD_PUPIL", 422, _S,
+    "The pupil is not in this class according to the roster, or the school withholds the grade.",
+    "The school office can see which; correct the enrollment there, or enter the mark by hand.",
 )  # fmt: skip
 GRD_NOT_IN_COURSE = _reason(
     "GRD_NOT_IN_COURSE", 422, _L,
@@ -858,9 +858,4 @@ GRD_CONFLICT = _reason(
     "GRD_CONFLICT", 409, _T,
     "The LMS holds another mark than the one sent.",
     "Decide which one counts; nothing is overwritten without being asked.",
-)  # fmt: skip
-GRD_WITHHELD = _reason(
-    "GRD_WITHHELD", 403, _S,
-    "The pupil's grade may not leave for this gradebook.",
-    "The school office can see why; enter the mark by hand.",
 )  # fmt: skip

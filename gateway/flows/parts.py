@@ -18,7 +18,8 @@ from gateway.store.tenant import Database
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The parts of one running gateway."""
+    """The parts of one running gateway. `defer(session, task, due_at=None, **references)` puts a job into the
+    session's own transaction."""
 
     settings: Settings
     database: Database
@@ -31,6 +32,7 @@ class Parts:
     registrations: Registrations
     states: States
     keys: PlatformKeys
+    defer: Callable[..., None]
 
     @property
     def launch_url(self) -> str:

@@ -1,0 +1,276 @@
+"""Grade delivery: a worker drains one column of the outbox, and reads it back.
+
+Each attempt is decided anew and its intent written in the transaction that claims it, before a byte leaves. What
+may have arrived is read back, never sent again blindly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from connectors.errors import AnswerUnreadable, ConnectorError
+from connectors.lti_advantage import LtiAdvantage
+from gateway import errors
+from gateway.errors import Reason, Refused
+from gateway.flows import courses, disclosure
+from gateway.flows.grade_push import bucket, defer_drain
+from gateway.flows.lanes import LEASE, Event, State, classify, pause, step
+from gateway.flows.parts import Parts
+from gateway.policy.decide import Decision, decide_person
+from gateway.policy.facts import Credential
+from gateway.policy.minimise import clear
+from gateway.policy.request import Actor, ActorKind, Operation, Purpose, Request
+from gateway.store import facts as fact_store
+from gateway.store import registrations, results, roster
+from gateway.store.tenant import Place, Session
+from mappings import lti
+from mappings.cleared import Cleared
+from mappings.products import Product, product
+
+ELEMENTS = frozenset({"person.lti_subject", "result.score", "result.progress", "result.time"})
+BATCH = 200
+
+
+@dataclass(slots=True)
+class _Column:
+    """One column being drained."""
+
+    parts: Parts
+    place: Place
+    activity: Any
+    deployment: str
+    context_id: str
+    course: Any
+    line: LtiAdvantage
+    url: str
+    habits: Product
+    found: dict[str, dict[str, Any]] | None = None
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.activity.activity, self.deployment, self.context_id
+
+    def read(self) -> None:
+        """Read what the column holds, {LMS user: result}; None when it cannot be read."""
+        self.found = None
+        if lti.SCOPE_RESULT in self.line.course.ags.get("scope", ()):
+            try:
+                self.found = {one["userId"]: one for one in self.line.read_results(self.url)}
+            except ConnectorError:
+                return
+
+
+def drain(parts: Parts, place: Place, activity: str, deployment: str, context_id: str) -> None:
+    """Deliver what waits for one column, oldest first, and read it back. Safe to run at any time, any number of
+    times: the outbox says what is left."""
+    began = parts.clock.now()
+    column = _open(parts, place, activity, deployment, context_id)
+    if column is not None:
+        column.read()
+        _settle_doubtful(column)
+        while _send_due(column):
+            pass
+        _read_back(column, began)
+    with parts.database.open_school(place) as session:
+        due = results.still_open(session, activity, deployment, context_id)
+        if due is not None:
+            later = max(due, parts.clock.now() + timedelta(seconds=5))
+            defer_drain(parts, session, activity, deployment, context_id, later)
+
+
+def _open(parts: Parts, place: Place, activity: str, deployment: str, context_id: str) -> _Column | None:
+    """Open the line and find or make the column. When there can be none, everything waiting says so."""
+    with parts.database.open_school(place) as session:
+        row = results.activity_by_ref(session, activity)
+        link = registrations.course(session, deployment, context_id)
+        line = courses.open_course(parts, session, deployment, context_id)
+        url = results.column(session, activity, deployment, context_id)
+        platform = registrations.by_ref(session, link.registration) if link else None
+    if row is None or line is None or platform is None:
+        _give_up(parts, place, (activity, deployment, context_id), errors.GRD_NO_COLUMN)
+        return None
+    try:
+        url = url or line.find_column(activity) or line.make_column(activity, row.title, float(row.points))
+    except AnswerUnreadable:
+        _give_up(parts, place, (activity, deployment, context_id), errors.GRD_NO_COLUMN)
+        return None
+    except ConnectorError:
+        _postpone(parts, place, (activity, deployment, context_id))
+        return None
+    with parts.database.open_school(place) as session:
+        results.keep_column(session, activity, deployment, context_id, url, parts.clock.now())
+    return _Column(parts, place, row, deployment, context_id, link, line, url, product(platform.product))
+
+
+def _give_up(parts: Parts, place: Place, key: tuple[str, str, str], reason: Reason) -> None:
+    now = parts.clock.now()
+    with parts.database.open_school(place) as session:
+        for row in results.due(session, *key, now, 10_000):
+            results.settle(
+                session, row.delivery, row.attempt, State.REFUSED, reason.code, now, now, ["ready", "retry_wait"]
+            )
+            results.set_result(session, row.batch, row.ref, bucket(reason), reason.code, now)
+            results.finish(session, row.batch)
+
+
+def _postpone(parts: Parts, place: Place, key: tuple[str, str, str]) -> None:
+    now = parts.clock.now()
+    with parts.database.open_school(place) as session:
+        for row in results.due(session, *key, now, 10_000):
+            later = now + pause(row.attempt)
+            results.settle(
+                session, row.delivery, row.attempt, State.RETRY_WAIT, None, later, now, ["ready", "retry_wait"]
+            )
+
+
+def _send_due(column: _Column) -> bool:
+    """Send one round of waiting grades, one of each lane; return whether there was any."""
+    now = column.parts.clock.now()
+    with column.parts.database.open_school(column.place) as session:
+        rows = results.due(session, *column.key, now, BATCH)
+    sent = False
+    for row in rows:
+        sent = _deliver(column, row) or sent
+    return sent
+
+
+def _deliver(column: _Column, row: Any) -> bool:
+    """Claim, decide, record, send, settle one grade. Return whether something about it changed."""
+    theirs = (column.found or {}).get(_sub(row))
+    with column.parts.database.open_school(column.place) as session:
+        held = results.last_delivered(session, row.lane)
+        event = _preflight(row, theirs, held)
+        if event is not None:
+            return _finish(column, session, row, row.attempt, step(State(row.state), event), None, event)
+        claimed = results.claim(session, row.delivery, column.parts.clock.now(), column.parts.clock.now() + LEASE)
+        if claimed is None:
+            return False
+        score = _clear(column, session, claimed)
+    if isinstance(score, Refused):
+        return True
+    event = _send(column, score)
+    with column.parts.database.open_school(column.place) as session:
+        return _finish(column, session, claimed, claimed.attempt, step(State.SENDING, event), score.decision, event)
+
+
+def _sub(row: Any) -> str:
+    return str(row.lane).rsplit(":", 1)[-1] if ":" in row.lane else ""
+
+
+def _preflight(row: Any, theirs: Mapping[str, Any] | None, held: Any) -> Event | None:
+    """What the column's own content says before sending: already equal, or a mark that is not ours."""
+    if theirs is None or theirs.get("resultScore") is None:
+        return None
+    if lti.same_score(theirs, float(row.points), float(row.maximum)):
+        return Event.READ_EQUAL
+    ours = held is not None and lti.same_score(theirs, float(held.points), float(held.maximum))
+    return None if ours else Event.READ_OTHER
+
+
+def _clear(column: _Column, session: Session, row: Any) -> Cleared[bytes] | Refused:
+    """Decide again, build the score, write the intent: all in the claiming transaction."""
+    decision = _decide(column, session, row)
+    if not decision.permits:
+        refused = disclosure.deny(column.parts, session, decision, column.course.registration)
+        now = column.parts.clock.now()
+        results.settle(
+            session, row.delivery, row.attempt, State.WITHHELD, errors.GRD_PUPIL.code, now, now, ["sending"]
+        )
+        results.set_result(session, row.batch, row.ref, "needs_admin", errors.GRD_PUPIL.code, now)
+        results.finish(session, row.batch)
+        return refused
+    record = lti.score(_sub(row), float(row.points), float(row.maximum), row.fixed_at)
+    cleared = clear(decision, lti.ScoreSchema, record)
+    grant = column.course.registration
+    sent = disclosure.intend(
+        column.parts, session, decision, grant, [row.person_id], cleared.payload, attempt=row.attempt
+    )
+    results.keep_payload(session, row.delivery, cleared.payload, sent.ref)
+    return cleared
+
+
+def _decide(column: _Column, session: Session, row: Any) -> Decision:
+    batch = results.batch(session, row.batch)
+    school, teacher = fact_store.school_ref(session), batch.directed_by if batch else None
+    taught = roster.teaches(session, teacher) if teacher else frozenset()
+    actor = Actor(ActorKind.TEACHER, batch.launch if batch else "la_00000000", taught)
+    request = Request(
+        column.parts.ids.new("tr"), Operation.GRADE, actor, school, column.course.vendor, Purpose.GRADING,
+        ELEMENTS, ELEMENTS, column.activity.class_id,
+    )  # fmt: skip
+    credential = Credential(
+        column.course.registration, column.course.vendor, frozenset(), frozenset({school}),
+        column.course.status == "active",
+    )  # fmt: skip
+    facts = fact_store.load(session, column.course.vendor, credential)
+    return decide_person(request, facts, fact_store.person(session, row.person_id), column.parts.clock.now())
+
+
+def _send(column: _Column, score: Cleared[bytes]) -> Event:
+    try:
+        column.line.push_score(column.url, score)
+    except ConnectorError as error:
+        return classify(error, column.habits)
+    return Event.ACCEPTED
+
+
+_OUTCOMES = {
+    State.ACKNOWLEDGED: ("acknowledged", "sent", None),
+    State.REFUSED: ("refused", "needs_admin", errors.GRD_REFUSED),
+    State.UNKNOWN: ("unknown", "waiting", None),
+    State.RETRY_WAIT: ("not_delivered", "waiting", None),
+    State.CONFLICT: ("unknown", "needs_teacher", errors.GRD_CONFLICT),
+}
+
+
+def _finish(
+    column: _Column, session: Session, row: Any, attempt: int, state: State, transfer: str | None, event: Event
+) -> bool:
+    """Write what became of a grade, with its ledger entry where something had been sent."""
+    now = column.parts.clock.now()
+    outcome, shown, reason = _OUTCOMES[state]
+    due = now + pause(attempt) if state is State.RETRY_WAIT else now
+    was = [State.SENDING, State.UNKNOWN, State.ACKNOWLEDGED, State.READY, State.RETRY_WAIT]
+    code = reason.code if reason else None
+    if not results.settle(session, row.delivery, attempt, state, code, due, now, was):
+        return False
+    if transfer is not None:
+        disclosure.conclude(column.parts, session, transfer, outcome, reason if state is State.REFUSED else None)
+    same = event is Event.READ_EQUAL and row.state in (State.READY, State.RETRY_WAIT) and attempt == 0
+    results.set_result(session, row.batch, row.ref, "same" if same else shown, code, now)
+    results.finish(session, row.batch)
+    return True
+
+
+def _settle_doubtful(column: _Column) -> None:
+    """Read back grades whose fate is unknown, and say what became of them."""
+    now = column.parts.clock.now()
+    with column.parts.database.open_school(column.place) as session:
+        rows = results.doubtful(session, *column.key, now)
+        for row in rows if column.found is not None else ():
+            event = _seen(column, row)
+            _finish(column, session, row, row.attempt, step(State.UNKNOWN, event), row.transfer, event)
+
+
+def _seen(column: _Column, row: Any) -> Event:
+    theirs = (column.found or {}).get(_sub(row))
+    if theirs is None or theirs.get("resultScore") is None:
+        return Event.READ_ABSENT
+    return Event.READ_EQUAL if lti.same_score(theirs, float(row.points), float(row.maximum)) else Event.READ_OTHER
+
+
+def _read_back(column: _Column, began: datetime) -> None:
+    """Read the column once more: what was accepted must be there and equal; what is in doubt is settled."""
+    column.read()
+    _settle_doubtful(column)
+    if column.found is None:
+        return
+    with column.parts.database.open_school(column.place) as session:
+        for row in results.just_delivered(session, *column.key, began):
+            event = _seen(column, row)
+            if event is not Event.READ_EQUAL:
+                state = step(State.ACKNOWLEDGED, event)
+                _finish(column, session, row, row.attempt, state, None, event)
