@@ -11,7 +11,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 
 import redis
 
@@ -105,3 +105,23 @@ class Cache:
             return self._vault.open(sealed, f"cache:{key}")
         except (WrongKey, ValueError):
             return None
+
+
+class SharedTokens:
+    """The cache as `connectors.tokens` wants it: access tokens of platforms, shared between processes."""
+
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+
+    def get(self, name: str) -> str | None:
+        found = self._cache.get(f"token:{name}")
+        return found.decode() if found is not None else None
+
+    def set(self, name: str, value: str, ttl: float) -> None:
+        self._cache.put(f"token:{name}", value.encode(), ttl)
+
+    def delete(self, name: str) -> None:
+        self._cache.drop(f"token:{name}")
+
+    def lock(self, name: str) -> AbstractContextManager[None]:
+        return self._cache.alone(f"token:{name}")

@@ -6,6 +6,8 @@ a prefix that says what they are.
 
 from __future__ import annotations
 
+import re
+
 from marshmallow import Schema, fields, validate
 
 from mappings.elements import element
@@ -88,7 +90,13 @@ class Members(Schema):
 # --- handed in -------------------------------------------------------------------------------------
 
 _NAME = validate.Length(1, 255)
-_YOUR_ID = validate.Regexp(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,127}\Z")
+_ID_FORM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,127}\Z")
+_YOUR_ID = validate.Regexp(_ID_FORM)
+
+
+def is_your_id(text: str) -> bool:
+    """Whether a text can be an activity's id in the application's own words."""
+    return _ID_FORM.match(text) is not None
 
 
 class Exchange(Schema):
@@ -160,6 +168,4 @@ class Transcript(Schema):
     issued_on = fields.Date(required=True, metadata=element("transcript.competencies"))
     pupil = fields.String(required=True, metadata=element("transcript.identity"))
     school = fields.String(required=True, metadata=element("transcript.identity"))
-    competencies = fields.List(
-        fields.Nested(Competency), required=True, metadata=element("transcript.competencies")
-    )
+    competencies = fields.List(fields.Nested(Competency), required=True, metadata=element("transcript.competencies"))

@@ -107,6 +107,8 @@ _ALL = (
     Element("result.private_note", "COM", "an instructor's private note", _HIGH, never_export=True),
     Element("transcript.identity", "TRN", "name and school on the transcript", _MEDIUM),
     Element("transcript.competencies", "TRN", "competencies and levels on the transcript", _MEDIUM),
+    Element("family.child", "SNM", "the child's own name and school", _MEDIUM),
+    Element("family.disclosures", "NON", "what left about the child, to whom and why", _LOW),
     Element("technical.address", "ATM", "network address and browser", _HIGH, never_export=True,
             technical=True),
     Element("technical.usage", "AUS", "clicks, times and other usage", _HIGH, never_export=True,

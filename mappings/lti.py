@@ -103,9 +103,7 @@ class LaunchSchema(_Open):
     )  # fmt: skip
     context = fields.Nested(ContextSchema, data_key=CLAIM + "context", metadata=element("launch.context"))
     lis = fields.Nested(LisSchema, data_key=CLAIM + "lis", metadata=element("record.source_id"))
-    custom = fields.Dict(
-        fields.String(), fields.Raw(), data_key=CLAIM + "custom", metadata=element("launch.context")
-    )
+    custom = fields.Dict(fields.String(), fields.Raw(), data_key=CLAIM + "custom", metadata=element("launch.context"))
     presentation = fields.Nested(
         PresentationSchema, data_key=CLAIM + "launch_presentation", metadata=element("launch.context")
     )

@@ -83,9 +83,7 @@ def _answer(
         "withheld": disclosure.said_counts(withheld), "request_id": request_id,
     }  # fmt: skip
     cleared = clear(decision, application.Members, record)
-    disclosure.intend(
-        parts, session, decision, grant.ref, (row.sourced_id for row in kept), cleared.payload, withheld
-    )
+    disclosure.intend(parts, session, decision, grant.ref, (row.sourced_id for row in kept), cleared.payload, withheld)
     return cleared
 
 

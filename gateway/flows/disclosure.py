@@ -15,10 +15,10 @@ from typing import Any
 
 from gateway import errors
 from gateway.errors import Reason, Refused
-from gateway.flows.parts import Parts
+from gateway.flows.parts import Office
 from gateway.ledger import entry, handles, log
 from gateway.policy.decide import Decision
-from gateway.policy.request import ActorKind
+from gateway.policy.request import ActorKind, Operation
 from gateway.store import tables
 from gateway.store.tenant import Session
 
@@ -29,6 +29,7 @@ ROW_REASONS = frozenset(
         errors.RET_ERASED, errors.AGE_CHILD_NO_SCHOOL_AGREEMENT, errors.RCP_NOT_ADDRESSEE,
     }
 )  # fmt: skip
+_BASIS = {Operation.FAMILY: "family_request", Operation.TRANSCRIPT: "direction"}
 SMALL = 10  # counts of the withheld below this are not said
 
 
@@ -46,7 +47,7 @@ def outward(reason: Reason) -> Reason:
 
 
 def intend(
-    parts: Parts, session: Session, decision: Decision, grant: str, people: Iterable[str], payload: bytes,
+    parts: Office, session: Session, decision: Decision, grant: str, people: Iterable[str], payload: bytes,
     rows_withheld: Counter[str] | None = None, attempt: int | None = None,
 ) -> Sent:  # fmt: skip
     """Write the intent of a transfer. Raises Refused with LED_UNAVAILABLE: then nothing may be sent."""
@@ -70,19 +71,19 @@ def intend(
     return Sent(ref, index)
 
 
-def deny(parts: Parts, session: Session, decision: Decision, grant: str | None) -> Refused:
+def deny(parts: Office, session: Session, decision: Decision, grant: str | None) -> Refused:
     """Write a denial and return the refusal to raise once the transaction has committed."""
     log.append(session, [_entry(parts, decision, "denial", grant)])
     reason = decision.primary or errors.INT_POLICY_ERROR
     return Refused(outward(reason), decision=decision.request.id)
 
 
-def note(parts: Parts, session: Session, decision: Decision, grant: str | None) -> None:
+def note(parts: Office, session: Session, decision: Decision, grant: str | None) -> None:
     """Write a decision that sends nothing yet."""
     log.append(session, [_entry(parts, decision, "decision", grant)])
 
 
-def conclude(parts: Parts, session: Session, transfer: str, outcome: str, reason: Reason | None = None) -> None:
+def conclude(parts: Office, session: Session, transfer: str, outcome: str, reason: Reason | None = None) -> None:
     """Write how a transfer ended."""
     log.append(
         session,
@@ -107,15 +108,15 @@ def _school(session: Session) -> str:
     return school_ref(session)
 
 
-def _entry(parts: Parts, decision: Decision, type_: str, grant: str | None) -> dict[str, Any]:
+def _entry(parts: Office, decision: Decision, type_: str, grant: str | None) -> dict[str, Any]:
     request, agreement, direction = decision.request, decision.agreement, decision.direction
     return {
         "v": entry.VERSION, "type": type_, "at": entry.moment(parts.clock.now()), "school": request.school,
         "id": request.id, "operation": str(request.operation),
         "purpose": str(request.purpose) if request.purpose else None,
-        "basis": "school_official" if agreement else "none",
+        "basis": _BASIS.get(request.operation, "school_official" if agreement else "none"),
         "actor": {"kind": str(request.actor.kind), "ref": request.actor.ref},
-        "vendor": request.vendor, "grant": grant, "record": request.record,
+        "vendor": request.vendor or None, "grant": grant or None, "record": request.record,
         "agreement": agreement.id if agreement else None,
         "document": agreement.document or None if agreement else None,
         "direction": direction.id if direction else None,
@@ -135,6 +136,15 @@ def said_counts(counts: Counter[str]) -> list[dict[str, Any]]:
     """Counts of the withheld as an outside party may read them: all reasons as one, small counts not said."""
     total = sum(counts.values())
     return [{"code": "withheld", "count": total if total >= SMALL else None}] if total else []
+
+
+def event(parts: Office, session: Session, type_: str, ref: str, outcome: str, **more: Any) -> None:
+    """Write something that happened which is no transfer: a family's answer, a task, a new agreement."""
+    one = {
+        "v": entry.VERSION, "type": type_, "at": entry.moment(parts.clock.now()), "school": _school(session),
+        "id": ref, "outcome": outcome,
+    }  # fmt: skip
+    log.append(session, [one | more])
 
 
 def actor_ref(kind: ActorKind, ref: str | None) -> str:

@@ -176,9 +176,7 @@ def _clear(column: _Column, session: Session, row: Any) -> Cleared[bytes] | Refu
     if not decision.permits:
         refused = disclosure.deny(column.parts, session, decision, column.course.registration)
         now = column.parts.clock.now()
-        results.settle(
-            session, row.delivery, row.attempt, State.WITHHELD, errors.GRD_PUPIL.code, now, now, ["sending"]
-        )
+        results.settle(session, row.delivery, row.attempt, State.WITHHELD, errors.GRD_PUPIL.code, now, now, ["sending"])
         results.set_result(session, row.batch, row.ref, "needs_admin", errors.GRD_PUPIL.code, now)
         results.finish(session, row.batch)
         return refused

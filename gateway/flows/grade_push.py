@@ -44,7 +44,7 @@ def put_activity(parts: Parts, grant: Grant, your_id: str, body: Mapping[str, An
     place, class_id = find_class(parts, grant, body["class_"])
     now = parts.clock.now()
     with parts.database.open_school(place) as session:
-        refused = _may_hand_in(parts, session, grant, class_id)
+        refused = may_hand_in(parts, session, grant, class_id)
         if refused is None:
             results.put_activity(
                 session, grant.ref, your_id, parts.ids.new("act"), now, class_id=class_id, title=body["title"],
@@ -59,7 +59,7 @@ def put_activity(parts: Parts, grant: Grant, your_id: str, body: Mapping[str, An
     return {"your_id": your_id, "class": body["class_"], "columns": columns}
 
 
-def _may_hand_in(parts: Parts, session: Session, grant: Grant, class_id: str) -> Refused | None:
+def may_hand_in(parts: Parts, session: Session, grant: Grant, class_id: str | None) -> Refused | None:
     """Decide whether the application may write results here; a denial is recorded."""
     school = fact_store.school_ref(session)
     request = Request(
@@ -85,9 +85,7 @@ class _Batch:
     activity: Any
 
 
-def hand_in(
-    parts: Parts, grant: Grant, body: Mapping[str, Any], key: str, raw: bytes
-) -> tuple[dict[str, Any], bool]:
+def hand_in(parts: Parts, grant: Grant, body: Mapping[str, Any], key: str, raw: bytes) -> tuple[dict[str, Any], bool]:
     """Take in a batch of results. Return (the batch as the application sees it, whether it is a repetition).
 
     `preview` waits for the teacher's own press; `apply` acts under the teacher's live launch. Raises Refused.
@@ -98,7 +96,7 @@ def hand_in(
     with parts.database.open_school(batch.place) as session:
         earlier = results.answered(session, grant.ref, key)
         if earlier is None:
-            refused = _may_hand_in(parts, session, grant, batch.activity.class_id)
+            refused = may_hand_in(parts, session, grant, batch.activity.class_id)
             if refused is None:
                 answer = _take_in(parts, session, grant, batch, body, in_course)
                 now = parts.clock.now()

@@ -1,31 +1,43 @@
-"""What a journey may use. `app.py` chooses the implementations, once."""
+"""What a journey may use. `office.py` and `app.py` choose the implementations, once.
+
+Work at a desk (onboarding, rosters, the ledger) needs an `Office`; a running gateway has lines to the outside too.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from connectors.egress import GuardedSession
-from connectors.tokens import TokenBroker
-from gateway.cache import Cache
 from gateway.clock import Clock, Ids
-from gateway.identity.keys import PlatformKeys
-from gateway.identity.launch import Registrations, States
 from gateway.settings import Settings
 from gateway.store.secrets import Vault
 from gateway.store.tenant import Database
 
+if TYPE_CHECKING:
+    from connectors.egress import GuardedSession
+    from connectors.tokens import TokenBroker
+    from gateway.cache import Cache
+    from gateway.identity.keys import PlatformKeys
+    from gateway.identity.launch import Registrations, States
+
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """The parts of one running gateway. `defer(session, task, due_at=None, **references)` puts a job into the
-    session's own transaction."""
+class Office:
+    """Settings, database, keys, time and chance."""
 
     settings: Settings
     database: Database
     vault: Vault
     clock: Clock
     ids: Ids
+
+
+@dataclass(frozen=True, slots=True)
+class Parts(Office):
+    """The parts of one running gateway. `defer(session, task, due_at=None, **references)` puts a job into the
+    session's own transaction."""
+
     cache: Cache
     open_line: Callable[..., GuardedSession]
     broker: TokenBroker

@@ -6,6 +6,7 @@ version keeps serving.
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from typing import Any
 from connectors.oneroster_csv import Delivery, open_delivery
 from gateway import errors
 from gateway.errors import VOCABULARY, Refused
-from gateway.flows.parts import Parts
+from gateway.flows.parts import Office
 from gateway.ledger import entry, log
 from gateway.policy import guards
 from gateway.store import sources
@@ -64,7 +65,7 @@ class Report:
         self.seconds[step] = round(perf_counter() - began, 3)
 
 
-def sync(parts: Parts, district: int, source: str, path: Path, by: str, *, publish: bool) -> Report:
+def sync(parts: Office, district: int, source: str, path: Path, by: str, *, publish: bool) -> Report:
     """Bring a delivery in, or only say what it would do. The report's state is planned, published, unchanged,
     held or refused; a refusal names file, line and reason."""
     report, started = Report(parts.ids.new("run"), source), parts.clock.now()
@@ -84,9 +85,7 @@ def sync(parts: Parts, district: int, source: str, path: Path, by: str, *, publi
     return report
 
 
-def _run(
-    parts: Parts, session: Session, report: Report, path: Path, now: datetime, *, publish: bool, by: str
-) -> None:
+def _run(parts: Office, session: Session, report: Report, path: Path, now: datetime, *, publish: bool, by: str) -> None:
     if not sources.lock(session, report.source):
         raise Refused(errors.SRC_BUSY)
     with open_delivery(path, parts.settings.max_delivery_mb << 20) as delivery:
@@ -181,9 +180,7 @@ def _seats(session: Session, report: Report, staging: Staging, now: datetime) ->
     report.proposed = [f"{name} ({org})" for org, name in staging.proposed_schools() if org not in ours]
     covered = sources.covered(session, now)
     report.skipped = [
-        {"school": seat.ref, "code": errors.SRC_AGREEMENT_MISSING.code}
-        for seat in seats
-        if seat.school not in covered
+        {"school": seat.ref, "code": errors.SRC_AGREEMENT_MISSING.code} for seat in seats if seat.school not in covered
     ]
     if not seats:
         raise Refused(errors.SRC_NO_SCHOOL)
@@ -237,9 +234,7 @@ def _guard(session: Session, report: Report, seats: list[Seat], changes: list[Ch
 def _publish(session: Session, report: Report, projection: Projection, now: datetime, by: str) -> None:
     versions = projection.publish(report.run, now)
     report.state = "published" if versions else "unchanged"
-    by_ref = {
-        seat.ref: versions.get(seat.school, projection.versions.get(seat.school)) for seat in projection.seats
-    }
+    by_ref = {seat.ref: versions.get(seat.school, projection.versions.get(seat.school)) for seat in projection.seats}
     for school in report.schools:
         school["version"] = by_ref[school["school"]]
     for seat in projection.seats:
@@ -270,7 +265,7 @@ def _refuse(report: Report, reason: errors.Reason, detail: str, file: str, line:
     }  # fmt: skip
 
 
-def release(parts: Parts, district: int, run: str, by: str) -> None:
+def release(parts: Office, district: int, run: str, by: str) -> None:
     """Release a hold, by somebody else than whoever ran into it. The delivery is then sent again."""
     with parts.database.open_intake(district) as session:
         held = sources.held(session, run)
@@ -279,3 +274,16 @@ def release(parts: Parts, district: int, run: str, by: str) -> None:
         if held.acted_by == by:
             raise Refused(errors.ACT_SECOND_PERSON)
         sources.release(session, run, by)
+
+
+def schools_in(parts: Office, path: Path) -> list[tuple[str, str]]:
+    """Return (sourcedId, name) of the schools a delivery names. Raises Refused."""
+    faults: list[Fault] = []
+    try:
+        with open_delivery(path, parts.settings.max_delivery_mb << 20) as delivery:
+            lines = delivery.lines("orgs.csv")
+            header = read_header(FILES[delivery.manifest.version]["orgs.csv"], next(lines, b""))
+            rows = list(FileReader(header, Seen({"org": array("q")}), faults.append).rows(lines))
+    except Unreadable as unreadable:
+        raise Refused(VOCABULARY[unreadable.code], f"{unreadable.file}: {unreadable.detail}") from unreadable
+    return [(row.sourced_id, str(row.values[0])) for row in rows if row.values[1] == "school"]

@@ -405,9 +405,7 @@ def _times(claims: dict[str, Any], _state: State, now: float) -> None:
 
 
 def _is_time(value: Any) -> TypeGuard[float]:
-    return (
-        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and 0 < value < 1e11
-    )
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and 0 < value < 1e11
 
 
 def _nonce(claims: dict[str, Any], state: State, _now: float) -> None:

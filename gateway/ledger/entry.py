@@ -88,7 +88,7 @@ FIELDS = MappingProxyType(
         "direction": _versioned,
         "consent": _versioned,
         "document": _hash,
-        "record": _ref,
+        "record": _match(_REF + r"(@\d{1,9})?"),
         "outcome": _one_of(*OUTCOMES),
         "reason": _code,
         "reasons": _list_of(_code),

@@ -28,8 +28,7 @@ def handles_of(session: Session, vault: Vault, persons: Iterable[str], transfer:
 def find(session: Session, vault: Vault, person: str, transfers: Iterable[tuple[str, bytes]]) -> list[str]:
     """Return those transfers, given as (reference, handles), that this person was in."""
     row = session.row(
-        "SELECT salt FROM subject_key WHERE district = %(district)s AND school = %(school)s "
-        "AND person_id = %(person)s",
+        "SELECT salt FROM subject_key WHERE district = %(district)s AND school = %(school)s AND person_id = %(person)s",
         person=person,
     )
     if row is None:

@@ -83,9 +83,7 @@ def withheld_elements(request: Request, agreement: Agreement | None, directed: f
     return reasons
 
 
-def _element_fault(
-    name: str, request: Request, agreement: Agreement | None, directed: frozenset[str]
-) -> Reason | None:
+def _element_fault(name: str, request: Request, agreement: Agreement | None, directed: frozenset[str]) -> Reason | None:
     known = REGISTER.get(name)
     if known is None:
         return errors.ELM_UNCLASSIFIED

@@ -110,3 +110,20 @@ def decide_person(request: Request, facts: Facts, person: Person, now: datetime)
         return decision
     hashed = fingerprint(decision.facts_hash, person)
     return replace(decision, reasons=(reason,), permitted=frozenset(), plan=rowplan.NOTHING, facts_hash=hashed)
+
+
+def decide_family(request: Request, *, ledger_ready: bool, verified: bool, person: Person) -> Decision:
+    """Decide a family's request about its own child: no agreement stands behind it, a verified code does."""
+    reasons = [
+        reason
+        for reason, fails in (
+            (errors.LED_UNAVAILABLE, not ledger_ready),
+            (errors.ACT_FAMILY_UNVERIFIED, not verified),
+            (errors.OWN_NOT_ASSOCIATED, not person.associated),
+        )
+        if fails
+    ]
+    hashed = fingerprint(request, person, ledger_ready, verified)
+    if reasons:
+        return Decision(request, tuple(reasons), facts_hash=hashed)
+    return Decision(request, (), request.elements & RULES[request.operation].ceiling, facts_hash=hashed)

@@ -19,6 +19,7 @@ class Operation(StrEnum):
     RESULT_WRITE = "result.write"
     GRADE = "grade.passback"
     TRANSCRIPT = "transcript.deliver"
+    FAMILY = "family.report"
 
 
 class Purpose(StrEnum):
@@ -39,9 +40,7 @@ class Purpose(StrEnum):
 
 
 COMMERCIAL = frozenset({Purpose.ADVERTISING, Purpose.MARKETING, Purpose.SALE})
-CATEGORIES = frozenset(
-    {"application", "assessment", "lms", "sis", "gradebook", "higher_ed", "employer", "sis_vendor"}
-)
+CATEGORIES = frozenset({"application", "assessment", "lms", "sis", "gradebook", "higher_ed", "employer", "sis_vendor"})
 
 
 class ActorKind(StrEnum):
@@ -52,7 +51,7 @@ class ActorKind(StrEnum):
     STAFF = "staff"
     TEACHER = "teacher"
     PUPIL = "pupil"
-    WORKER = "worker"
+    FAMILY = "family"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +133,9 @@ RULES = MappingProxyType(
         ),
         Operation.TRANSCRIPT: Rule(
             frozenset({"transcripts.read"}), _elements("transcript."), frozenset({"higher_ed", "employer"})
+        ),
+        Operation.FAMILY: Rule(
+            frozenset(), _elements("family.", "record.version"), frozenset(), directed=False
         ),
         Operation.ROSTER_IMPORT: Rule(frozenset(), _ROSTER, frozenset({"sis", "sis_vendor"}), directed=False),
     }

@@ -199,8 +199,7 @@ def claims_of(launch: Launch, nonce: str) -> dict[str, Any]:
         "roles": user.roles(ours.profile),
         "resource_link": {"id": here.link, "title": tool.title},
         "context": _context(here),
-        "tool_platform": {"guid": ours.issuer, "name": "Alder Valley LMS"}
-        | {"product_family_code": ours.profile.name},
+        "tool_platform": {"guid": ours.issuer, "name": "Alder Valley LMS"} | {"product_family_code": ours.profile.name},
         "lis": {"person_sourcedid": user.person.sourced_id} | {"course_section_sourcedid": here.sourced_id},
         "launch_presentation": {"document_target": "window", "locale": "en-US"}
         | {"return_url": f"{ours.url}/courses/{here.id}"},

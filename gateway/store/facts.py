@@ -33,6 +33,12 @@ def school_ref(session: Session) -> str:
     return str(rows[0].ref)
 
 
+def school_name(session: Session) -> str:
+    """Return the name of the session's school."""
+    rows = session.rows("SELECT name FROM school WHERE district = %(district)s AND school = %(school)s")
+    return str(rows[0].name)
+
+
 def load(session: Session, vendor: str, credential: facts.Credential, agreement: str | None = None) -> facts.Facts:
     """Return the facts about one vendor at the session's school; `agreement` narrows to the grant's own."""
     (school,) = session.rows(_SCHOOL)
@@ -77,9 +83,7 @@ def people(session: Session, ids: Iterable[str]) -> dict[str, facts.Person]:
     )
     consents = _consents(session, wanted)
     return {
-        row.sourced_id: facts.Person(
-            True, row.is_pupil, row.birth_date, False, tuple(consents.get(row.sourced_id, ()))
-        )
+        row.sourced_id: facts.Person(True, row.is_pupil, row.birth_date, False, tuple(consents.get(row.sourced_id, ())))
         for row in rows
     }
 

@@ -7,6 +7,8 @@ from importlib.resources import files
 from alembic import command
 from alembic.config import Config
 
+from gateway.store.tenant import driver
+
 
 def upgrade(owner_url: str) -> None:
     """Run the missing migrations as the owner. Forward only."""
@@ -14,8 +16,3 @@ def upgrade(owner_url: str) -> None:
     config.set_main_option("script_location", str(files("gateway.store") / "migrations"))
     config.set_main_option("sqlalchemy.url", driver(owner_url).replace("%", "%%"))
     command.upgrade(config, "head")
-
-
-def driver(url: str) -> str:
-    """Return the address with the driver SQLAlchemy shall use."""
-    return url.replace("postgresql://", "postgresql+psycopg://", 1)

@@ -173,9 +173,7 @@ class Projection:
         }
         words = {"a": "added", "c": "changed", "r": "removed"}
         for kind in PROJECTED:
-            for row in self._rows(
-                f"SELECT school, what, count(*) AS n FROM diff_{kind.name} GROUP BY school, what"
-            ):
+            for row in self._rows(f"SELECT school, what, count(*) AS n FROM diff_{kind.name} GROUP BY school, what"):
                 setattr(found[row.school, kind.name], words[row.what], row.n)
         return list(found.values())
 
@@ -226,9 +224,7 @@ def stored_columns(kind: Kind) -> list[str]:
 
 def _select(kind: str, replaced: dict[str, str]) -> str:
     """The columns of a projection: those of the mirror, some replaced by an expression."""
-    return ", ".join(
-        f'{replaced[c]} AS "{c}"' if c in replaced else f'm."{c}"' for c in stored_columns(KINDS[kind])
-    )
+    return ", ".join(f'{replaced[c]} AS "{c}"' if c in replaced else f'm."{c}"' for c in stored_columns(KINDS[kind]))
 
 
 def _hashed(kind: str, school: str, source: str, replaced: dict[str, str]) -> str:

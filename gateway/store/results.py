@@ -50,9 +50,7 @@ def column(session: Session, activity_ref: str, deployment: str, context_id: str
     return str(row.url) if row else None
 
 
-def keep_column(
-    session: Session, activity_ref: str, deployment: str, context_id: str, url: str, now: datetime
-) -> None:
+def keep_column(session: Session, activity_ref: str, deployment: str, context_id: str, url: str, now: datetime) -> None:
     session.insert(
         tables.line_item, ignore=True, activity=activity_ref, deployment=deployment, context_id=context_id, url=url,
         created_at=now,

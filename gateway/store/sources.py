@@ -34,8 +34,7 @@ def listing(session: Session) -> Sequence[Any]:
 def seats(session: Session, source: str) -> list[Seat]:
     """Return the onboarded schools this source delivers."""
     rows = session.rows(
-        "SELECT school, ref, org_id FROM school WHERE district = %(district)s AND source = %(source)s "
-        "ORDER BY school",
+        "SELECT school, ref, org_id FROM school WHERE district = %(district)s AND source = %(source)s ORDER BY school",
         source=source,
     )
     return [Seat(row.school, row.ref, row.org_id) for row in rows]

@@ -243,9 +243,7 @@ class Staging:
 
     def _seat_at_class(self) -> None:
         """An enrollment belongs to the school of its class, whatever school its row names."""
-        older = (
-            "AND c.source = %(source)s AND NOT EXISTS (SELECT FROM in_class n WHERE n.sourced_id = c.sourced_id)"
-        )
+        older = "AND c.source = %(source)s AND NOT EXISTS (SELECT FROM in_class n WHERE n.sourced_id = c.sourced_id)"
         for classes, more in {"in_class": "", mirror("class"): older}.items():
             self.run(
                 f"WITH moved AS (UPDATE in_enrollment i SET org = c.org, hash = 0 FROM {classes} c "
@@ -268,9 +266,7 @@ class Staging:
             self.run(f"INSERT INTO gone_{name} SELECT m.sourced_id FROM {mirror(name)} m WHERE {absent}")
             return
         self.run(f"UPDATE {mirror(name)} m SET missed = m.missed + 1 WHERE {absent}")
-        self.run(
-            f"INSERT INTO gone_{name} SELECT m.sourced_id FROM {mirror(name)} m WHERE {absent} AND m.missed > 1"
-        )
+        self.run(f"INSERT INTO gone_{name} SELECT m.sourced_id FROM {mirror(name)} m WHERE {absent} AND m.missed > 1")
         back = f"m.source = %(source)s AND m.missed > 0 AND NOT ({absent})"
         self.run(f"UPDATE {mirror(name)} m SET missed = 0 WHERE {back}")
 
@@ -322,9 +318,7 @@ class Staging:
 
     def proposed_schools(self) -> list[tuple[str, str]]:
         """Return (sourcedId, name) of the schools this delivery names anew."""
-        rows = self.session.rows(
-            "SELECT sourced_id, name FROM in_org WHERE type = 'school' ORDER BY name, sourced_id"
-        )
+        rows = self.session.rows("SELECT sourced_id, name FROM in_org WHERE type = 'school' ORDER BY name, sourced_id")
         return [(row.sourced_id, row.name) for row in rows]
 
 

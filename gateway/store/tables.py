@@ -113,9 +113,7 @@ access_token = _table(
     revoked_at:time?""",
     {IDENTITY: _SIUD, ONBOARDING: "SELECT, UPDATE"},
 )  # fmt: skip
-used_assertion = _table(
-    "used_assertion", "shared", "client_id jti", "client_id jti expires_at:time", {IDENTITY: _SID}
-)
+used_assertion = _table("used_assertion", "shared", "client_id jti", "client_id jti expires_at:time", {IDENTITY: _SID})
 signing_key = _table(
     "signing_key", "shared", "kid",
     "kid purpose private:bytes public:json created_at:time retired_at:time?",
@@ -248,9 +246,7 @@ alias_state = _table("alias_state", "school", "access_grant", "access_grant vers
 
 # --- the ledger ------------------------------------------------------------------------------------
 
-ledger_head = _table(
-    "ledger_head", "school", "", "origin kid size:big frontier:bytes", {SCHOOL: _SIU, INTAKE: _SIU}
-)
+ledger_head = _table("ledger_head", "school", "", "origin kid size:big frontier:bytes", {SCHOOL: _SIU, INTAKE: _SIU})
 ledger_entry = _table(
     "ledger_entry", "school", "index", "index:big leaf_hash:bytes body:bytes", {SCHOOL: _SI, INTAKE: _SI},
     tied=False,
@@ -311,6 +307,4 @@ transcript = _table(
 )  # fmt: skip
 
 HAS_SCHOOL = tuple(t for t in metadata.tables.values() if "school" in t.c and t.schema is None)
-HAS_DISTRICT = tuple(
-    t for t in metadata.tables.values() if "district" in t.primary_key.columns and t not in HAS_SCHOOL
-)
+HAS_DISTRICT = tuple(t for t in metadata.tables.values() if "district" in t.primary_key.columns and t not in HAS_SCHOOL)

@@ -18,7 +18,6 @@ from psycopg.types.json import Jsonb
 from sqlalchemy.dialects.postgresql import JSONB
 
 from gateway.store import roles
-from gateway.store.migrate import driver
 
 _ENTER = (
     "SELECT set_config('role', %(role)s, true), set_config('schoolgate.district', %(district)s, true), "
@@ -106,6 +105,11 @@ def _insertion(table: sa.Table, names: tuple[str, ...], ignore: bool) -> tuple[s
 def _enter(connection: sa.Connection, role: str, district: int, schools: Sequence[int]) -> None:
     listed = "{" + ",".join(map(str, schools)) + "}"
     connection.exec_driver_sql(_ENTER, {"role": role, "district": str(district), "schools": listed})
+
+
+def driver(url: str) -> str:
+    """Return the address with the driver SQLAlchemy shall use."""
+    return url.replace("postgresql://", "postgresql+psycopg://", 1)
 
 
 class Database:

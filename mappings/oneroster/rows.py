@@ -209,9 +209,7 @@ class FileReader:
         self._keep = itemgetter(*(at[n][1] if n in at else -1 for n in kept))
         self._plan = [(i, c, _check_of(c)) for i, c in ((i, at[n][0]) for i, n in enumerate(kept) if n in at)]
         self._stored, self._of_1p1 = len(stored), "@orgs" in at
-        self._bulk_empty = [
-            p for p, name in self._headers.items() if p >= 0 and name in ("status", "dateLastModified")
-        ]
+        self._bulk_empty = [p for p, name in self._headers.items() if p >= 0 and name in ("status", "dateLastModified")]
         self._good: list[dict[str, str | None]] = [{} for _ in kept]
 
     def rows(self, lines: Iterable[bytes]) -> Iterator[Row]:
@@ -324,9 +322,7 @@ class FileReader:
         if column.effect != "value":
             self._bad(number, column.header, bad.code, named=sourced_id, value=cell, hint=bad.hint)
             return False
-        self.report(
-            Fault(self.file.name, number, column.header, bad.code, "value", shape(cell), bad.hint, sourced_id)
-        )
+        self.report(Fault(self.file.name, number, column.header, bad.code, "value", shape(cell), bad.hint, sourced_id))
         return True
 
     def _roles_1p1(self, number: int, raw: tuple[str, ...]) -> Iterator[Row]:

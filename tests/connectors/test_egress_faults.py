@@ -108,8 +108,7 @@ TOO_LARGE = {
     "endless 1xx answers": drip(b"", b"HTTP/1.1 100 Continue\r\nx: y\r\n\r\n" * 99),
     "gzip bomb": once(gzipped(BOMB)),
     "gzip bomb in chunks": once(
-        OK
-        + b"Content-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(BOMB), BOMB)
+        OK + b"Content-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(BOMB), BOMB)
     ),
     "deflate bomb": once(gzipped(zlib.compress(bytes(20_000_000)), "deflate")),
     "endless empty gzip members": drip(OK + b"Content-Encoding: gzip\r\n\r\n", gzip.compress(b"") * 99),

@@ -273,9 +273,7 @@ def test_no_text_holds_a_query_a_token_or_a_body(lines, script, caplog):
     assert not any(secret in caplog.text for secret in SECRETS)
 
 
-@pytest.mark.parametrize(
-    "value", ["Bearer seCret\r\nX: y", "Bearer seCret\n", "Bearer \x00seCret", "Bearer ☃ seCret"]
-)
+@pytest.mark.parametrize("value", ["Bearer seCret\r\nX: y", "Bearer seCret\n", "Bearer \x00seCret", "Bearer ☃ seCret"])
 def test_a_header_that_cannot_be_written_is_not_repeated(lines, value):
     peer = lines.peer(answer())
     session = lines.session()

@@ -79,9 +79,7 @@ def test_no_header_breaks_the_parser(header):
 
 URLS = st.text(string.ascii_letters + string.digits + "/?&=:,;.%_-~!*'()", min_size=1)
 RELATIONS = st.from_regex(r"[a-z][a-z0-9]{0,7}", fullmatch=True)
-QUOTES = st.sampled_from(
-    [('"', '"'), ("", ""), ("“", "”"), ("'", "'"), ("\x93", "\x94"), ("â\x80\x9c", "â\x80\x9d")]
-)
+QUOTES = st.sampled_from([('"', '"'), ("", ""), ("“", "”"), ("'", "'"), ("\x93", "\x94"), ("â\x80\x9c", "â\x80\x9d")])
 
 
 @given(st.dictionaries(RELATIONS, URLS, max_size=6), QUOTES, st.sampled_from([", ", ",", " ,\r\n "]))
@@ -98,9 +96,7 @@ def read(lines, answers: dict[str, bytes], *, max_pages=20, first="/p", others=(
     session.authorize(peer.url(), lambda: "Bearer x")
     got = []
     try:
-        for page in pages(
-            session, peer.url(first), answer_json, max_pages=max_pages, accept="application/vnd.x+json"
-        ):
+        for page in pages(session, peer.url(first), answer_json, max_pages=max_pages, accept="application/vnd.x+json"):
             got.append(page)
     except ConnectorError as error:
         return got, error

@@ -308,9 +308,7 @@ def test_private_key_jwt_asks_as_the_standard_says(lines, signing_key):
 
 
 def test_an_assertion_holds_what_lti_asks_for(signing_key):
-    signed = sign_assertion(
-        "client", "https://lms.example/token", signing_key, "k1", deployment_id="d1", now=1000.9
-    )
+    signed = sign_assertion("client", "https://lms.example/token", signing_key, "k1", deployment_id="d1", now=1000.9)
     token = jwt.decode(signed, signing_key, ["RS256"])
     assert token.header == {"typ": "JWT", "alg": "RS256", "kid": "k1"}
     jti = token.claims.pop("jti")

@@ -1,0 +1,16 @@
+"""The only list of connectors, and the verbs each offers."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from connectors.contract import ListsMembers, PullsRoster, TakesScores
+from connectors.lti_advantage import LtiAdvantage
+from connectors.oneroster_bulk import BulkSource
+
+CONNECTORS = MappingProxyType(
+    {
+        "lti_advantage": (LtiAdvantage, (ListsMembers, TakesScores)),
+        "oneroster_bulk": (BulkSource, (PullsRoster,)),
+    }
+)

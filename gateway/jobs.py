@@ -1,0 +1,87 @@
+"""Background work on PostgreSQL: jobs are put in by the transaction that makes it true and hold references only."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, cast
+
+import procrastinate
+import psycopg
+import structlog
+
+from gateway.store.roles import JOBS
+from gateway.store.tenant import Place, Session
+
+if TYPE_CHECKING:
+    from gateway.flows.parts import Parts
+
+_log = structlog.get_logger()
+STALLED_SECONDS = 120
+
+
+class Deferrer:
+    """Puts jobs into a session's own transaction; its own connector is never opened."""
+
+    def __init__(self) -> None:
+        self._app = procrastinate.App(connector=procrastinate.SyncPsycopgConnector())
+
+    def __call__(
+        self,
+        session: Session,
+        task: str,
+        due_at: datetime | None = None,
+        lock: str | None = None,
+        **references: Any,
+    ) -> None:
+        raw = cast("psycopg.Connection[Any]", session.connection.connection.driver_connection)
+        deferrer = self._app.configure_task(
+            task, lock=lock, schedule_at=due_at.astimezone(UTC) if due_at else None, connection=raw
+        )
+        deferrer.defer(**references)
+
+
+def make_worker(parts: Parts) -> procrastinate.App:
+    """Return the application that runs jobs, with its tasks and timetable."""
+    connector = procrastinate.PsycopgConnector(
+        conninfo=parts.database.url, kwargs={"options": f"-c role={JOBS}"}, min_size=1, max_size=4
+    )
+    app = procrastinate.App(connector=connector)
+
+    @app.task(name="drain_column")
+    def drain_column(district: int, school: int, activity: str, deployment: str, context: str) -> None:
+        from gateway.flows import grade_delivery
+
+        grade_delivery.drain(parts, Place(district, school), activity, deployment, context)
+
+    @app.periodic(cron="*/5 * * * *")
+    @app.task(name="sweep", queueing_lock="sweep", pass_context=True)
+    async def sweep(context: procrastinate.JobContext, timestamp: int) -> None:  # noqa: ARG001
+        """Run again what a killed worker left, and forget what has expired."""
+        for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_SECONDS):
+            await app.job_manager.retry_job(job)
+        await asyncio.to_thread(forget_expired, parts)
+
+    return app
+
+
+def forget_expired(parts: Parts) -> None:
+    """Remove nonces, tokens and assertion ids that can no longer be valid."""
+    from gateway.store import credentials, registrations
+
+    with parts.database.open_identity() as session:
+        registrations.forget_nonces(session, parts.clock.now())
+        credentials.forget_tokens(session, parts.clock.now())
+
+
+def work(parts: Parts, *, once: bool = False) -> None:
+    """Run jobs until told to stop; with `once`, until none is due."""
+    app = make_worker(parts)
+
+    async def run() -> None:
+        async with app.open_async():
+            await app.run_worker_async(
+                wait=not once, concurrency=4, install_signal_handlers=not once, fetch_job_polling_interval=1.0
+            )
+
+    asyncio.run(run())

@@ -1,0 +1,97 @@
+"""A sync report as a person reads it on a terminal: what would change, what is bad and why, what comes next."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gateway.flows.roster_sync import Report
+
+_WORDS = {
+    "org": "organisations", "session": "sessions", "course": "courses", "user": "people", "class": "classes",
+    "enrollment": "enrollments", "demographics": "demographics",
+}  # fmt: skip
+_HEADLINES = {
+    "planned": "Plan: nothing was changed.",
+    "published": "Published.",
+    "unchanged": "Nothing changed; the last version keeps serving.",
+    "held": "HELD: the last version keeps serving.",
+    "refused": "Refused: the last version keeps serving.",
+}
+_MOST = 15
+
+
+def lines(report: Report, source: str) -> Iterator[str]:
+    """Yield the report, line by line."""
+    yield f"{_HEADLINES[report.state]} Run {report.run}."
+    if report.refusal:
+        yield from _refusal(report.refusal)
+    for file in report.files:
+        if file["repairs"]:
+            yield f"  {file['file']}: repaired by {', '.join(file['repairs'])}"
+    yield from _changes(report)
+    yield from _faults(report)
+    yield from _held(report)
+    for name in report.proposed[:_MOST]:
+        yield f"  proposed, not onboarded: {name}"
+    for skipped in report.skipped[:_MOST]:
+        yield f"  left out: {skipped['school']} ({skipped['code']})"
+    if report.passed_over:
+        yield f"  not read by this version: {', '.join(report.passed_over)}"
+    yield _next(report, source)
+
+
+def _refusal(refusal: dict[str, str]) -> Iterator[str]:
+    where = refusal["file"] + (f", line {refusal['line']}" if refusal["line"] else "")
+    yield f"  {where}: {refusal['sentence']} {refusal['detail']}".rstrip()
+    yield f"  code    {refusal['code']}"
+    yield f"  remedy  {refusal['remedy']}"
+    yield f"  who     {refusal['owner']}"
+
+
+def _changes(report: Report) -> Iterator[str]:
+    totals: Counter[tuple[str, str]] = Counter()
+    for school in report.schools:
+        for kind, counts in school["kinds"].items():
+            for what, n in counts.items():
+                totals[kind, what] += n
+    if not report.schools:
+        return
+    yield f"  {len(report.schools)} schools        same    added  changed  removed"
+    for kind, word in _WORDS.items():
+        before, added, changed, removed = (totals[kind, w] for w in ("before", "added", "changed", "removed"))
+        yield f"  {word:14}{before - changed - removed:9,}{added:9,}{changed:9,}{removed:9,}"
+
+
+def _faults(report: Report) -> Iterator[str]:
+    rows = sum(c["count"] for c in report.causes if c["costs"] == "row")
+    values = sum(c["count"] for c in report.causes if c["costs"] == "value")
+    if report.causes:
+        yield f"  {rows} rows quarantined (their last good version is kept), {values} values left out:"
+    for cause in report.causes[:_MOST]:
+        yield f"    {cause['count']:6} × {_cause(cause)}"
+    if len(report.causes) > _MOST:
+        yield f"    … and {len(report.causes) - _MOST} more causes (--json shows all)"
+
+
+def _cause(cause: dict[str, Any]) -> str:
+    where = f"{cause['file']} line {cause['line']}" if cause["line"] else cause["file"]
+    column = f" {cause['column']}" if cause["column"] else ""
+    more = " ".join(part for part in (cause["shape"] and f"({cause['shape']})", cause["hint"]) if part)
+    return f"{where}{column}: {cause['sentence']} {more} [{cause['code']}]".replace("  ", " ")
+
+
+def _held(report: Report) -> Iterator[str]:
+    for trip in report.held_by[:_MOST]:
+        word = _WORDS.get(trip["kind"], trip["kind"])
+        yield f"  ■ {trip['school']}: {trip['count']:,} of {trip['of']:,} {word} {trip['guard']}"
+
+
+def _next(report: Report, source: str) -> str:
+    return {
+        "planned": f"Next: schoolgate sync apply {source} with the same delivery",
+        "held": f"Next: send a corrected delivery, or let a second person run: schoolgate sync release {report.run}",
+        "refused": "Next: correct the delivery and plan it again",
+    }.get(report.state, f"Next: schoolgate sync history {source}")

@@ -1,0 +1,54 @@
+"""Runs a one-box gateway: the embedded database, gunicorn, one worker; stops them together."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from types import FrameType
+
+from gateway import logs
+from gateway.embedded import EmbeddedPostgres
+from gateway.settings import load
+from gateway.store.migrate import upgrade
+
+
+def run(port: int, workers: int, *, with_worker: bool) -> int:
+    """Serve on 127.0.0.1 until told to stop, or until one part dies. Return an exit code."""
+    logs.configure()
+    settings = load()
+    server = None
+    if not settings.database_url:
+        server = EmbeddedPostgres(settings.instance)
+        upgrade(server.ensure().owner)
+    parts = [_web(port, workers)] + ([_worker()] if with_worker else [])
+    stopping: list[int] = []
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        stopping.append(number)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    while not stopping and all(part.poll() is None for part in parts):
+        time.sleep(0.2)
+    for part in parts:
+        part.terminate()
+    codes = [part.wait(timeout=30) for part in parts]
+    if server is not None:
+        server.stop()
+    return 0 if stopping else max(abs(code) for code in codes) or 1
+
+
+def _web(port: int, workers: int) -> subprocess.Popen[bytes]:
+    command = [
+        sys.executable, "-m", "gunicorn", "gateway.app:create_app()", "--bind", f"127.0.0.1:{port}",
+        "--workers", str(workers), "--worker-class", "gthread", "--threads", "8", "--no-control-socket",
+        "--log-level", "warning", "--timeout", "30", "--keep-alive", "15", "--graceful-timeout", "10",
+    ]  # fmt: skip
+    return subprocess.Popen(command, env=os.environ)
+
+
+def _worker() -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-m", "gateway.cli", "worker"], env=os.environ)

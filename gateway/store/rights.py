@@ -1,0 +1,84 @@
+"""Families' requests, the tasks they make, transfers to look through, and transcripts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from gateway.store import tables
+from gateway.store.tenant import Session
+
+_HERE = "district = %(district)s AND school = %(school)s"
+
+
+def transfers(session: Session) -> Sequence[Any]:
+    """Return the transfers of the session's school with who received them, oldest first."""
+    return session.rows(
+        "SELECT t.transfer, t.operation, t.agreement, t.vendor, t.entry, t.at, t.elements, t.handles, t.outcome, "
+        "coalesce(v.name, '') AS vendor_name, coalesce(v.contact, '') AS contact FROM transfer t LEFT JOIN vendor v "
+        "ON v.district = t.district AND v.vendor = t.vendor WHERE t.district = %(district)s "
+        "AND t.school = %(school)s ORDER BY t.entry"
+    )
+
+
+def answers(session: Session, person_id: str) -> Sequence[Any]:
+    """Return the latest version of each of a family's answers."""
+    return session.rows(
+        f"SELECT DISTINCT ON (consent) * FROM consent WHERE {_HERE} AND person_id = %(person)s "
+        "ORDER BY consent, version DESC",
+        person=person_id,
+    )
+
+
+def open_request(session: Session, **values: Any) -> None:
+    session.insert(tables.rights_request, **values)
+
+
+def requests(session: Session) -> Sequence[Any]:
+    return session.rows(f"SELECT * FROM rights_request WHERE {_HERE} ORDER BY opened_at")
+
+
+def open_task(session: Session, **values: Any) -> None:
+    session.insert(tables.deletion_task, **values)
+
+
+def tasks(session: Session) -> Sequence[Any]:
+    """Return deletion tasks with the vendor's name."""
+    return session.rows(
+        "SELECT k.*, v.name AS vendor_name FROM deletion_task k JOIN vendor v ON v.district = k.district "
+        "AND v.vendor = k.vendor WHERE k.district = %(district)s AND k.school = %(school)s ORDER BY k.due_at, k.task"
+    )
+
+
+def own_transfers(session: Session, grant: str, after: int, limit: int) -> Sequence[Any]:
+    """Return the transfers of one grant at the session's school, from an entry on."""
+    return session.rows(
+        f"SELECT transfer, operation, entry, at, elements, length(handles) / 16 AS subjects, outcome FROM transfer "
+        f"WHERE {_HERE} AND access_grant = %(grant)s AND entry > %(after)s ORDER BY entry LIMIT %(limit)s",
+        grant=grant, after=after, limit=limit,
+    )  # fmt: skip
+
+
+def keep_transcript(
+    session: Session, transcript: str, person_id: str, document: bytes, grant: str, now: datetime
+) -> int:
+    """Keep the next version of a transcript; return its number."""
+    (row,) = session.rows(
+        f"SELECT coalesce(max(version), 0) + 1 AS next FROM transcript WHERE {_HERE} AND transcript = %(t)s",
+        t=transcript,
+    )
+    session.insert(
+        tables.transcript, transcript=transcript, version=row.next, person_id=person_id, document=document,
+        created_at=now, access_grant=grant,
+    )  # fmt: skip
+    return int(row.next)
+
+
+def transcript(session: Session, ref: str) -> Any | None:
+    """Return the latest version of a transcript of the session's schools."""
+    return session.row(
+        "SELECT * FROM transcript WHERE district = %(district)s AND school = ANY(%(schools)s) "
+        "AND transcript = %(ref)s ORDER BY version DESC LIMIT 1",
+        ref=ref,
+    )

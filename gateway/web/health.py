@@ -1,0 +1,44 @@
+"""Alive, ready, and what a refusal code means."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, jsonify, render_template
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from gateway import errors
+from gateway.errors import Refused
+from gateway.web.contract import Audience, declares, running
+
+blueprint = Blueprint("health", __name__)
+
+
+@blueprint.route("/healthz", methods=["GET"])
+@declares(Audience.PUBLIC, summary="Alive")
+def alive() -> Any:
+    """The process answers."""
+    return jsonify({"alive": True})
+
+
+@blueprint.route("/readyz", methods=["GET"])
+@declares(Audience.PUBLIC, refusals=(errors.INT_UNAVAILABLE,), summary="Ready to serve")
+def ready() -> Any:
+    """The database answers, with the schema this version needs."""
+    try:
+        with running().parts.database.open_identity() as session:
+            session.rows("SELECT 1 FROM launch_nonce LIMIT 1")
+    except (DBAPIError, PoolTimeout) as error:
+        raise Refused(errors.INT_UNAVAILABLE) from error
+    return jsonify({"ready": True})
+
+
+@blueprint.route("/errors/<code>", methods=["GET"])
+@declares(Audience.PUBLIC, refusals=(errors.REQ_NOT_FOUND,), summary="What a refusal code means")
+def explain(code: str) -> str:
+    """One page for each code."""
+    reason = errors.VOCABULARY.get(code)
+    if reason is None:
+        raise Refused(errors.REQ_NOT_FOUND)
+    return render_template("reason.html", reason=reason)

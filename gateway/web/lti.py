@@ -1,0 +1,62 @@
+"""The LTI face: login initiation, launch, our key set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, redirect, request
+
+from gateway import errors
+from gateway.errors import Refused
+from gateway.flows import launch
+from gateway.identity import keys
+from gateway.web.contract import Audience, declares, running
+
+blueprint = Blueprint("lti", __name__)
+
+_LOGIN = (
+    errors.LTI_LOGIN_ISS, errors.LTI_LOGIN_HINT, errors.LTI_LOGIN_TARGET, errors.LTI_LOGIN_PARAMETER,
+    errors.LTI_ISSUER_UNKNOWN, errors.LTI_REGISTRATION_AMBIGUOUS, errors.LTI_REGISTRATION_DISABLED,
+    errors.LTI_TARGET_NOT_ALLOWED, errors.LTI_STORAGE_TARGET,
+)  # fmt: skip
+_LAUNCH = tuple(
+    reason for code, reason in errors.VOCABULARY.items() if code.startswith("LTI_") and reason not in _LOGIN
+)
+
+
+def _single(values: Any, refusal: errors.Reason) -> dict[str, str]:
+    """Return parameters that each stand once. Raises Refused."""
+    if any(len(values.getlist(name)) > 1 for name in values):
+        raise Refused(refusal)
+    return dict(values.items())
+
+
+@blueprint.route("/lti/login", methods=["GET", "POST"])
+@declares(Audience.PLATFORM, refusals=_LOGIN, summary="Third-party login initiation (LTI Security 5.1.1)")
+def login() -> Any:
+    """Begin a launch: by GET or by POST, the same."""
+    said = request.args if request.method == "GET" else request.form
+    return launch.begin(running().parts, _single(said, errors.LTI_LOGIN_PARAMETER))
+
+
+@blueprint.route("/lti/launch", methods=["POST"])
+@declares(Audience.PLATFORM, refusals=_LAUNCH, summary="The launch itself: an id_token and its state")
+def arrive() -> Response:
+    """Let a launch in and send the browser on to the application with a one-time code."""
+    if request.args:
+        raise Refused(errors.LTI_FORM)
+    form = _single(request.form, errors.LTI_FORM)
+    if "state" not in form or ("id_token" not in form and "error" not in form):
+        raise Refused(errors.LTI_FORM)
+    where = launch.arrive(running().parts, form, request.cookies)
+    response: Response = redirect(where, 303)  # type: ignore[assignment]
+    return response
+
+
+@blueprint.route("/.well-known/jwks.json", methods=["GET"])
+@declares(Audience.PUBLIC, summary="The public keys of this gateway's LTI registrations")
+def key_set() -> Response:
+    """Our public keys; platforms may keep them for ten minutes."""
+    with running().parts.database.open_identity() as session:
+        body = keys.public_set(session)
+    return Response(body, mimetype="application/json", headers={"Cache-Control": "public, max-age=600"})

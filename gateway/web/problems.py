@@ -1,0 +1,104 @@
+"""The one translator of refusals into answers: `imsx_StatusInfo` on OneRoster paths, problem+json on the API, a
+readable page for a person. What it does not know it answers with a sentence that says nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from flask import Flask, Response, g, make_response, render_template, request
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from werkzeug.exceptions import HTTPException
+
+from gateway import errors
+from gateway.errors import Reason, Refused
+
+_STATUS = {
+    400: errors.REQ_INVALID,
+    404: errors.REQ_NOT_FOUND,
+    405: errors.REQ_METHOD,
+    413: errors.REQ_TOO_LARGE,
+    415: errors.REQ_INVALID,
+    429: errors.RATE_LIMITED,
+}
+_MACHINES = ("/v1", "/oauth2", "/healthz", "/readyz", "/.well-known")
+_log = structlog.get_logger()
+
+
+def register(app: Flask) -> None:
+    """Make every error of the application come out through here."""
+    app.register_error_handler(Refused, _refused)
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(DBAPIError, _database)
+    app.register_error_handler(PoolTimeout, _database)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def _refused(refused: Refused) -> Response:
+    return answer(refused.reason, refused.detail, refused.facts.get("fields"))
+
+
+def _http(error: HTTPException) -> Response:
+    reason = _STATUS.get(error.code or 500, errors.INT_UNEXPECTED)
+    response = answer(reason, reason.sentence)
+    for name, value in error.get_headers(request.environ):
+        if name in ("Allow", "Retry-After"):
+            response.headers[name] = value
+    return response
+
+
+def _database(error: Exception) -> Response:
+    _log.error("database", kind=type(error).__name__, request_id=g.get("request_id"))
+    return answer(errors.INT_UNAVAILABLE, errors.INT_UNAVAILABLE.sentence)
+
+
+def _unexpected(error: Exception) -> Response:
+    _log.error("unexpected", kind=type(error).__name__, request_id=g.get("request_id"))
+    return answer(errors.INT_UNEXPECTED, errors.INT_UNEXPECTED.sentence)
+
+
+def answer(reason: Reason, detail: str, fields: Any = None) -> Response:
+    """Return a refusal in the caller's own format."""
+    g.refusal = reason.code
+    if request.path.startswith("/ims/oneroster"):
+        response = make_response(_imsx(reason), reason.http)
+    elif request.path.startswith(_MACHINES):
+        response = make_response(_problem(reason, detail, fields), reason.http)
+        response.mimetype = "application/problem+json"
+    else:
+        page = render_template("problem.html", reason=reason, detail=detail, request_id=g.get("request_id", ""))
+        response = make_response(page, reason.http)
+    if reason.http == 401:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="schoolgate"'
+    if reason.http in (429, 503):
+        response.headers.setdefault("Retry-After", "5")
+    return response
+
+
+def _problem(reason: Reason, detail: str, fields: Any) -> dict[str, Any]:
+    """RFC 9457 problem details, with who can mend it and how."""
+    return {
+        "type": f"{request.host_url.rstrip('/')}/errors/{reason.code}",
+        "title": reason.sentence,
+        "status": reason.http,
+        "code": reason.code,
+        "detail": detail,
+        "decision": {"who_can_fix": str(reason.owner), "next_step": reason.remedy},
+        "request_id": g.get("request_id", ""),
+        "errors": fields or [],
+    }
+
+
+def _imsx(reason: Reason) -> dict[str, Any]:
+    """OneRoster 1.2 status information (imsx_StatusInfoDType); the spelling is the OpenAPI document's."""
+    return {
+        "imsx_codeMajor": "failure",
+        "imsx_severity": "error",
+        "imsx_description": f"{reason.sentence} {reason.remedy} [{reason.code}]",
+        "imsx_CodeMinor": {
+            "imsx_codeMinorField": [
+                {"imsx_codeMinorFieldName": "TargetEndSystem", "imsx_codeMinorFieldValue": reason.imsx}
+            ]
+        },
+    }
