@@ -83,15 +83,16 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], as
     if as_json:
         click.echo(json.dumps([dict(zip(columns, map(_plain, row), strict=True)) for row in rows], default=str))
         return
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{title} ({len(rows)})", title_justify="left")
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    table = Table(title=f"{title} ({len(rows)})", title_justify="left", box=SIMPLE_HEAD)
+    for place, column in enumerate(columns):
+        table.add_column(column, overflow="fold", no_wrap=place == 0)
     for row in rows:
         table.add_row(*(str(_plain(cell)) for cell in row))
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
 def _plain(value: Any) -> Any:
@@ -281,7 +282,8 @@ def school_add(
         wanted = [(title, org) for org, title in roster_sync.schools_in(parts, delivery)]
     made = [(onboarding.add_school(parts, by, title, source, org), title, org) for title, org in wanted]
     if as_json:
-        click.echo(json.dumps([{"ref": ref, "name": title, "org": org} for ref, title, org in made]))
+        shown = [{"ref": ref, "name": title, "org": org} for ref, title, org in made]
+        click.echo(json.dumps(shown if delivery is not None else shown[0]))
         return
     for ref, title, _ in made[:20]:
         click.echo(f"School {title} is {ref}.")
@@ -579,7 +581,7 @@ def direction() -> None:
 @direction.command("add")
 @click.option("--agreement", required=True)
 @click.option("--operation", required=True)
-@click.option("--until", required=True, help="The day it ends; never after the agreement.")
+@click.option("--until", required=True, help="The day it ends.")
 @click.option("--element", "elements", multiple=True, help="Narrow it to elements.")
 @click.option("--record", help="One document, as reference@version.")
 @_schools
@@ -632,6 +634,20 @@ def direction_list(parts: Office, by: Person, as_json: bool) -> None:
 
 
 # --- sync ------------------------------------------------------------------------------------------
+
+
+@db.command("remove")
+@click.option("--yes", is_flag=True, required=True, help="Yes, remove this installation's embedded database.")
+def db_remove(yes: bool) -> None:  # noqa: ARG001 - click insists on it
+    """Stop and remove the embedded database of this installation. There is no way back."""
+    from gateway.embedded import EmbeddedPostgres
+    from gateway.settings import load
+
+    settings = load()
+    if settings.database_url:
+        raise click.UsageError("this installation has no embedded database")
+    EmbeddedPostgres(settings.instance).destroy()
+    click.echo("Removed.")
 
 
 @main.group()

@@ -366,9 +366,8 @@ def add_direction(
             role = by.acts_for(row.school)
             here = session.at(row.school)
             body = {"role": role, "elements": sorted(expand(elements)), "record": record}
-            until = min(expires_at, row.expires_at)
             version = fact_store.record_direction(
-                here, ref, agreement, operation, "active", now, until, body, now, by.ref
+                here, ref, agreement, operation, "active", now, expires_at, body, now, by.ref
             )
             _note(parts, here, "direction", ref, version, "recorded", by)
     return ref

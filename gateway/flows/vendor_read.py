@@ -76,6 +76,65 @@ def read(parts: Parts, grant: Grant, collection: Collection, query: Query) -> Pa
     return page
 
 
+def read_one(parts: Parts, grant: Grant, collection: Collection, key: str) -> Cleared[bytes]:
+    """Return one record by the id this vendor knows it by. Raises Refused.
+
+    Absent, foreign, personal, erased and singly denied records answer alike; the school's ledger has the reason.
+    """
+    if not grant.schools:
+        raise Refused(errors.ACT_WRONG_SCHOOL)
+    with parts.database.open_schools(grant.district, grant.schools) as session:
+        decisions = {s: _decide(parts, session.at(s), grant, collection, Query()) for s in grant.schools}
+        permitted = {school: d for school, d in decisions.items() if d.permits}
+        for school, decision in decisions.items():
+            if not decision.permits:
+                refused = disclosure.deny(parts, session.at(school), decision, grant.ref)
+        if permitted:
+            body, refused = _one(parts, session, grant, collection, key, permitted)
+    if not permitted or body is None:
+        raise refused
+    return body
+
+
+def _one(
+    parts: Parts, session: Session, grant: Grant, collection: Collection, key: str, decisions: Mapping[int, Decision]
+) -> tuple[Cleared[bytes] | None, Refused]:
+    aliases.ensure(session, grant.ref)
+    decision = _narrowest(list(decisions.values()))
+    names = tuple(permitted_fields(collection.schema, decision.permitted))
+    aliased = "record.source_id" not in decision.permitted
+    wanted = pages.Wanted(
+        collection, names, decision.plan, grant.ref, aliased, parts.settings.url + BASE,
+        {s: v for s, v in pages.versions(session).items() if s in decisions}, 1, key=key,
+    )  # fmt: skip
+    rows = pages.read(session, wanted)
+    if not rows:
+        _note_absent(parts, session, grant, collection, key, aliased, decisions)
+        return None, Refused(errors.OWN_NOT_ASSOCIATED)
+    if not sample_is_permitted(decision, collection.schema, rows[0].body.encode()):
+        raise Refused(errors.INT_POLICY_ERROR)
+    whole = f'{{"{collection.single}":{rows[0].body}}}'.encode()
+    body = clear_page(decision, collection.schema, names, whole)
+    school = rows[0].school
+    _record(parts, session.at(school), decisions[school], grant, rows, body)
+    return body, Refused(errors.OWN_NOT_ASSOCIATED)
+
+
+def _note_absent(
+    parts: Parts, session: Session, grant: Grant, collection: Collection, key: str, aliased: bool,
+    decisions: Mapping[int, Decision],
+) -> None:  # fmt: skip
+    """Write to each school's ledger that one record was asked for and not given, with the reason that holds there."""
+    known = aliases.inward(session, grant.ref, collection.kind, [key.replace("-", "")]) if aliased else {}
+    ours = next((sourced for _, sourced in known.values()), "" if aliased else key)
+    for school, decision in decisions.items():
+        here = session.at(school)
+        person = pages.person_of(here, collection, ours)
+        reason = rowplan.judge(decision.plan, fact_store.person(here, person)) if person else None
+        denied = replace(decision, reasons=(reason or errors.OWN_NOT_ASSOCIATED,), permitted=frozenset())
+        disclosure.deny(parts, here, denied, grant.ref)
+
+
 def _as_asked(refused: Refused, query: Query) -> Refused:
     """A withheld field that was asked for by name answers exactly as an unknown one."""
     if query.fields and refused.reason in (errors.ELM_NOT_IN_SCHEDULE, errors.ELM_REQUIRED_WITHHELD):

@@ -48,6 +48,7 @@ LEEWAY = 60  # seconds of clock skew; Moodle's tokens live 60 seconds
 OLDEST = 600  # seconds since issue
 LONGEST = 86_400  # seconds from issue to expiry
 MAX_PARAMETER, MAX_TOKEN, MAX_DEPTH = 2048, 65_536, 20
+_PREFIX = "state-"  # written by PyLTI1p3
 _FRAME = re.compile(r"[A-Za-z0-9_\-]{1,64}\Z")
 _B64URL = re.compile(r"[A-Za-z0-9_\-]+\Z")
 
@@ -173,7 +174,7 @@ class States:
     def open(self, text: str) -> State:
         """Return the state behind a text (LV-03). Raises Refused with LTI_STATE."""
         try:
-            state = State(*self._signer.loads(text))
+            state = State(*self._signer.loads(text.removeprefix(_PREFIX)))
         except (BadSignature, TypeError, ValueError) as error:
             raise Refused(errors.LTI_STATE) from error
         if not 0 <= self._clock.now().timestamp() - state.at <= STATE_SECONDS:

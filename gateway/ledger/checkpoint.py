@@ -62,7 +62,7 @@ def verify(note: str, key: str) -> Checkpoint:
 
 def _parse_key(key: str) -> tuple[str, bytes]:
     try:
-        origin, identity, encoded = key.strip().rsplit("+", 2)
+        origin, identity, encoded = key.strip().split("+", 2)
         raw = base64.b64decode(encoded, validate=True)
     except (ValueError, binascii.Error) as error:
         raise InvalidCheckpoint("the verifier key is malformed") from error

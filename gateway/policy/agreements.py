@@ -98,11 +98,12 @@ def _element_fault(name: str, request: Request, agreement: Agreement | None, dir
 
 
 def element_check(request: Request, facts: Facts, now: datetime, directed: frozenset[str]) -> Iterable[Reason]:
-    """What the protocol requires is in the schedule, and something is left to send."""
+    """What the protocol requires is in the schedule, and more than bare ids is left to send."""
     agreement, _ = governing(request, facts, now)
     withheld = withheld_elements(request, agreement, directed)
     if errors.ELM_UNCLASSIFIED in withheld.values():
         return (errors.ELM_UNCLASSIFIED,)
-    if request.elements and set(withheld) == request.elements:
-        return (withheld[min(withheld)],)
+    substance = {e for e in request.elements if not e.startswith("record.")}
+    if substance and substance <= set(withheld):
+        return (withheld[min(substance)],)
     return (errors.ELM_REQUIRED_WITHHELD,) if request.mandatory & set(withheld) else ()

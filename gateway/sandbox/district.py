@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 Row = dict[str, str]
 Planted = tuple[str, int, str, str]
@@ -497,6 +498,22 @@ def _cut_off(tables: dict[str, list[Row]]) -> list[str]:
     for file, column in (("enrollments", "userSourcedId"), ("demographics", "sourcedId")):
         tables[file] = [r for r in tables[file] if r[column] not in gone]
     return sorted(gone)
+
+
+def truth() -> dict[str, Any]:
+    """Return what a receiver of night 1 should end up with at Alder High, and who is not its business."""
+    d, planted = district(), delivery(1).planted
+    lost = sid("pupil", "10", 100)
+    classes = [c for c in d.classes if c.course.school == ALDER and c.title != "Robotics - P7"]
+    seats = [user for c in classes for user in (*c.teachers, *c.pupils) if user != lost]
+    pupils = [p for p in d.people.values() if p.role == "student" and ALDER in p.schools and p.sourced_id != lost]
+    wrong_role = 1
+    return {
+        "planted": planted,
+        "alder": {"students": len(pupils), "classes": len(classes), "enrollments": len(seats) - wrong_role},
+        "birch_pupil": next(p.sourced_id for p in d.people.values() if p.schools == (BIRCH,) and p.role == "student"),
+        "source_ids": [p.sourced_id for p in d.people.values()],
+    }
 
 
 def main() -> None:

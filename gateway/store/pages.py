@@ -38,6 +38,7 @@ class Wanted:
     limit: int
     offset: int = 0
     after: str | None = None
+    key: str | None = None
 
 
 class PageRow(NamedTuple):
@@ -62,16 +63,30 @@ def read(session: Session, wanted: Wanted) -> list[PageRow]:
     """Return one page, in the order of its keys."""
     select, values = _chosen(wanted)
     order = "ORDER BY key" + ("" if wanted.after else " OFFSET %(offset)s")
+    where = "WHERE key > %(after)s" if wanted.after else "WHERE key = %(key)s" if wanted.key else ""
     statement = (
         f"WITH barred AS MATERIALIZED ({BARRED}), chosen AS MATERIALIZED (SELECT * FROM ({select}) c "
-        f"{'WHERE key > %(after)s' if wanted.after else ''} {order} LIMIT %(limit)s) "
+        f"{where} {order} LIMIT %(limit)s) "
         f"SELECT r.key, r.school, {_PERSON.get(wanted.collection.kind, 'NULL')} AS person, "
         f"{_body(wanted)} AS body FROM chosen r {_joins(wanted)} ORDER BY r.key"
     )
     rows = session.rows(
-        statement, **values, limit=wanted.limit, offset=wanted.offset, after=wanted.after, base=wanted.base
-    )
+        statement, **values, limit=wanted.limit, offset=wanted.offset, after=wanted.after, key=wanted.key,
+        base=wanted.base,
+    )  # fmt: skip
     return [PageRow(row.key, row.school, row.person, row.body) for row in rows]
+
+
+def person_of(session: Session, collection: Collection, sourced_id: str) -> str | None:
+    """Return whom a record of the session's school is about; None when it is about nobody or not there."""
+    if collection.kind not in _PERSON:
+        return None
+    row = session.row(
+        f"SELECT {_PERSON[collection.kind]} AS person FROM roster_{collection.kind} r WHERE r.district = %(district)s "
+        "AND r.school = %(school)s AND r.sourced_id = %(id)s AND r.until IS NULL",
+        id=sourced_id,
+    )
+    return str(row.person) if row else None
 
 
 def count(session: Session, wanted: Wanted) -> int:

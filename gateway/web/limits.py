@@ -16,6 +16,6 @@ def make(app: Flask, redis_url: str) -> Limiter:
     """Return the limiter of an application."""
     return Limiter(
         get_remote_address, app=app, storage_uri=redis_url or "memory://", strategy="fixed-window",
-        headers_enabled=True, in_memory_fallback_enabled=bool(redis_url), key_prefix="sg-limit",
+         in_memory_fallback_enabled=bool(redis_url), key_prefix="sg-limit",
         swallow_errors=True,
     )  # fmt: skip

@@ -48,12 +48,14 @@ def _number(name: str, default: int, least: int, most: int) -> int:
     return min(int(text[:12]), most)
 
 
-def _view(collection: Collection) -> Callable[..., Any]:
-    scopes = (DEMOGRAPHICS_SCOPE,) if collection.demographics else (ROSTER_SCOPE, ROSTER_CORE_SCOPE)
+def _scopes(collection: Collection) -> tuple[str, ...]:
+    return (DEMOGRAPHICS_SCOPE,) if collection.demographics else (ROSTER_SCOPE, ROSTER_CORE_SCOPE)
 
+
+def _view(collection: Collection) -> Callable[..., Any]:
     @declares(
-        Audience.VENDOR, scopes=scopes, refusals=_REFUSALS, summary=f"{collection.operation_id} (OneRoster 1.2)",
-        answer=collection.schema,
+        Audience.VENDOR, scopes=_scopes(collection), refusals=_REFUSALS, answer=collection.schema,
+        summary=f"{collection.operation_id} (OneRoster 1.2)",
     )  # fmt: skip
     def view(grant: Grant) -> Response:
         query = _query()
@@ -76,5 +78,21 @@ def _links(collection: Collection, query: vendor_read.Query, page: vendor_read.P
     return links
 
 
+def _single(collection: Collection) -> Callable[..., Any]:
+    @declares(
+        Audience.VENDOR, scopes=_scopes(collection), refusals=(*_REFUSALS, errors.OWN_NOT_ASSOCIATED),
+        summary=f"{collection.single_id} (OneRoster 1.2)", answer=collection.schema,
+    )  # fmt: skip
+    def view(grant: Grant, sourced_id: str) -> Response:
+        if request.args:
+            raise Refused(errors.REQ_PARAMETER)
+        body = vendor_read.read_one(running().parts, grant, collection, sourced_id)
+        return Response(body.payload, mimetype="application/json")
+
+    view.__name__ = collection.single_id
+    return view
+
+
 for _collection in COLLECTIONS.values():
     blueprint.add_url_rule(f"/{_collection.path}", view_func=_view(_collection), methods=["GET"])
+    blueprint.add_url_rule(f"/{_collection.path}/<sourced_id>", view_func=_single(_collection), methods=["GET"])

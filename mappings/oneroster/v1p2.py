@@ -147,12 +147,14 @@ class Demographics(_Record):
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """One collection operation: its path, the kind and rows it reads, the member its answer is in."""
+    """One collection operation and its single: path, the kind and rows it reads, the members of its answers."""
 
     path: str
     operation_id: str
     kind: str
     member: str
+    single_id: str
+    single: str
     schema: type[Schema]
     only: str = ""
     demographics: bool = False
@@ -162,11 +164,12 @@ COLLECTIONS = MappingProxyType(
     {
         c.path: c
         for c in (
-            Collection("students", "getAllStudents", "user", "users", User, only="student"),
-            Collection("classes", "getAllClasses", "class", "classes", Class),
-            Collection("enrollments", "getAllEnrollments", "enrollment", "enrollments", Enrollment),
-            Collection("demographics", "getAllDemographics", "demographics", "demographics", Demographics,
-                       demographics=True),
+            Collection("students", "getAllStudents", "user", "users", "getStudent", "user", User, only="student"),
+            Collection("classes", "getAllClasses", "class", "classes", "getClass", "class", Class),
+            Collection("enrollments", "getAllEnrollments", "enrollment", "enrollments", "getEnrollment", "enrollment",
+                       Enrollment),
+            Collection("demographics", "getAllDemographics", "demographics", "demographics", "getDemographics",
+                       "demographics", Demographics, demographics=True),
         )
     }
 )  # fmt: skip
