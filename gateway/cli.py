@@ -799,12 +799,15 @@ def ledger_export(parts: Office, by: Person, where: str, out: Path) -> None:
 @_json
 def ledger_verify(bundle: Path, key: str | None, as_json: bool) -> None:
     """Verify a bundle offline: no database, no network, no trust in whoever made it."""
+    from gateway.errors import LED_INVALID
     from gateway.ledger import proof
 
     try:
         proven = proof.verify(bundle, key)
     except proof.BundleInvalid as invalid:
-        _print(as_json, {"valid": False, "why": str(invalid)}, [f"NOT VALID: {invalid}"])
+        why, code = str(invalid), LED_INVALID
+        text = [f"NOT VALID: {why}", f"  code    {code.code}", f"  remedy  {code.remedy}"]
+        _print(as_json, {"valid": False, "why": why, "code": code.code}, text)
         sys.exit(FAILED)
     said = {
         "valid": True,

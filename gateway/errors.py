@@ -213,11 +213,6 @@ AGR_OPERATION = _reason(
     "The agreement does not permit this operation.",
     "Amend the agreement's list of operations.",
 )  # fmt: skip
-AGR_ENDPOINT_MISMATCH = _reason(
-    "AGR_ENDPOINT_MISMATCH", 403, _V,
-    "The address is not one the agreement or registration binds the recipient to.",
-    "Register the host with the agreement, or call the registered host.",
-)  # fmt: skip
 AGR_COMMITMENTS_INCOMPLETE = _reason(
     "AGR_COMMITMENTS_INCOMPLETE", 409, _V,
     "The agreement lacks a commitment, a retention term or a field it must have to be activated.",
@@ -515,11 +510,6 @@ LTI_AZP = _reason(
     "LTI_AZP", 403, _L,
     "The authorized party (azp) of the id_token is missing or another client.",
     "Check the client id in the registration.",
-)  # fmt: skip
-LTI_CLIENT = _reason(
-    "LTI_CLIENT", 403, _L,
-    "The launch is for another client than the login.",
-    "Go back to the course and open the activity again.",
 )  # fmt: skip
 LTI_EXP = _reason(
     "LTI_EXP", 403, _L,
@@ -852,7 +842,7 @@ GRD_NO_COLUMN = _reason(
 GRD_REFUSED = _reason(
     "GRD_REFUSED", 422, _L,
     "The LMS refused the grade.",
-    "The detail names the LMS's answer; mend it there, then send again.",
+    "Ask the LMS's administrator what its log says about this pupil and column; mend it there, then send again.",
 )  # fmt: skip
 GRD_CONFLICT = _reason(
     "GRD_CONFLICT", 409, _T,

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from gateway.errors import SRC_HELD, VOCABULARY
+
 if TYPE_CHECKING:
     from gateway.flows.roster_sync import Report
 
@@ -37,7 +39,7 @@ def lines(report: Report, source: str) -> Iterator[str]:
     for name in report.proposed[:_MOST]:
         yield f"  proposed, not onboarded: {name}"
     for skipped in report.skipped[:_MOST]:
-        yield f"  left out: {skipped['school']} ({skipped['code']})"
+        yield f"  left out: {skipped['name']} {skipped['school']} ({VOCABULARY[skipped['code']].sentence})"
     if report.passed_over:
         yield f"  not read by this version: {', '.join(report.passed_over)}"
     yield _next(report, source)
@@ -45,7 +47,8 @@ def lines(report: Report, source: str) -> Iterator[str]:
 
 def _refusal(refusal: dict[str, str]) -> Iterator[str]:
     where = refusal["file"] + (f", line {refusal['line']}" if refusal["line"] else "")
-    yield f"  {where}: {refusal['sentence']} {refusal['detail']}".rstrip()
+    detail = "" if refusal["detail"] == refusal["sentence"] else refusal["detail"]
+    yield f"  {where}: {refusal['sentence']} {detail}".rstrip()
     yield f"  code    {refusal['code']}"
     yield f"  remedy  {refusal['remedy']}"
     yield f"  who     {refusal['owner']}"
@@ -86,7 +89,10 @@ def _cause(cause: dict[str, Any]) -> str:
 def _held(report: Report) -> Iterator[str]:
     for trip in report.held_by[:_MOST]:
         word = _WORDS.get(trip["kind"], trip["kind"])
-        yield f"  ■ {trip['school']}: {trip['count']:,} of {trip['of']:,} {word} {trip['guard']}"
+        what = {"shrunk": "removed", "emptied": "removed, none left"}.get(trip["guard"], trip["guard"])
+        yield f"  ■ {trip['name']} {trip['school']}: {trip['count']:,} of {trip['of']:,} {word} would be {what}"
+    if report.held_by and report.code:
+        yield f"  {SRC_HELD.sentence} [{SRC_HELD.code}]"
 
 
 def _next(report: Report, source: str) -> str:

@@ -15,22 +15,17 @@ from connectors.errors import AnswerUnreadable, ConnectorError
 from connectors.lti_advantage import LtiAdvantage
 from gateway import errors
 from gateway.errors import Reason, Refused
-from gateway.flows import courses, disclosure
+from gateway.flows import courses, disclosure, grade_decision
 from gateway.flows.grade_push import bucket, defer_drain
 from gateway.flows.lanes import LEASE, Event, State, classify, pause, step
 from gateway.flows.parts import Parts
-from gateway.policy.decide import Decision, decide_person
-from gateway.policy.facts import Credential
 from gateway.policy.minimise import clear
-from gateway.policy.request import Actor, ActorKind, Operation, Purpose, Request
-from gateway.store import facts as fact_store
-from gateway.store import registrations, results, roster
+from gateway.store import registrations, results
 from gateway.store.tenant import Place, Session
 from mappings import lti
 from mappings.cleared import Cleared
 from mappings.products import Product, product
 
-ELEMENTS = frozenset({"person.lti_subject", "result.score", "result.progress", "result.time"})
 BATCH = 200
 
 
@@ -172,12 +167,15 @@ def _preflight(row: Any, theirs: Mapping[str, Any] | None, held: Any) -> Event |
 
 def _clear(column: _Column, session: Session, row: Any) -> Cleared[bytes] | Refused:
     """Decide again, build the score, write the intent: all in the claiming transaction."""
-    decision = _decide(column, session, row)
+    batch: Any = results.batch(session, row.batch)
+    decision = grade_decision.judge(
+        column.parts, session, column.course, column.activity.class_id, batch.directed_by, batch.launch, row.person_id
+    )
     if not decision.permits:
         refused = disclosure.deny(column.parts, session, decision, column.course.registration)
-        now = column.parts.clock.now()
-        results.settle(session, row.delivery, row.attempt, State.WITHHELD, errors.GRD_PUPIL.code, now, now, ["sending"])
-        results.set_result(session, row.batch, row.ref, "needs_admin", errors.GRD_PUPIL.code, now)
+        now, reason = column.parts.clock.now(), grade_decision.said(decision)
+        results.settle(session, row.delivery, row.attempt, State.WITHHELD, reason.code, now, now, ["sending"])
+        results.set_result(session, row.batch, row.ref, bucket(reason), reason.code, now)
         results.finish(session, row.batch)
         return refused
     record = lti.score(_sub(row), float(row.points), float(row.maximum), row.fixed_at)
@@ -188,23 +186,6 @@ def _clear(column: _Column, session: Session, row: Any) -> Cleared[bytes] | Refu
     )
     results.keep_payload(session, row.delivery, cleared.payload, sent.ref)
     return cleared
-
-
-def _decide(column: _Column, session: Session, row: Any) -> Decision:
-    batch = results.batch(session, row.batch)
-    school, teacher = fact_store.school_ref(session), batch.directed_by if batch else None
-    taught = roster.teaches(session, teacher) if teacher else frozenset()
-    actor = Actor(ActorKind.TEACHER, batch.launch if batch else "la_00000000", taught)
-    request = Request(
-        column.parts.ids.new("tr"), Operation.GRADE, actor, school, column.course.vendor, Purpose.GRADING,
-        ELEMENTS, ELEMENTS, column.activity.class_id,
-    )  # fmt: skip
-    credential = Credential(
-        column.course.registration, column.course.vendor, frozenset(), frozenset({school}),
-        column.course.status == "active",
-    )  # fmt: skip
-    facts = fact_store.load(session, column.course.vendor, credential)
-    return decide_person(request, facts, fact_store.person(session, row.person_id), column.parts.clock.now())
 
 
 def _send(column: _Column, score: Cleared[bytes]) -> Event:

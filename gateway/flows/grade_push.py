@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ import orjson
 
 from gateway import errors
 from gateway.errors import VOCABULARY, Reason, Refused
-from gateway.flows import courses, disclosure
+from gateway.flows import courses, disclosure, grade_decision
 from gateway.flows.class_members import find_class
 from gateway.flows.lanes import OPEN, State, stamp
 from gateway.flows.parts import Parts
@@ -33,7 +33,7 @@ from mappings.products import product
 
 HANDED_IN = frozenset({"result.level", "result.time", "record.alias", "activity.title"})
 PAGE_MINUTES = 30
-BUCKETS = ("ready", "waiting", "sent", "same", "needs_teacher", "needs_admin")
+BUCKETS = ("ready", "waiting", "sent", "same", "replaced", "needs_teacher", "needs_admin")
 
 
 # --- handed in by the application ------------------------------------------------------------------
@@ -131,7 +131,7 @@ def _take_in(
     parts: Parts, session: Session, grant: Grant, batch: _Batch, body: Mapping[str, Any], in_course: set[str]
 ) -> dict[str, Any]:
     now, ref = parts.clock.now(), parts.ids.new("ba")
-    judged = _judge(session, grant, batch.activity, body["results"], in_course)
+    judged = _judge(parts, session, grant, batch, body["results"], in_course)
     results.keep_batch(
         session, batch=ref, access_grant=grant.ref, activity=batch.activity.activity, launch=batch.launch.launch,
         state="preview", created_at=now, directed_by=None,
@@ -156,32 +156,54 @@ def _page(parts: Parts, batch: _Batch, answer: Mapping[str, Any]) -> str | None:
 
 
 def _judge(
-    session: Session, grant: Grant, activity: Any, handed: Sequence[Mapping[str, Any]], in_course: set[str]
+    parts: Parts,
+    session: Session,
+    grant: Grant,
+    batch: _Batch,
+    handed: Sequence[Mapping[str, Any]],
+    in_course: set[str],
 ) -> list[dict[str, Any]]:
     """Say of each result whether it could go, before anything goes."""
+    refs = Counter(one["ref"] for one in handed)
+    if max(refs.values()) > 1:
+        raise Refused(errors.REQ_INVALID, "a ref stands twice")
     wanted = [application.inward(application.PERSON, one["person"]) for one in handed]
-    people = aliases.inward(session, grant.ref, "user", wanted)
-    linked = registrations.course_of_class(session, activity.class_id)
-    known: set[str] = set(in_course)
-    for row in linked:
-        known |= set(registrations.subs_of(session, row.registration, [p for _, p in people.values()]))
-    judged, refs = [], Counter(one["ref"] for one in handed)
+    known = aliases.inward(session, grant.ref, "user", wanted)
+    people = {alias: person for alias, (_, person) in known.items()}
+    barred = _barred(parts, session, batch, people.values(), in_course)
+    judged = []
     for one, alias in zip(handed, wanted, strict=True):
-        if refs[one["ref"]] > 1:
-            raise Refused(errors.REQ_INVALID, "a ref stands twice")
-        person = people.get(alias, (0, None))[1]
-        points, reason = _points(activity, one)
-        if person is None or roster.role_in_class(session, person, activity.class_id) != "student":
-            person, reason = None, errors.GRD_PUPIL
-        elif not linked:
-            reason = errors.GRD_NO_COLUMN
-        elif person not in known:
-            reason = reason or errors.GRD_NOT_IN_COURSE
+        person = people.get(alias)
+        points, unmapped = _points(batch.activity, one)
+        reason = barred.get(person) or unmapped if person else errors.GRD_PUPIL
         judged.append(
-            {"ref": one["ref"], "person_id": person, "level": one.get("mastery"), "points": points,
-             "given_at": one["at"], "state": bucket(reason), "reason": reason.code if reason else None}
+            {"ref": one["ref"], "person_id": None if reason is errors.GRD_PUPIL else person,
+             "level": one.get("mastery"), "points": points, "given_at": one["at"], "state": bucket(reason),
+             "reason": reason.code if reason else None}
         )  # fmt: skip
     return judged
+
+
+def _barred(
+    parts: Parts, session: Session, batch: _Batch, people: Iterable[str], in_course: set[str]
+) -> dict[str | None, Reason]:
+    """Return whose grade could not go, and why: not of the class, no column, withheld, or unknown to the LMS."""
+    wanted, class_id = list(people), batch.activity.class_id
+    pupils = roster.pupils_of(session, class_id)
+    barred: dict[str | None, Reason] = {p: errors.GRD_PUPIL for p in wanted if p not in pupils}
+    course = _course(session, class_id, batch.launch.deployment)
+    if course is None:
+        return dict.fromkeys(wanted, errors.GRD_NO_COLUMN) | barred
+    foreseen = grade_decision.foresee(parts, session, course, class_id, batch.launch, wanted)
+    there = in_course | set(registrations.subs_of(session, course.registration, wanted))
+    absent = {p: errors.GRD_NOT_IN_COURSE for p in wanted if p not in there}
+    return absent | foreseen | barred
+
+
+def _course(session: Session, class_id: str, deployment: str) -> Any | None:
+    """Return the linked course grades of a class go to: the launch's own, else the first one linked."""
+    linked = registrations.course_of_class(session, class_id)
+    return next((row for row in linked if row.deployment == deployment), linked[0] if linked else None)
 
 
 def _points(activity: Any, one: Mapping[str, Any]) -> tuple[float | None, Reason | None]:
@@ -227,8 +249,10 @@ def progress(parts: Parts, grant: Grant, ref: str) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What the teacher sees: the school's own data, for the school's own teacher."""
+    """What the teacher sees: the school's own data, for the school's own teacher. `named` says whether pupils are
+    shown by name: only to the browser of the launch, because the page's key also passes through the application."""
 
+    named: bool
     title: str
     class_title: str
     maximum: float
@@ -237,27 +261,30 @@ class Page:
     rows: list[dict[str, Any]]
 
 
-def page(parts: Parts, key: str) -> Page:
+def page(parts: Parts, key: str, cookies: Mapping[str, str]) -> Page:
     """Return the teacher's page of a batch. Raises Refused."""
-    place, batch_ref, _ = _unlock(parts, key)
+    place, batch_ref, launch_ref = _unlock(parts, key)
     with parts.database.open_school(place) as session:
+        launch = registrations.launch(session, launch_ref, parts.clock.now())
+        named = launch is not None and parts.states.is_teachers_browser(launch, cookies)
         batch, rows = results.batch(session, batch_ref), results.results(session, batch_ref)
         class_ = roster.class_(session, batch.class_id) if batch else None
         if batch is None or class_ is None:
             raise Refused(errors.OWN_NOT_ASSOCIATED)
-        shown = [_row(session, row) for row in rows]
+        shown = [_row(session, row, named=named) for row in rows]
     counts = Counter(row.state for row in rows)
     return Page(
-        batch.title, class_.title, float(batch.points), batch.state,
+        named, batch.title, class_.title, float(batch.points), batch.state,
         {name: counts.get(name, 0) for name in BUCKETS}, sorted(shown, key=lambda r: r["name"]),
     )  # fmt: skip
 
 
-def _row(session: Session, row: Any) -> dict[str, Any]:
-    user = roster.user(session, row.person_id) if row.person_id else None
+def _row(session: Session, row: Any, *, named: bool) -> dict[str, Any]:
+    user = roster.user(session, row.person_id) if row.person_id and named else None
     reason = VOCABULARY.get(row.reason or "")
+    unknown = "A pupil who is not in this class" if named else row.ref
     return {
-        "name": f"{user.family_name}, {user.given_name}" if user else "A pupil who is not in this class",
+        "name": f"{user.family_name}, {user.given_name}" if user else unknown,
         "level": row.level, "points": None if row.points is None else float(row.points), "state": row.state,
         "reason": reason.sentence if reason else "", "remedy": reason.remedy if reason else "",
     }  # fmt: skip
@@ -287,8 +314,7 @@ def _direct(parts: Parts, session: Session, batch_ref: str, activity: Any, launc
     """Put every result that can go into the outbox, with the job that drains it, in this transaction."""
     if not results.direct(session, batch_ref, launch.person_id):
         return
-    linked = {row.deployment: row for row in registrations.course_of_class(session, activity.class_id)}
-    course = linked.get(launch.deployment) or next(iter(linked.values()), None)
+    course = _course(session, activity.class_id, launch.deployment)
     waiting = False
     for row in results.results(session, batch_ref):
         if row.state == "ready" and course is not None:
@@ -313,7 +339,7 @@ def _enqueue(parts: Parts, session: Session, batch: str, activity: Any, course: 
         results.set_result(session, batch, row.ref, "same", None, now)
         return False
     for older in results.supersede(session, lane, now):
-        results.set_result(session, older.batch, older.ref, "same", None, now)
+        results.set_result(session, older.batch, older.ref, "replaced", None, now)
     fixed = stamp(row.given_at, last.fixed_at if last else None, now, product(course.product).resolution)
     results.enqueue(
         session, delivery=parts.ids.new("de"), batch=batch, ref=row.ref, person_id=row.person_id,

@@ -43,6 +43,14 @@ def begin(parts: Parts, parameters: Mapping[str, str]) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
+class Entry:
+    """Where the browser goes on to, and the cookie that makes it the teacher's, if one launched."""
+
+    url: str
+    teacher: tuple[str, str] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Arrival:
     """Where an admitted launch came in."""
 
@@ -52,7 +60,7 @@ class Arrival:
     class_id: str
 
 
-def arrive(parts: Parts, form: Mapping[str, str], cookies: Mapping[str, str]) -> str:
+def arrive(parts: Parts, form: Mapping[str, str], cookies: Mapping[str, str]) -> Entry:
     """Let a launch in and return the application's address with a one-time code. Raises Refused.
 
     Nonce, launch, code and ledger entry become true in one transaction.
@@ -64,7 +72,7 @@ def arrive(parts: Parts, form: Mapping[str, str], cookies: Mapping[str, str]) ->
         try:
             arrival = _locate(session, admitted)
             session.narrow(arrival.place)
-            outcome: str | Refused = _hand_over(parts, session, admitted, arrival)
+            outcome: Entry | Refused = _hand_over(parts, session, admitted, arrival)
         except Refused as refused:
             if refused.reason is errors.LED_UNAVAILABLE:
                 raise
@@ -91,7 +99,7 @@ def _locate(session: Session, admitted: Admitted) -> Arrival:
     return Arrival(Place(row.district, links[0]["school"]), row.deployment, context_id, links[0]["class_id"])
 
 
-def _hand_over(parts: Parts, session: Session, admitted: Admitted, arrival: Arrival) -> str | Refused:
+def _hand_over(parts: Parts, session: Session, admitted: Admitted, arrival: Arrival) -> Entry | Refused:
     now, message = parts.clock.now(), admitted.message
     grant = credentials.application(session)
     if grant is None:
@@ -111,7 +119,9 @@ def _hand_over(parts: Parts, session: Session, admitted: Admitted, arrival: Arri
         session, token_hash(code), "launch", launch, grant.access_grant, now + timedelta(seconds=CODE_SECONDS)
     )
     disclosure.note(parts, session, decision, grant.access_grant)
-    return f"{grant.launch_url}{'&' if '?' in grant.launch_url else '?'}{urlencode({'code': code})}"
+    url = f"{grant.launch_url}{'&' if '?' in grant.launch_url else '?'}{urlencode({'code': code})}"
+    cookie = parts.states.teacher_cookie(arrival.deployment, message["sub"], now.date())
+    return Entry(url, cookie if role == "teacher" else None)
 
 
 def _person(session: Session, admitted: Admitted, now: datetime) -> str | None:

@@ -37,11 +37,12 @@ MOST_FAULTS = 200_000  # kept in memory while a file is read
 
 @dataclass
 class Report:
-    """What a run found and did, for a person, `--json` and the run's record."""
+    """What a run found and did, for a person, `--json` and the run's record. `code` says why nothing was published."""
 
     run: str
     source: str
     state: str = "planned"
+    code: str | None = None
     delivery: str | None = None
     files: list[dict[str, Any]] = field(default_factory=list)
     schools: list[dict[str, Any]] = field(default_factory=list)
@@ -180,7 +181,9 @@ def _seats(session: Session, report: Report, staging: Staging, now: datetime) ->
     report.proposed = [f"{name} ({org})" for org, name in staging.proposed_schools() if org not in ours]
     covered = sources.covered(session, now)
     report.skipped = [
-        {"school": seat.ref, "code": errors.SRC_AGREEMENT_MISSING.code} for seat in seats if seat.school not in covered
+        {"school": seat.ref, "name": seat.name, "code": errors.SRC_AGREEMENT_MISSING.code}
+        for seat in seats
+        if seat.school not in covered
     ]
     if not seats:
         raise Refused(errors.SRC_NO_SCHOOL)
@@ -217,15 +220,16 @@ def _describe(report: Report, seats: list[Seat], changes: list[Change]) -> None:
             for c in changes
             if c.school == seat.school
         }
-        report.schools.append({"school": seat.ref, "kinds": kinds})
+        report.schools.append({"school": seat.ref, "name": seat.name, "kinds": kinds})
 
 
 def _guard(session: Session, report: Report, seats: list[Seat], changes: list[Change]) -> None:
     refs = {seat.school: seat.ref for seat in seats}
     movements = (guards.Movement(refs[c.school], c.kind, c.before, c.added, c.changed, c.removed) for c in changes)
-    report.held_by = [asdict(trip) for trip in guards.judge(movements)]
+    names = {seat.ref: seat.name for seat in seats}
+    report.held_by = [asdict(trip) | {"name": names[trip.school]} for trip in guards.judge(movements)]
     if report.held_by and not sources.take_release(session, report.source, report.delivery or ""):
-        report.state = "held"
+        report.state, report.code = "held", errors.SRC_HELD.code
 
 
 # --- making it true --------------------------------------------------------------------------------
@@ -258,7 +262,7 @@ def _record(session: Session, report: Report, source: str, started: datetime, no
 
 
 def _refuse(report: Report, reason: errors.Reason, detail: str, file: str, line: int) -> None:
-    report.state = "refused"
+    report.state, report.code = "refused", reason.code
     report.refusal = {
         "code": reason.code, "file": file, "line": str(line or ""), "sentence": reason.sentence, "detail": detail,
         "remedy": reason.remedy, "owner": str(reason.owner),

@@ -17,7 +17,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from typing import Any, TypeGuard
 from urllib.parse import urlsplit
@@ -159,6 +159,7 @@ class States:
     def __init__(self, vault: Vault, clock: Clock, ids: Ids) -> None:
         self._signer = URLSafeSerializer(vault.derive("lti-state"), salt="state")
         self._cookie_key = vault.derive("lti-state-cookie")
+        self._teacher_key = vault.derive("lti-teacher-cookie")
         self._clock, self._ids = clock, ids
 
     def make(self, platform: Platform, deployment_id: str, target: str) -> tuple[State, str]:
@@ -186,6 +187,25 @@ class States:
         digest = hmac.digest(self._cookie_key, state.id.encode(), "sha256").hex()
         return f"__Host-lti-{digest[:12]}", digest[12:]
 
+    def teacher_cookie(self, deployment: str, sub: str, day: date) -> tuple[str, str]:
+        """Return the name and value of the cookie that makes a browser a teacher's for the day of a launch."""
+        who = f"{deployment}\n{sub}"
+        name = hmac.digest(self._teacher_key, who.encode(), "sha256").hex()
+        value = hmac.digest(self._teacher_key, f"{day}\n{who}".encode(), "sha256").hex()
+        return f"__Host-teacher-{name[:12]}", value
+
+    def is_teachers_browser(self, launch: Any, cookies: Mapping[str, str]) -> bool:
+        """Whether these cookies are of the browser in which this launch, or another of the same day, was made."""
+        name, value = self.teacher_cookie(launch.deployment, launch.sub, launch.created_at.astimezone(UTC).date())
+        return hmac.compare_digest(cookies.get(name, "").encode(), value.encode())
+
+
+def bind(response: Response, name: str, value: str, seconds: int) -> None:
+    """Set a cookie that binds a browser: secure, partitioned, out of scripts' reach, in an LMS's frame too."""
+    response.set_cookie(
+        name, value, max_age=seconds, secure=True, httponly=True, path="/", samesite="None", partitioned=True
+    )
+
 
 class _Cookies(CookieService):  # type: ignore[misc]
     """Sets the one cookie of a login, on every reply secure, partitioned and out of scripts' reach."""
@@ -200,10 +220,7 @@ class _Cookies(CookieService):  # type: ignore[misc]
         """The cookie was chosen when the state was made."""
 
     def update_response(self, response: Response) -> None:
-        response.set_cookie(
-            self.name, self.value, max_age=STATE_SECONDS, secure=True, httponly=True, path="/", samesite="None",
-            partitioned=True,
-        )  # fmt: skip
+        bind(response, self.name, self.value, STATE_SECONDS)
 
 
 class _Stateless(SessionService):  # type: ignore[misc]
@@ -298,7 +315,7 @@ class GatewayLaunch(FlaskMessageLaunch):  # type: ignore[misc]
         """Run the gate. Raises Refused with the code of the first check that fails."""
         state = self._states.open(self._form["state"])
         name, value = self._states.cookie(state)
-        if not hmac.compare_digest(self._browser.get(name, ""), value):
+        if not hmac.compare_digest(self._browser.get(name, "").encode(), value.encode()):
             raise Refused(errors.LTI_BROWSER)
         if "error" in self._form:
             raise Refused(errors.LTI_PLATFORM_ERROR)

@@ -188,7 +188,7 @@ def launch(story: Story) -> str:
     story.peer(
         "assessment", "/_sandbox/configure", {"gateway_url": story.stage.gateway, **story.credentials["Mastery App"]}
     )
-    browser = sign_in(story, lms["cast"]["teacher"])
+    browser = story.facts["browser"] = sign_in(story, lms["cast"]["teacher"])
     open_activity(story, browser)
     got = _launches(story)[-1]
     check(got["person"]["role"] == "teacher" and got["can"]["grades"], "the launch is not a teacher's who may grade")
@@ -231,9 +231,12 @@ def grades(story: Story) -> str:
         {"launch": launched["id"], "activity": "unit-4-check", "mode": "preview", "key": secrets.token_hex(16)},
     )  # fmt: skip
     check(handed.get("push_url"), f"the results were not taken in: {json.dumps(handed)[:500]}")
-    browser = Browser()
+    stranger = Browser()
+    stranger.get(handed["push_url"])
+    check("Osei-Lind" not in stranger.text, "whoever holds the page's key sees pupils' names")
+    browser = story.facts["browser"]
     browser.get(handed["push_url"])
-    check("Send" in browser.text, "the teacher's page has no button")
+    check("Send" in browser.text and "Osei-Lind" in browser.text, "the teacher's page has no button or no names")
     (story.out / "teacher-before.html").write_text(browser.text)
     browser.submit()
     batch = _until_done(story, handed["id"])

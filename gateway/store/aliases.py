@@ -11,16 +11,18 @@ from uuid import UUID
 from gateway.store.tenant import Session
 from mappings.oneroster.records import PROJECTED
 
+# Records of a school that are new to a grant; one that the grant knows from another school keeps its name.
 _MAKE = """
 INSERT INTO alias (district, school, access_grant, kind, sourced_id, alias)
-SELECT %(district)s, r.school, %(grant)s, %(kind)s, r.sourced_id,
-    coalesce((SELECT a.alias FROM alias a WHERE a.district = %(district)s AND a.school = ANY(%(schools)s)
-        AND a.access_grant = %(grant)s AND a.kind = %(kind)s AND a.sourced_id = r.sourced_id LIMIT 1),
-        gen_random_uuid())
-FROM roster_{kind} r WHERE r.district = %(district)s AND r.school = %(at)s AND r.since > %(behind)s
-    AND r.until IS NULL
+SELECT %(district)s, r.school, %(grant)s, %(kind)s, r.sourced_id, coalesce(a.alias, gen_random_uuid())
+FROM roster_{kind} r LEFT JOIN (SELECT sourced_id, min(alias::text)::uuid AS alias FROM alias
+    WHERE district = %(district)s AND school = ANY(%(schools)s) AND access_grant = %(grant)s AND kind = %(kind)s
+    GROUP BY sourced_id) a ON a.sourced_id = r.sourced_id
+WHERE r.district = %(district)s AND r.school = %(at)s AND r.since > %(behind)s AND r.until IS NULL
 ON CONFLICT DO NOTHING
 """
+# Fresh rows have no statistics, and a planner that believes in one row would compare each with each.
+_AS_SETS = "SELECT set_config('enable_nestloop', %(on)s, true)"
 
 
 def ensure(session: Session, grant: str) -> None:
@@ -32,10 +34,12 @@ def ensure(session: Session, grant: str) -> None:
         "WHERE coalesce(s.version, 0) < v.version ORDER BY v.school",
         grant=grant,
     ):
+        session.run(_AS_SETS, on="off")
         for kind in PROJECTED:
             session.run(
                 _MAKE.replace("{kind}", kind.name), grant=grant, kind=kind.name, at=row.school, behind=row.behind
             )
+        session.run(_AS_SETS, on="on")
         session.run(
             "INSERT INTO alias_state (district, school, access_grant, version) VALUES (%(district)s, %(at)s, "
             "%(grant)s, %(version)s) ON CONFLICT (district, school, access_grant) DO UPDATE SET version = "
@@ -64,7 +68,8 @@ def inward(session: Session, grant: str, kind: str, aliases: Iterable[str]) -> d
             continue
     rows = session.rows(
         "SELECT school, sourced_id, alias FROM alias WHERE district = %(district)s AND school = ANY(%(schools)s) "
-        "AND access_grant = %(grant)s AND kind = %(kind)s AND alias = ANY(%(aliases)s) ORDER BY school DESC",
+        "AND access_grant = %(grant)s AND kind = %(kind)s AND alias = ANY(%(aliases)s) "
+        "AND alias >= '00000000-0000-0000-0000-000000000000'::uuid ORDER BY school DESC",
         grant=grant, kind=kind, aliases=wanted,
     )  # fmt: skip
     return {UUID(str(row.alias)).hex: (row.school, row.sourced_id) for row in rows}

@@ -1,7 +1,9 @@
 """Pages of a roster for a vendor: chosen first, then rendered in SQL from the permitted fields only.
 
 A page sees exactly one version of each school. Ids are the vendor's aliases, in whose order pages run, unless the
-agreement lists the source's own.
+agreement lists the source's own. Each school is walked along an index in the order of the keys, row by row, and the
+walk stops when the page is full: what a page costs does not depend on how large the school is, nor on whether the
+database has looked at fresh rows yet.
 """
 
 from __future__ import annotations
@@ -10,12 +12,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from gateway.policy.rowplan import RowPlan
 from gateway.store.rowplan import BARRED, compile_plan
 from gateway.store.tenant import Session
 from mappings.oneroster.v1p2 import PLACES, Collection
 
+_NIL = "00000000-0000-0000-0000-000000000000"  # no alias is; the index of aliases is told so (store/tables.py)
 _PERSON = {"user": "r.sourced_id", "enrollment": 'r."user"', "demographics": "r.sourced_id"}
 _PUPIL = {"user": "r.is_pupil"}
 _IS_PUPIL = (
@@ -61,19 +65,17 @@ def versions(session: Session) -> dict[int, int]:
 
 def read(session: Session, wanted: Wanted) -> list[PageRow]:
     """Return one page, in the order of its keys."""
-    select, values = _chosen(wanted)
-    order = "ORDER BY key" + ("" if wanted.after else " OFFSET %(offset)s")
-    where = "WHERE key > %(after)s" if wanted.after else "WHERE key = %(key)s" if wanted.key else ""
+    chosen, values = _chosen(wanted)
     statement = (
-        f"WITH barred AS MATERIALIZED ({BARRED}), chosen AS MATERIALIZED (SELECT * FROM ({select}) c "
-        f"{where} {order} LIMIT %(limit)s) "
+        f"WITH barred AS MATERIALIZED ({BARRED}), chosen AS MATERIALIZED (SELECT * FROM ({chosen}) c "
+        f"ORDER BY key OFFSET %(offset)s LIMIT %(limit)s) "
         f"SELECT r.key, r.school, {_PERSON.get(wanted.collection.kind, 'NULL')} AS person, "
         f"{_body(wanted)} AS body FROM chosen r {_joins(wanted)} ORDER BY r.key"
     )
+    offset = 0 if wanted.after else wanted.offset
     rows = session.rows(
-        statement, **values, limit=wanted.limit, offset=wanted.offset, after=wanted.after, key=wanted.key,
-        base=wanted.base,
-    )  # fmt: skip
+        statement, **values, limit=wanted.limit, offset=offset, reach=offset + wanted.limit, base=wanted.base
+    )
     return [PageRow(row.key, row.school, row.person, row.body) for row in rows]
 
 
@@ -90,9 +92,14 @@ def person_of(session: Session, collection: Collection, sourced_id: str) -> str 
 
 
 def count(session: Session, wanted: Wanted) -> int:
-    """Return how many rows the vendor may see in all."""
-    select, values = _chosen(wanted)
-    (row,) = session.rows(f"WITH barred AS MATERIALIZED ({BARRED}) SELECT count(*) AS n FROM ({select}) c", **values)
+    """Return how many records the vendor may see in all. Every record has its alias, so none is asked for it."""
+    condition, values = _condition(wanted)
+    what = "count(*)" if len(wanted.versions) == 1 else "count(DISTINCT r.sourced_id)"
+    (row,) = session.rows(
+        f"WITH barred AS MATERIALIZED ({BARRED}) SELECT {what} AS n FROM roster_{wanted.collection.kind} r "
+        f"JOIN (VALUES {_pins(wanted)}) v(at, version) ON v.at = r.school WHERE {_AT_VERSION} AND {condition}",
+        **values,
+    )
     return int(row.n)
 
 
@@ -108,47 +115,84 @@ def withheld(session: Session, plan: RowPlan) -> Counter[str]:
     return Counter({row.code: row.n for row in rows})
 
 
+_AT_VERSION = "r.since <= v.version AND (r.until IS NULL OR r.until > v.version)"
+
+
+def _pins(wanted: Wanted) -> str:
+    return ", ".join(f"({school}, {version})" for school, version in sorted(wanted.versions.items())) or "(0, 0)"
+
+
 def _chosen(wanted: Wanted) -> tuple[str, dict[str, Any]]:
-    """The rows the vendor may see, each record once, with the key they are paged by."""
+    """The first rows the vendor may see, as far as the page reaches, with the key they are paged by."""
+    condition, values = _condition(wanted)
+    walk = _along_aliases(wanted, condition) if wanted.aliased else _along_ids(wanted, condition)
+    every = f"SELECT w.* FROM (VALUES {_pins(wanted)}) v(at, version) CROSS JOIN LATERAL ({walk}) w"
+    values |= {"grant": wanted.grant, "after": wanted.after, "key": wanted.key}
+    if wanted.aliased and wanted.key is not None:
+        values["key"] = _canonical(wanted.key)
+    return (every if len(wanted.versions) < 2 else _once(every, wanted.collection.kind)), values
+
+
+def _canonical(key: str) -> str:
+    """Return the alias a key spells, or one that nothing has; no other spelling of it finds anything."""
+    try:
+        return key if str(UUID(hex=key)) == key else _NIL
+    except ValueError:
+        return _NIL
+
+
+def _position(wanted: Wanted, column: str, type_: str) -> str:
+    """Where in the order of keys the walk begins."""
+    if wanted.after is not None:
+        return f"AND {column} > %(after)s::{type_}"
+    return f"AND {column} = %(key)s::{type_}" if wanted.key is not None else ""
+
+
+def _along_aliases(wanted: Wanted, condition: str) -> str:
+    """Walk one school's aliases in order; look at each one's record by its id."""
     kind = wanted.collection.kind
-    person = _PERSON.get(kind)
-    condition, values = _condition(wanted, person, kind)
-    pins = [f"({school}, {version})" for school, version in sorted(wanted.versions.items())] or ["(0, 0)"]
-    only = "AND r.is_pupil" if wanted.collection.only == "student" else ""
-    key, join = "r.sourced_id", ""
-    if wanted.aliased:
-        key = "a.alias::text"
-        join = (
-            "JOIN alias a ON a.district = r.district AND a.school = r.school AND a.access_grant = %(grant)s "
-            f"AND a.kind = '{kind}' AND a.sourced_id = r.sourced_id"
-        )
-    select = (
-        f"SELECT {key} AS key, r.* FROM roster_{kind} r JOIN (VALUES {', '.join(pins)}) v(at, version) "
-        f"ON v.at = r.school {join} WHERE r.since <= v.version AND (r.until IS NULL OR r.until > v.version) "
-        f"AND {condition} {only}"
+    row = (
+        f"SELECT * FROM roster_{kind} r WHERE r.district = %(district)s AND r.school = v.at "
+        f"AND r.sourced_id = a.sourced_id AND {_AT_VERSION} AND {condition} OFFSET 0"
     )
-    if len(wanted.versions) > 1:
-        select = _once(select, kind)
-    return select, values | {"grant": wanted.grant}
+    return (
+        f"SELECT a.alias::text AS key, q.* FROM alias a CROSS JOIN LATERAL ({row}) q WHERE a.district = %(district)s "
+        f"AND a.school = v.at AND a.access_grant = %(grant)s AND a.kind = '{kind}' AND a.alias >= '{_NIL}'::uuid "
+        f"{_position(wanted, 'a.alias', 'uuid')} ORDER BY a.alias LIMIT %(reach)s"
+    )
 
 
-def _once(select: str, kind: str) -> str:
-    """A record that stands in several schools of a grant once, with what those schools hold together."""
+def _along_ids(wanted: Wanted, condition: str) -> str:
+    return (
+        f"SELECT r.sourced_id AS key, r.* FROM roster_{wanted.collection.kind} r WHERE r.district = %(district)s "
+        f"AND r.school = v.at AND {_AT_VERSION} AND {condition} {_position(wanted, 'r.sourced_id', 'text')} "
+        "ORDER BY r.sourced_id LIMIT %(reach)s"
+    )
+
+
+def _once(every: str, kind: str) -> str:
+    """A record that stands in several schools of a grant once, with what those schools hold together.
+
+    A key within the page's reach stands within reach in each school that has it, so nothing of it is missing.
+    """
     if kind != "user":
-        return f"SELECT DISTINCT ON (key) * FROM ({select}) s ORDER BY key, school"
-    columns = "s.*"
+        return f"SELECT DISTINCT ON (key) * FROM ({every}) s ORDER BY key, school"
     merged = "(SELECT jsonb_agg(x ORDER BY o.school) FROM every o, jsonb_array_elements(o.roles) x WHERE o.key = s.key)"
     return (
-        f"SELECT t.* FROM (WITH every AS MATERIALIZED ({select}) SELECT DISTINCT ON (s.key) {columns}, "
+        f"SELECT t.* FROM (WITH every AS MATERIALIZED ({every}) SELECT DISTINCT ON (s.key) s.*, "
         f"{merged} AS all_roles FROM every s ORDER BY s.key, s.school) t"
     )
 
 
-def _condition(wanted: Wanted, person: str | None, kind: str) -> tuple[str, dict[str, Any]]:
+def _condition(wanted: Wanted) -> tuple[str, dict[str, Any]]:
+    """What holds of every row `r` that this vendor may see."""
+    kind = wanted.collection.kind
+    person = _PERSON.get(kind)
     if person is None:
         owned = "r.district = %(district)s AND r.school = ANY(%(schools)s)"
         return (owned if wanted.plan.parts else "FALSE"), {"plan_at": None, "plan_agreement": None}
-    return compile_plan(wanted.plan, person, _PUPIL.get(kind, _IS_PUPIL.format(person)))
+    condition, values = compile_plan(wanted.plan, person, _PUPIL.get(kind, _IS_PUPIL.format(person)))
+    return condition + (" AND r.is_pupil" if wanted.collection.only == "student" else ""), values
 
 
 # --- rendering -------------------------------------------------------------------------------------

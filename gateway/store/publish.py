@@ -23,6 +23,7 @@ class Seat:
 
     school: int
     ref: str
+    name: str
     org_id: str
 
 

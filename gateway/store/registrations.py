@@ -106,7 +106,8 @@ def course_of_class(session: Session, class_id: str) -> Sequence[Any]:
 def course(session: Session, deployment: str, context_id: str) -> Any | None:
     """Return one linked course with its registration."""
     return session.row(
-        "SELECT l.class_id, l.services, d.registration, d.deployment_id, r.vendor, r.status FROM context_link l "
+        "SELECT l.class_id, l.services, d.registration, d.deployment_id, r.vendor, r.status AS registration_status "
+        "FROM context_link l "
         "JOIN deployment d ON d.district = l.district AND d.deployment = l.deployment "
         "JOIN registration r ON r.registration = d.registration WHERE l.district = %(district)s "
         "AND l.school = %(school)s AND l.deployment = %(deployment)s AND l.context_id = %(context)s",

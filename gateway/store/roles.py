@@ -41,13 +41,20 @@ def bootstrap(admin: str, owner_word: str, login_word: str, database: str) -> No
             connection.execute(statement)
         made = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (database,)).fetchone()
         if not made:
-            template = "CREATE DATABASE {} OWNER {} TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'"
-            connection.execute(sql.SQL(template).format(sql.Identifier(database), sql.Identifier(OWNER)))
-            lock = "REVOKE ALL ON DATABASE {} FROM PUBLIC"
-            connection.execute(sql.SQL(lock).format(sql.Identifier(database)))
-            opened = "GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}"
-            names = sql.SQL(", ").join(map(sql.Identifier, (LOGIN, INTAKE)))
-            connection.execute(sql.SQL(opened).format(sql.Identifier(database), names))
+            make_database(connection, database)
+
+
+def make_database(connection: psycopg.Connection[tuple[object, ...]], database: str, template: str = "") -> None:
+    """Make a database that nobody but our own roles can enter; empty, or a copy of `template`."""
+    like = sql.Identifier(template or "template0")
+    locale = sql.SQL("" if template else " ENCODING 'UTF8' LOCALE 'C'")
+    name = sql.Identifier(database)
+    connection.execute(
+        sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}{}").format(name, sql.Identifier(OWNER), like, locale)
+    )
+    connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
+    names = sql.SQL(", ").join(map(sql.Identifier, (LOGIN, INTAKE)))
+    connection.execute(sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}").format(name, names))
 
 
 def statements(have: set[str], owner_word: str, login_word: str) -> list[sql.Composed]:

@@ -50,7 +50,5 @@ def compile_plan(plan: RowPlan, person: str, is_pupil: str) -> tuple[str, dict[s
 
 
 def _not_barred(person: str, sign: str) -> str:
-    return (
-        f"NOT EXISTS (SELECT FROM barred b WHERE b.school = r.school AND b.person_id = {person} "
-        f"AND b.code {sign} 'RET_RESTRICTED')"
-    )
+    """A set that is hashed once, however many families answered."""
+    return f"(r.school, {person}) NOT IN (SELECT school, person_id FROM barred WHERE code {sign} 'RET_RESTRICTED')"

@@ -34,10 +34,10 @@ def listing(session: Session) -> Sequence[Any]:
 def seats(session: Session, source: str) -> list[Seat]:
     """Return the onboarded schools this source delivers."""
     rows = session.rows(
-        "SELECT school, ref, org_id FROM school WHERE district = %(district)s AND source = %(source)s ORDER BY school",
+        "SELECT school, ref, name, org_id FROM school WHERE district = %(district)s AND source = %(source)s ORDER BY school",
         source=source,
     )
-    return [Seat(row.school, row.ref, row.org_id) for row in rows]
+    return [Seat(row.school, row.ref, row.name, row.org_id) for row in rows]
 
 
 def covered(session: Session, now: datetime) -> set[int]:

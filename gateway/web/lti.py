@@ -10,6 +10,7 @@ from gateway import errors
 from gateway.errors import Refused
 from gateway.flows import launch
 from gateway.identity import keys
+from gateway.identity.launch import bind
 from gateway.web.contract import Audience, declares, running
 
 blueprint = Blueprint("lti", __name__)
@@ -48,8 +49,10 @@ def arrive() -> Response:
     form = _single(request.form, errors.LTI_FORM)
     if "state" not in form or ("id_token" not in form and "error" not in form):
         raise Refused(errors.LTI_FORM)
-    where = launch.arrive(running().parts, form, request.cookies)
-    response: Response = redirect(where, 303)  # type: ignore[assignment]
+    entry = launch.arrive(running().parts, form, request.cookies)
+    response: Response = redirect(entry.url, 303)  # type: ignore[assignment]
+    if entry.teacher:
+        bind(response, *entry.teacher, launch.LAUNCH_HOURS * 3600)
     return response
 
 

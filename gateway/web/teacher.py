@@ -1,7 +1,8 @@
 """The teacher's page inside the LMS: what would be sent, one button, what became of it.
 
-The page's own unguessable key is in its address and is all its authority: there is no cookie, so no other site
-can press the button.
+The page's own unguessable key is in its address and is its authority to press; no cookie is asked for that, so no
+other site can press. The key passed through the application, so pupils' names are shown only to the browser in which
+the teacher launched.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ blueprint = Blueprint("teacher", __name__)
 @declares(Audience.TEACHER, refusals=(errors.OWN_NOT_ASSOCIATED,), summary="A batch of grades, before and after")
 def page(key: str) -> str:
     """Show the batch."""
-    return render_template("teacher.html", page=grade_push.page(running().parts, key), action=request.path)
+    return render_template(
+        "teacher.html", page=grade_push.page(running().parts, key, request.cookies), action=request.path
+    )
 
 
 @blueprint.route("/teacher/<key>", methods=["POST"])

@@ -43,7 +43,7 @@ CREATE TABLE alias (
     alias UUID NOT NULL,
     PRIMARY KEY (district, school, access_grant, kind, sourced_id)
 );
-CREATE UNIQUE INDEX alias_by_alias ON alias (district, school, access_grant, kind, alias);
+CREATE UNIQUE INDEX alias_by_alias ON alias (district, school, access_grant, kind, alias) WHERE alias >= '00000000-0000-0000-0000-000000000000'::uuid;
 
 CREATE TABLE client (
     client_id TEXT COLLATE "C" NOT NULL,
@@ -806,7 +806,7 @@ CREATE TABLE result_batch (
     batch TEXT COLLATE "C" NOT NULL,
     access_grant TEXT COLLATE "C" NOT NULL,
     activity TEXT COLLATE "C" NOT NULL,
-    launch TEXT COLLATE "C",
+    launch TEXT COLLATE "C" NOT NULL,
     state TEXT COLLATE "C" NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE NOT NULL,
     directed_by TEXT COLLATE "C",

@@ -1,0 +1,135 @@
+"""What every test stands on: one embedded PostgreSQL for the whole run, a database of its own for each worker.
+
+Tests keep apart by making districts of their own, as the product does; a test that needs a whole database to itself
+asks for `fresh_database`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from gateway.embedded import Addresses, EmbeddedPostgres
+from gateway.office import make_office
+from gateway.settings import Settings
+from gateway.store import roles
+from gateway.store.migrate import upgrade
+from gateway.store.tenant import Database
+from tests.worlds import Steered, World
+
+TEMPLATE = "template_schoolgate"
+_names = itertools.count()
+
+
+def _shared(config: pytest.Config) -> Path:
+    """The folder that all workers of this run share."""
+    base = config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
+    return base.parent if hasattr(config, "workerinput") else base
+
+
+class Cluster:
+    """The run's PostgreSQL: hands out databases with the schema of this version."""
+
+    def __init__(self, folder: Path) -> None:
+        self.server = EmbeddedPostgres(folder / "instance")
+        with (folder / "cluster.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            self.template = self.server.ensure(TEMPLATE)
+            self._soften()
+            upgrade(self.template.owner)
+
+    def _soften(self) -> None:
+        """Tests may lose what they wrote when the machine goes down."""
+        with psycopg.connect(self.template.admin, autocommit=True) as admin:
+            for line in ("fsync = off", "synchronous_commit = off", "full_page_writes = off"):
+                admin.execute(f"ALTER SYSTEM SET {line}")
+            admin.execute("SELECT pg_reload_conf()")
+
+    def make(self, name: str, template: str = TEMPLATE) -> Addresses:
+        """Return the addresses of a new database, a copy of the template."""
+        with psycopg.connect(self.template.admin, autocommit=True) as admin:
+            roles.make_database(admin, name, template)
+        return Addresses(
+            self.template.admin,
+            self.template.owner.replace(TEMPLATE, name),
+            self.template.application.replace(TEMPLATE, name),
+        )
+
+    def drop(self, name: str) -> None:
+        with psycopg.connect(self.template.admin, autocommit=True) as admin:
+            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def cluster(request: pytest.FixtureRequest) -> Cluster:
+    return Cluster(_shared(request.config))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if not hasattr(session.config, "workerinput"):
+        instance = _shared(session.config) / "instance"
+        if instance.exists():
+            EmbeddedPostgres(instance).destroy()
+
+
+@pytest.fixture(scope="session")
+def addresses(cluster: Cluster, request: pytest.FixtureRequest) -> Addresses:
+    """The worker's own database."""
+    worker = getattr(request.config, "workerinput", {}).get("workerid", "main")
+    return cluster.make(f"tests_{worker}")
+
+
+@pytest.fixture(scope="session")
+def database(addresses: Addresses) -> Iterator[Database]:
+    opened = Database(addresses.application)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def fresh_database(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Callable[..., Addresses]]:
+    """Makes databases that a test has to itself, copies of the template or of another of its own."""
+    worker, made = getattr(request.config, "workerinput", {}).get("workerid", "main"), []
+
+    def make(template: str = TEMPLATE) -> Addresses:
+        made.append(f"own_{worker}_{next(_names)}")
+        return cluster.make(made[-1], template)
+
+    yield make
+    for name in made:
+        cluster.drop(name)
+
+
+@pytest.fixture
+def clock() -> Steered:
+    return Steered(datetime(2026, 11, 2, 9, 0, tzinfo=UTC))
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(tmp_path / "instance", "http://127.0.0.1:8080", "", "", "", True, 0, 256)
+
+
+@contextmanager
+def world_on(addresses: Addresses, settings: Settings, clock: Steered) -> Iterator[World]:
+    """A district of its own in this database."""
+    office = make_office(settings, addresses.application, clock.clock)
+    try:
+        yield World(office, clock)
+    finally:
+        office.database.close()
+
+
+@pytest.fixture
+def world(addresses: Addresses, settings: Settings, clock: Steered) -> Iterator[World]:
+    """A district of the test's own: nothing in it but its administrator."""
+    with world_on(addresses, settings, clock) as made:
+        yield made

@@ -1,0 +1,173 @@
+"""A district of a test's own, onboarded through the product's own flows, and callers at its front door."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from gateway.app import create_app, make_parts
+from gateway.clock import Clock
+from gateway.flows import onboarding, roster_sync
+from gateway.flows.parts import Office, Parts
+from gateway.identity import staff
+from gateway.ledger import entry, log
+from gateway.store.tenant import Place
+from tests.deliveries import Delivery, two_schools
+
+OR = "https://purl.imsglobal.org/spec/or/v1p2/scope/"
+ROSTER, CORE, DEMOGRAPHICS = OR + "roster.readonly", OR + "roster-core.readonly", OR + "roster-demographics.readonly"
+READ = "/ims/oneroster/rostering/v1p2"
+NAMES = ("SNM", "ENR", "SCH")
+UNTIL = datetime(2030, 7, 1, tzinfo=UTC)
+APP_SCOPES = ("launch.read", "members.read", "results.write", "transfers.read", "transcripts.write")
+
+
+class Steered:
+    """A clock that stands still until the test moves it."""
+
+    def __init__(self, at: datetime) -> None:
+        self.at = at
+        self.clock = Clock(lambda: self.at)
+
+    def forward(self, **span: float) -> None:
+        self.at += timedelta(**span)
+
+
+@dataclass
+class Caller:
+    """A vendor or the application at the front door, with a token of its own."""
+
+    client: FlaskClient
+    client_id: str
+    secret: str
+    scopes: tuple[str, ...]
+    token: str = ""
+
+    def sign_in(self, *scopes: str) -> Caller:
+        answer = self.client.post(
+            "/oauth2/token", data={"grant_type": "client_credentials", "scope": " ".join(scopes or self.scopes)},
+            auth=(self.client_id, self.secret),
+        )  # fmt: skip
+        assert answer.status_code == 200, answer.text
+        self.token = answer.json["access_token"]
+        return self
+
+    def call(self, method: str, path: str, **more: Any) -> TestResponse:
+        if not self.token:
+            self.sign_in()
+        headers = {"Authorization": f"Bearer {self.token}", **more.pop("headers", {})}
+        return self.client.open(path, method=method, headers=headers, **more)
+
+    def get(self, path: str, **more: Any) -> TestResponse:
+        return self.call("GET", path, **more)
+
+    def read(self, path: str) -> TestResponse:
+        return self.get(f"{READ}/{path}")
+
+
+class World:
+    """One district: its administrator, its schools by name, the flows that act on it."""
+
+    def __init__(self, office: Office, clock: Steered, policy: str = "strictest") -> None:
+        self.office, self.clock = office, clock
+        self.district, _, self.token = onboarding.add_district(office, "Test District", "D. Admin", policy)
+        self.by = staff.person(office.database, self.token, clock.at)
+        self.source = ""
+        self.places: dict[str, Place] = {}
+        self.refs: dict[str, str] = {}
+        self.agreements: dict[str, str] = {}
+        self._numbers = itertools.count()
+
+    # --- the running gateway ---------------------------------------------------------------------
+
+    @cached_property
+    def parts(self) -> Parts:
+        return make_parts(self.office)
+
+    @cached_property
+    def app(self) -> Flask:
+        return create_app(self.parts)
+
+    @cached_property
+    def client(self) -> FlaskClient:
+        return self.app.test_client()
+
+    # --- onboarding ------------------------------------------------------------------------------
+
+    def onboard(self, *orgs: str, covered: bool = True) -> World:
+        """Make a source and a school for each org of it; `covered` records the agreement to import."""
+        if not self.source:
+            self.source = onboarding.add_source(self.office, self.by, "sis", None, None, None, "")
+        for org in orgs:
+            ref = onboarding.add_school(self.office, self.by, f"School {org}", self.source, org)
+            (self.places[org],) = onboarding.places(self.office, self.by, [ref])
+            self.refs[org] = ref
+        if covered:
+            self.agree("SIS Inc", "sis", ("SNM",), ("roster.import",), ("rostering",), schools=orgs, directed=False)
+        return self
+
+    def agree(
+        self, vendor: str, category: str, schedule: Iterable[str], operations: Iterable[str],
+        purposes: Iterable[str], schools: Sequence[str] = (), *, directed: bool = True, launch_url: str | None = None,
+        **more: Any,
+    ) -> str:  # fmt: skip
+        """Record an agreement with a vendor, made on first mention, and its standing directions."""
+        names = [self.refs[org] for org in schools]
+        if vendor not in self.agreements:
+            onboarding.add_vendor(self.office, self.by, vendor, category, f"privacy@{category}.example", launch_url)
+        terms = {"effective_at": self.clock.at - timedelta(days=30), "expires_at": UNTIL, "retention_days": 365,
+                 "school_agent": True} | more  # fmt: skip
+        said = onboarding.Terms(tuple(schedule), tuple(purposes), tuple(operations), **terms)
+        self.agreements[vendor] = ref = onboarding.add_agreement(self.office, self.by, vendor, said, names)
+        for operation in operations if directed else ():
+            self.direct(ref, operation, schools)
+        return ref
+
+    def direct(self, agreement: str, operation: str, schools: Sequence[str] = (), **more: Any) -> str:
+        said = {"expires_at": UNTIL, "elements": (), "record": None} | more
+        names = [self.refs[org] for org in schools]
+        return onboarding.add_direction(self.office, self.by, agreement, operation, names, **said)
+
+    def connect(self, vendor: str, *scopes: str, schools: Sequence[str] = ()) -> Caller:
+        """Make credentials for a vendor and return a caller that holds them."""
+        names = [self.refs[org] for org in schools]
+        client_id, secret = onboarding.connect_vendor(
+            self.office, self.by, vendor, self.agreements[vendor], names, scopes, None
+        )
+        return Caller(self.client, client_id, secret or "", scopes)
+
+    def reader(self, *schools: str, schedule: Iterable[str] = NAMES, name: str = "Reader", **more: Any) -> Caller:
+        """A vendor that may read the rosters of these schools."""
+        self.agree(name, "assessment", schedule, ("roster.read",), ("rostering",), schools, **more)
+        return self.connect(name, ROSTER, DEMOGRAPHICS, schools=schools)
+
+    # --- rosters ---------------------------------------------------------------------------------
+
+    def deliver(self, delivery: Delivery, *, publish: bool = True, folder: bool = False) -> roster_sync.Report:
+        path = self.office.settings.instance.parent / f"delivery{next(self._numbers)}"
+        written = delivery.folder(path) if folder else delivery.zip(path.with_suffix(".zip"))
+        return roster_sync.sync(self.office, self.by.district, self.source, written, self.by.ref, publish=publish)
+
+    def standing(self, pupils: int = 12) -> World:
+        """Schools A and B with a published roster."""
+        self.onboard("A", "B")
+        report = self.deliver(two_schools(pupils))
+        assert report.state == "published", report.as_dict()
+        return self
+
+    # --- what is written down --------------------------------------------------------------------
+
+    def ledger(self, org: str) -> list[dict[str, Any]]:
+        with self.office.database.open_school(self.places[org]) as session:
+            return [entry.decode(body) for body in log.bodies(session)]
+
+    def denials(self, org: str) -> list[str]:
+        return [one["reason"] for one in self.ledger(org) if one["type"] == "denial"]
