@@ -826,7 +826,7 @@ def docs(check: bool) -> None:
     """Write the generated pages of docs/: refusals, commands, settings."""
     from gateway.reference import write
 
-    stale = write(Path("docs"), check=check)
+    stale = write(main, Path("docs"), check=check)
     for path in stale:
         click.echo(f"{'stale' if check else 'written'}: {path}")
     sys.exit(FAILED if check and stale else OK)

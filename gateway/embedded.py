@@ -26,8 +26,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-import psycopg
-
 from gateway.store import roles
 
 _UNPRIVILEGED = ("nobody",)
@@ -203,12 +201,7 @@ class EmbeddedPostgres:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _others(self) -> int:
-        with psycopg.connect(self._addresses(self._passwords(), "postgres").admin) as connection:
-            row = connection.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' "
-                "AND pid <> pg_backend_pid()"
-            ).fetchone()
-        return int(row[0]) if row else 0
+        return roles.connected(self._addresses(self._passwords(), "postgres").admin)
 
 
 def _unprivileged_user() -> pwd.struct_passwd:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import procrastinate
-import psycopg
 import structlog
 
 from gateway.store.roles import JOBS
@@ -34,9 +33,8 @@ class Deferrer:
         lock: str | None = None,
         **references: Any,
     ) -> None:
-        raw = cast("psycopg.Connection[Any]", session.connection.connection.driver_connection)
         deferrer = self._app.configure_task(
-            task, lock=lock, schedule_at=due_at.astimezone(UTC) if due_at else None, connection=raw
+            task, lock=lock, schedule_at=due_at.astimezone(UTC) if due_at else None, connection=session.raw
         )
         deferrer.defer(**references)
 

@@ -10,11 +10,13 @@ import fcntl
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
 import pytest
+import responses
 from psycopg import sql
 
 from gateway.embedded import Addresses, EmbeddedPostgres
@@ -133,3 +135,18 @@ def world(addresses: Addresses, settings: Settings, clock: Steered) -> Iterator[
     """A district of the test's own: nothing in it but its administrator."""
     with world_on(addresses, settings, clock) as made:
         yield made
+
+
+@pytest.fixture
+def public_world(addresses: Addresses, settings: Settings, clock: Steered) -> Iterator[World]:
+    """A world as in production: https outside, the sandbox switched off."""
+    public = replace(settings, url="https://gateway.example", sandbox=False)
+    with world_on(addresses, public, clock) as made:
+        yield made
+
+
+@pytest.fixture
+def wire() -> Iterator[responses.RequestsMock]:
+    """Answers of the outside at the HTTP layer; a call nobody expects fails."""
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        yield mock

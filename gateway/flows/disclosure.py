@@ -19,7 +19,8 @@ from gateway.flows.parts import Office
 from gateway.ledger import entry, handles, log
 from gateway.policy.decide import Decision
 from gateway.policy.request import ActorKind, Operation
-from gateway.store import tables
+from gateway.store import transfers
+from gateway.store.facts import school_ref
 from gateway.store.tenant import Session
 
 # Denials of a single row: outwardly there is no such record.
@@ -63,8 +64,8 @@ def intend(
     }
     (index,) = log.append(session, [one])
     agreement = decision.agreement
-    session.insert(
-        tables.transfer, transfer=ref, operation=str(decision.request.operation), vendor=decision.request.vendor,
+    transfers.keep(
+        session, transfer=ref, operation=str(decision.request.operation), vendor=decision.request.vendor,
         agreement=agreement.id if agreement else "", access_grant=grant, entry=index, at=now, handles=found,
         payload_key=key, elements=sorted(decision.permitted), outcome="unknown" if attempt else "answered",
     )  # fmt: skip
@@ -90,22 +91,12 @@ def conclude(parts: Office, session: Session, transfer: str, outcome: str, reaso
         [
             {
                 "v": entry.VERSION, "type": "outcome", "at": entry.moment(parts.clock.now()),
-                "school": _school(session), "id": transfer, "outcome": outcome,
+                "school": school_ref(session), "id": transfer, "outcome": outcome,
                 "reason": reason.code if reason else None,
             }
         ],
     )  # fmt: skip
-    session.run(
-        "UPDATE transfer SET outcome = %(outcome)s WHERE district = %(district)s AND school = %(school)s "
-        "AND transfer = %(transfer)s",
-        outcome=outcome, transfer=transfer,
-    )  # fmt: skip
-
-
-def _school(session: Session) -> str:
-    from gateway.store.facts import school_ref
-
-    return school_ref(session)
+    transfers.set_outcome(session, transfer, outcome)
 
 
 def _entry(parts: Office, decision: Decision, type_: str, grant: str | None) -> dict[str, Any]:
@@ -141,7 +132,7 @@ def said_counts(counts: Counter[str]) -> list[dict[str, Any]]:
 def event(parts: Office, session: Session, type_: str, ref: str, outcome: str, **more: Any) -> None:
     """Write something that happened which is no transfer: a family's answer, a task, a new agreement."""
     one = {
-        "v": entry.VERSION, "type": type_, "at": entry.moment(parts.clock.now()), "school": _school(session),
+        "v": entry.VERSION, "type": type_, "at": entry.moment(parts.clock.now()), "school": school_ref(session),
         "id": ref, "outcome": outcome,
     }  # fmt: skip
     log.append(session, [one | more])

@@ -18,7 +18,7 @@ from gateway.identity.staff import DISTRICT_ROLES, SCHOOL_ROLES, Person
 from gateway.ledger import log
 from gateway.policy.request import CATEGORIES, COMMERCIAL, RULES, Operation, Purpose
 from gateway.policy.source_policies import PROFILES
-from gateway.store import directory, registrations, sources
+from gateway.store import aliases, directory, registrations, sources
 from gateway.store import facts as fact_store
 from gateway.store.secrets import token_hash
 from gateway.store.tenant import Place, Session
@@ -239,6 +239,8 @@ def connect_vendor(
         maker = _vendor(session, vendor)
         directory.add_grant(session, grant, maker.vendor, agreement, sorted(scopes), covered, now, by.ref)
         directory.add_client(session, client_id, grant, None if public_key else hashed.hex(), public_key, now)
+    with parts.database.open_schools(by.district, covered) as session:
+        aliases.ensure(session, grant)
     return client_id, None if public_key else secret
 
 

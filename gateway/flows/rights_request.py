@@ -22,7 +22,7 @@ from gateway.policy.decide import Decision, decide_family
 from gateway.policy.minimise import clear
 from gateway.policy.request import Actor, ActorKind, Operation, Request
 from gateway.store import facts as fact_store
-from gateway.store import registrations, rights, roster
+from gateway.store import registrations, rights, roster, transfers
 from gateway.store.secrets import token_hash
 from gateway.store.tenant import Place, Session
 from mappings import family
@@ -88,7 +88,7 @@ def _decide(parts: Office, session: Session, child: str) -> Decision:
 
 def _received(parts: Office, session: Session, child: str) -> list[Any]:
     """Return the transfers this child was in, families' own reports aside."""
-    every = [t for t in rights.transfers(session) if t.operation != Operation.FAMILY]
+    every = [t for t in transfers.of_school(session) if t.operation != Operation.FAMILY]
     mine = set(handles.find(session, parts.vault, child, ((t.transfer, bytes(t.handles)) for t in every)))
     return [t for t in every if t.transfer in mine and t.outcome not in ("refused", "not_delivered")]
 
@@ -103,19 +103,19 @@ def _report(parts: Office, session: Session, child: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _grouped(transfers: Sequence[Any]) -> list[dict[str, Any]]:
+def _grouped(found: Sequence[Any]) -> list[dict[str, Any]]:
     """Repeated transfers of one kind to one company as one line: how often, when last."""
     groups: dict[tuple[str, str, str], list[Any]] = defaultdict(list)
-    for one in transfers:
+    for one in found:
         groups[one.vendor, one.operation, one.agreement].append(one)
     lines = []
-    for (_, operation, agreement), found in groups.items():
-        names = sorted({label(e) for one in found for e in one.elements})
-        last = found[-1]
+    for (_, operation, agreement), alike in groups.items():
+        names = sorted({label(e) for one in alike for e in one.elements})
+        last = alike[-1]
         lines.append(
             {"at": last.at.date().isoformat(), "recipient": last.vendor_name, "contact": last.contact,
              "what": family.OPERATIONS.get(operation, operation), "elements": names, "agreement": agreement,
-             "times": len(found), "entry": last.entry}
+             "times": len(alike), "entry": last.entry}
         )  # fmt: skip
     return lines
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.flows.parts import Parts
 from gateway.identity.clients import Grant
-from gateway.store import rights
+from gateway.store import transfers
 from gateway.store.facts import school_ref
 from gateway.store.tenant import Place
 
@@ -23,7 +23,7 @@ def listing(parts: Parts, grant: Grant, after: str) -> dict[str, Any]:
             if school_after and data == [] and school != school_after:
                 continue
             start = int(entry_after) if entry_after.isdigit() and school == school_after else -1
-            rows = rights.own_transfers(session, grant.ref, start, PAGE - len(data))
+            rows = transfers.of_grant(session, grant.ref, start, PAGE - len(data))
         school_after = ""
         data += [_shown(school, row) for row in rows]
         if len(data) >= PAGE:

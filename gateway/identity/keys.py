@@ -19,7 +19,7 @@ from gateway import errors
 from gateway.cache import Cache
 from gateway.clock import Clock
 from gateway.errors import Refused
-from gateway.store import registrations, tables
+from gateway.store import credentials, registrations
 from gateway.store.secrets import Vault
 from gateway.store.tenant import Database, Session
 
@@ -136,24 +136,21 @@ def make_tool_key(session: Session, vault: Vault, kid: str, now: datetime) -> st
     """Make an RSA key for a registration, sealed at rest; return its kid."""
     key = RSAKey.generate_key(MIN_BITS, private=True)
     public = {**key.as_dict(private=False), "kid": kid, "alg": "RS256", "use": "sig"}
-    session.insert(
-        tables.signing_key, kid=kid, purpose="lti", public=public, created_at=now,
-        private=vault.seal(key.as_pem(private=True), f"signing_key:{kid}"),
-    )  # fmt: skip
+    sealed = vault.seal(key.as_pem(private=True), f"signing_key:{kid}")
+    credentials.keep_signing_key(session, kid, "lti", public, sealed, now)
     return kid
 
 
 def tool_key(session: Session, vault: Vault, kid: str) -> RSAKey:
     """Return a private key of ours."""
-    (row,) = session.rows("SELECT private FROM signing_key WHERE kid = %(kid)s AND purpose = 'lti'", kid=kid)
-    return RSAKey.import_key(vault.open(bytes(row.private), f"signing_key:{kid}"))
+    return RSAKey.import_key(vault.open(credentials.signing_key(session, kid, "lti"), f"signing_key:{kid}"))
 
 
 def public_set(session: Session) -> bytes:
     """Return our key set as JSON: public members only."""
-    rows = session.rows("SELECT public FROM signing_key WHERE purpose = 'lti' AND retired_at IS NULL ORDER BY kid")
-    public = ("kty", "n", "e", "kid", "alg", "use")
-    return orjson.dumps({"keys": [{name: row.public[name] for name in public} for row in rows]})
+    members = ("kty", "n", "e", "kid", "alg", "use")
+    found = credentials.public_keys(session, "lti")
+    return orjson.dumps({"keys": [{name: key[name] for name in members} for key in found]})
 
 
 def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

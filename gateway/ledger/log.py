@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway import errors
 from gateway.errors import Refused
 from gateway.ledger import checkpoint, entry, merkle
-from gateway.store import tables
+from gateway.store import credentials, tables
 from gateway.store.secrets import Vault
 from gateway.store.tenant import Session
 
@@ -31,10 +31,8 @@ def start(session: Session, vault: Vault, school_ref: str, kid: str, now: dateti
     """Open the log of a new school, with a signing key of its own."""
     private = Ed25519PrivateKey.generate()
     public = private.public_key().public_bytes_raw()
-    session.insert(
-        tables.signing_key, kid=kid, purpose="ledger", public={"raw": public.hex()}, created_at=now,
-        private=vault.seal(private.private_bytes_raw(), f"signing_key:{kid}"),
-    )  # fmt: skip
+    sealed = vault.seal(private.private_bytes_raw(), f"signing_key:{kid}")
+    credentials.keep_signing_key(session, kid, "ledger", {"raw": public.hex()}, sealed, now)
     session.insert(tables.ledger_head, origin=f"schoolgate/{school_ref}", kid=kid, size=0, frontier=b"")
 
 

@@ -80,6 +80,33 @@ def clients_of(session: Session, access_grant: str) -> Sequence[Any]:
     )
 
 
+# --- our own keys -----------------------------------------------------------------------------------
+
+
+def keep_signing_key(
+    session: Session, kid: str, purpose: str, public: dict[str, Any], sealed: bytes, now: datetime
+) -> None:
+    """Write a key of ours: its private half sealed, its public half to publish."""
+    session.insert(tables.signing_key, kid=kid, purpose=purpose, public=public, private=sealed, created_at=now)
+
+
+def signing_key(session: Session, kid: str, purpose: str) -> bytes:
+    """Return the sealed private half of a key of ours."""
+    (row,) = session.rows(
+        "SELECT private FROM signing_key WHERE kid = %(kid)s AND purpose = %(purpose)s", kid=kid, purpose=purpose
+    )
+    return bytes(row.private)
+
+
+def public_keys(session: Session, purpose: str) -> list[dict[str, Any]]:
+    """Return the public halves of our keys that are in use."""
+    rows = session.rows(
+        "SELECT public FROM signing_key WHERE purpose = %(purpose)s AND retired_at IS NULL ORDER BY kid",
+        purpose=purpose,
+    )
+    return [row.public for row in rows]
+
+
 # --- people who act ---------------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""Families' requests, the tasks they make, transfers to look through, and transcripts."""
+"""Families' requests, the tasks they make, and transcripts."""
 
 from __future__ import annotations
 
@@ -10,16 +10,6 @@ from gateway.store import tables
 from gateway.store.tenant import Session
 
 _HERE = "district = %(district)s AND school = %(school)s"
-
-
-def transfers(session: Session) -> Sequence[Any]:
-    """Return the transfers of the session's school with who received them, oldest first."""
-    return session.rows(
-        "SELECT t.transfer, t.operation, t.agreement, t.vendor, t.entry, t.at, t.elements, t.handles, t.outcome, "
-        "coalesce(v.name, '') AS vendor_name, coalesce(v.contact, '') AS contact FROM transfer t LEFT JOIN vendor v "
-        "ON v.district = t.district AND v.vendor = t.vendor WHERE t.district = %(district)s "
-        "AND t.school = %(school)s ORDER BY t.entry"
-    )
 
 
 def answers(session: Session, person_id: str) -> Sequence[Any]:
@@ -49,15 +39,6 @@ def tasks(session: Session) -> Sequence[Any]:
         "SELECT k.*, v.name AS vendor_name FROM deletion_task k JOIN vendor v ON v.district = k.district "
         "AND v.vendor = k.vendor WHERE k.district = %(district)s AND k.school = %(school)s ORDER BY k.due_at, k.task"
     )
-
-
-def own_transfers(session: Session, grant: str, after: int, limit: int) -> Sequence[Any]:
-    """Return the transfers of one grant at the session's school, from an entry on."""
-    return session.rows(
-        f"SELECT transfer, operation, entry, at, elements, length(handles) / 16 AS subjects, outcome FROM transfer "
-        f"WHERE {_HERE} AND access_grant = %(grant)s AND entry > %(after)s ORDER BY entry LIMIT %(limit)s",
-        grant=grant, after=after, limit=limit,
-    )  # fmt: skip
 
 
 def keep_transcript(

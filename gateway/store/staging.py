@@ -107,8 +107,7 @@ class Staging:
         self._later[row.kind].write(_line(row).encode())
 
     def _cursor(self) -> psycopg.Cursor[Any]:
-        raw = self.session.connection.connection.driver_connection
-        return cast("psycopg.Connection[Any]", raw).cursor()
+        return self.session.raw.cursor()
 
     def report(self, kind: str, faults: Sequence[Fault], nameless: int) -> None:
         """Keep the faults of a file; rows they cost count as present. `nameless`: lines of unknown records."""

@@ -11,11 +11,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
+import psycopg
 import sqlalchemy as sa
 from psycopg.types.json import Jsonb
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from gateway.store import roles
 
@@ -23,6 +26,10 @@ _ENTER = (
     "SELECT set_config('role', %(role)s, true), set_config('schoolgate.district', %(district)s, true), "
     "set_config('schoolgate.schools', %(schools)s, true)"
 )
+
+
+# What a session raises when the database is gone or does not answer.
+UNREACHABLE = (DBAPIError, PoolTimeout)
 
 
 class Undo(Exception):  # noqa: N818 - a wish, not an error
@@ -49,6 +56,11 @@ class Session:
         """The one school of this session. Raises ValueError when it was opened for several."""
         (school,) = self.schools
         return Place(self.district, school)
+
+    @property
+    def raw(self) -> psycopg.Connection[Any]:
+        """The driver's own connection, in this session's transaction: for COPY and for jobs."""
+        return cast("psycopg.Connection[Any]", self.connection.connection.driver_connection)
 
     def rows(self, statement: str, **values: Any) -> Sequence[Any]:
         """Return all rows. `%(district)s`, `%(school)s` and `%(schools)s` are those of the session."""
@@ -168,6 +180,11 @@ class Database:
         """A session that stages and publishes the roster of one district."""
         with self._open(roles.INTAKE, district, ()) as session:
             yield session
+
+    def ping(self) -> None:
+        """Raise one of UNREACHABLE unless the database answers, with the schema this version needs."""
+        with self.open_identity() as session:
+            session.rows("SELECT 1 FROM launch_nonce LIMIT 1")
 
     def close(self) -> None:
         self.engine.dispose()

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Blueprint, jsonify, render_template
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from gateway import errors
 from gateway.errors import Refused
+from gateway.store.tenant import UNREACHABLE
 from gateway.web.contract import Audience, declares, running
 
 blueprint = Blueprint("health", __name__)
@@ -27,9 +26,8 @@ def alive() -> Any:
 def ready() -> Any:
     """The database answers, with the schema this version needs."""
     try:
-        with running().parts.database.open_identity() as session:
-            session.rows("SELECT 1 FROM launch_nonce LIMIT 1")
-    except (DBAPIError, PoolTimeout) as error:
+        running().parts.database.ping()
+    except UNREACHABLE as error:
         raise Refused(errors.INT_UNAVAILABLE) from error
     return jsonify({"ready": True})
 

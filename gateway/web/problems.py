@@ -7,12 +7,11 @@ from typing import Any
 
 import structlog
 from flask import Flask, Response, g, make_response, render_template, request
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from gateway import errors
 from gateway.errors import Reason, Refused
+from gateway.store.tenant import UNREACHABLE
 
 _STATUS = {
     400: errors.REQ_INVALID,
@@ -30,8 +29,8 @@ def register(app: Flask) -> None:
     """Make every error of the application come out through here."""
     app.register_error_handler(Refused, _refused)
     app.register_error_handler(HTTPException, _http)
-    app.register_error_handler(DBAPIError, _database)
-    app.register_error_handler(PoolTimeout, _database)
+    for failure in UNREACHABLE:
+        app.register_error_handler(failure, _database)
     app.register_error_handler(Exception, _unexpected)
 
 
