@@ -849,3 +849,13 @@ GRD_CONFLICT = _reason(
     "The LMS holds another mark than the one sent.",
     "Decide which one counts; nothing is overwritten without being asked.",
 )  # fmt: skip
+GRD_UNKNOWN = _reason(
+    "GRD_UNKNOWN", 409, _T,
+    "It is not known whether the grade arrived: the LMS broke off and does not let us look.",
+    "Look into the LMS's gradebook; if the grade is missing, hand it in again.",
+)  # fmt: skip
+GRD_EXPIRED = _reason(
+    "GRD_EXPIRED", 409, _L,
+    "The LMS could not be reached for two weeks, so the grade was not sent.",
+    "Mend the connection to the LMS, then hand the grade in again.",
+)  # fmt: skip

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger()
 STALLED_SECONDS = 120
+# A drain that fails for whatever reason is run again, less and less often, for as long as its grades are kept.
+_AGAIN = procrastinate.RetryStrategy(max_attempts=500, wait=10, linear_wait=10)
 
 
 class Deferrer:
@@ -46,7 +48,7 @@ def make_worker(parts: Parts) -> procrastinate.App:
     )
     app = procrastinate.App(connector=connector)
 
-    @app.task(name="drain_column")
+    @app.task(name="drain_column", retry=_AGAIN)
     def drain_column(district: int, school: int, activity: str, deployment: str, context: str) -> None:
         from gateway.flows import grade_delivery
 

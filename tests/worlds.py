@@ -98,7 +98,7 @@ class World:
 
     @cached_property
     def client(self) -> FlaskClient:
-        return self.app.test_client()
+        return self.app.test_client(use_cookies=False)  # a test hands in the cookies it means
 
     # --- onboarding ------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from gateway import errors
 from gateway.errors import Reason, Refused
 from gateway.flows import courses, disclosure, grade_decision
 from gateway.flows.grade_push import bucket, defer_drain
-from gateway.flows.lanes import LEASE, Event, State, classify, pause, step
+from gateway.flows.lanes import KEPT_FOR, LEASE, Event, State, classify, pause, step
 from gateway.flows.parts import Parts
 from gateway.policy.minimise import clear
 from gateway.store import registrations, results
@@ -48,10 +48,15 @@ class _Column:
     def key(self) -> tuple[str, str, str]:
         return self.activity.activity, self.deployment, self.context_id
 
+    @property
+    def readable(self) -> bool:
+        """Whether the LMS lets us read results at all."""
+        return lti.SCOPE_RESULT in self.line.course.ags.get("scope", ())
+
     def read(self) -> None:
         """Read what the column holds, {LMS user: result}; None when it cannot be read."""
         self.found = None
-        if lti.SCOPE_RESULT in self.line.course.ags.get("scope", ()):
+        if self.readable:
             try:
                 self.found = {one["userId"]: one for one in self.line.read_results(self.url)}
             except ConnectorError:
@@ -70,7 +75,8 @@ def drain(parts: Parts, place: Place, activity: str, deployment: str, context_id
             pass
         _read_back(column, began)
     with parts.database.open_school(place) as session:
-        due = results.still_open(session, activity, deployment, context_id)
+        readable = column is None or column.readable
+        due = results.still_open(session, activity, deployment, context_id, readable=readable)
         if due is not None:
             later = max(due, parts.clock.now() + timedelta(seconds=5))
             defer_drain(parts, session, activity, deployment, context_id, later)
@@ -101,24 +107,36 @@ def _open(parts: Parts, place: Place, activity: str, deployment: str, context_id
 
 
 def _give_up(parts: Parts, place: Place, key: tuple[str, str, str], reason: Reason) -> None:
+    """There is no column and there will be none: what waits for it says so."""
     now = parts.clock.now()
     with parts.database.open_school(place) as session:
         for row in results.due(session, *key, now, 10_000):
-            results.settle(
-                session, row.delivery, row.attempt, State.REFUSED, reason.code, now, now, ["ready", "retry_wait"]
-            )
+            state = step(State(row.state), Event.NO_COLUMN)
+            results.settle(session, row.delivery, row.attempt, state, reason.code, now, now, ["ready", "retry_wait"])
             results.set_result(session, row.batch, row.ref, bucket(reason), reason.code, now)
             results.finish(session, row.batch)
 
 
 def _postpone(parts: Parts, place: Place, key: tuple[str, str, str]) -> None:
+    """The LMS does not answer: what waits is tried again later, for two weeks."""
     now = parts.clock.now()
     with parts.database.open_school(place) as session:
         for row in results.due(session, *key, now, 10_000):
-            later = now + pause(row.attempt)
-            results.settle(
-                session, row.delivery, row.attempt, State.RETRY_WAIT, None, later, now, ["ready", "retry_wait"]
-            )
+            if _is_too_old(row, now):
+                _expire(session, row, now)
+            else:
+                results.postpone(session, row.delivery, now + pause(now - row.created_at))
+
+
+def _is_too_old(row: Any, now: datetime) -> bool:
+    return bool(now - row.created_at > KEPT_FOR)
+
+
+def _expire(session: Session, row: Any, now: datetime) -> None:
+    state, reason = step(State(row.state), Event.TOO_OLD), errors.GRD_EXPIRED
+    results.settle(session, row.delivery, row.attempt, state, reason.code, now, now, ["ready", "retry_wait"])
+    results.set_result(session, row.batch, row.ref, bucket(reason), reason.code, now)
+    results.finish(session, row.batch)
 
 
 def _send_due(column: _Column) -> bool:
@@ -134,13 +152,16 @@ def _send_due(column: _Column) -> bool:
 
 def _deliver(column: _Column, row: Any) -> bool:
     """Claim, decide, record, send, settle one grade. Return whether something about it changed."""
-    theirs = (column.found or {}).get(_sub(row))
+    theirs, now = (column.found or {}).get(row.sub), column.parts.clock.now()
     with column.parts.database.open_school(column.place) as session:
+        if _is_too_old(row, now):
+            _expire(session, row, now)
+            return True
         held = results.last_delivered(session, row.lane)
         event = _preflight(row, theirs, held)
         if event is not None:
             return _finish(column, session, row, row.attempt, step(State(row.state), event), None, event)
-        claimed = results.claim(session, row.delivery, column.parts.clock.now(), column.parts.clock.now() + LEASE)
+        claimed = results.claim(session, row.delivery, now, now + LEASE)
         if claimed is None:
             return False
         score = _clear(column, session, claimed)
@@ -149,10 +170,6 @@ def _deliver(column: _Column, row: Any) -> bool:
     event = _send(column, score)
     with column.parts.database.open_school(column.place) as session:
         return _finish(column, session, claimed, claimed.attempt, step(State.SENDING, event), score.decision, event)
-
-
-def _sub(row: Any) -> str:
-    return str(row.lane).rsplit(":", 1)[-1] if ":" in row.lane else ""
 
 
 def _preflight(row: Any, theirs: Mapping[str, Any] | None, held: Any) -> Event | None:
@@ -178,7 +195,7 @@ def _clear(column: _Column, session: Session, row: Any) -> Cleared[bytes] | Refu
         results.set_result(session, row.batch, row.ref, bucket(reason), reason.code, now)
         results.finish(session, row.batch)
         return refused
-    record = lti.score(_sub(row), float(row.points), float(row.maximum), row.fixed_at)
+    record = lti.score(row.sub, float(row.points), float(row.maximum), row.fixed_at)
     cleared = clear(decision, lti.ScoreSchema, record)
     grant = column.course.registration
     sent = disclosure.intend(
@@ -211,7 +228,9 @@ def _finish(
     """Write what became of a grade, with its ledger entry where something had been sent."""
     now = column.parts.clock.now()
     outcome, shown, reason = _OUTCOMES[state]
-    due = now + pause(attempt) if state is State.RETRY_WAIT else now
+    if state is State.UNKNOWN and not column.readable:
+        shown, reason = "needs_teacher", errors.GRD_UNKNOWN
+    due = now + pause(now - row.created_at) if state is State.RETRY_WAIT else now
     was = [State.SENDING, State.UNKNOWN, State.ACKNOWLEDGED, State.READY, State.RETRY_WAIT]
     code = reason.code if reason else None
     if not results.settle(session, row.delivery, attempt, state, code, due, now, was):
@@ -225,17 +244,23 @@ def _finish(
 
 
 def _settle_doubtful(column: _Column) -> None:
-    """Read back grades whose fate is unknown, and say what became of them."""
+    """Read back grades whose fate is unknown, and say what became of them; look again later where that fails."""
     now = column.parts.clock.now()
     with column.parts.database.open_school(column.place) as session:
-        rows = results.doubtful(session, *column.key, now)
-        for row in rows if column.found is not None else ():
-            event = _seen(column, row)
-            _finish(column, session, row, row.attempt, step(State.UNKNOWN, event), row.transfer, event)
+        for row in results.doubtful(session, *column.key, now):
+            if column.found is not None:
+                event = _seen(column, row)
+                _finish(column, session, row, row.attempt, step(State.UNKNOWN, event), row.transfer, event)
+                continue
+            results.postpone(session, row.delivery, now + pause(now - row.created_at))
+            if not column.readable or _is_too_old(row, now):
+                reason = errors.GRD_UNKNOWN
+                results.set_result(session, row.batch, row.ref, bucket(reason), reason.code, now)
+                results.finish(session, row.batch)
 
 
 def _seen(column: _Column, row: Any) -> Event:
-    theirs = (column.found or {}).get(_sub(row))
+    theirs = (column.found or {}).get(row.sub)
     if theirs is None or theirs.get("resultScore") is None:
         return Event.READ_ABSENT
     return Event.READ_EQUAL if lti.same_score(theirs, float(row.points), float(row.maximum)) else Event.READ_OTHER

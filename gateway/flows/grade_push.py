@@ -342,7 +342,7 @@ def _enqueue(parts: Parts, session: Session, batch: str, activity: Any, course: 
         results.set_result(session, older.batch, older.ref, "replaced", None, now)
     fixed = stamp(row.given_at, last.fixed_at if last else None, now, product(course.product).resolution)
     results.enqueue(
-        session, delivery=parts.ids.new("de"), batch=batch, ref=row.ref, person_id=row.person_id,
+        session, delivery=parts.ids.new("de"), batch=batch, ref=row.ref, person_id=row.person_id, sub=sub,
         activity=activity.activity, deployment=course.deployment, context_id=course.context_id, lane=lane,
         points=row.points, maximum=activity.points, fixed_at=fixed, state=State.READY, attempt=0, due_at=now,
         created_at=now, changed_at=now,

@@ -4,7 +4,7 @@
                ├─ refused       the LMS said no: a person must act
                ├─ retry_wait    nothing was applied: the same bytes again, later
                └─ unknown       it may have arrived: read back before anything else
-                    └─ acknowledged | retry_wait | conflict
+                    └─ acknowledged | retry_wait | conflict | superseded by a newer grade
 
 A lane is one column and one pupil; its grades go in order, each later than the one before.
 """
@@ -50,6 +50,7 @@ class Event(StrEnum):
     DENIED = "denied"
     REPLACED = "replaced"
     TOO_OLD = "too_old"
+    NO_COLUMN = "no_column"
 
 
 WAITING = frozenset({State.READY, State.RETRY_WAIT})
@@ -74,6 +75,8 @@ _NEXT = MappingProxyType(
         **{(state, Event.DENIED): State.WITHHELD for state in WAITING},
         **{(state, Event.REPLACED): State.SUPERSEDED for state in WAITING},
         **{(state, Event.TOO_OLD): State.EXPIRED for state in WAITING},
+        **{(state, Event.NO_COLUMN): State.REFUSED for state in WAITING},
+        (State.UNKNOWN, Event.REPLACED): State.SUPERSEDED,
         **{(state, Event.READ_OTHER): State.CONFLICT for state in WAITING},
         **{(state, Event.READ_EQUAL): State.ACKNOWLEDGED for state in WAITING},
     }
@@ -110,6 +113,6 @@ def stamp(given: datetime, last: datetime | None, now: datetime, resolution: tim
     return max(fixed, last + max(resolution, timedelta(seconds=1))) if last else fixed
 
 
-def pause(attempt: int) -> timedelta:
-    """Return how long to wait after this many attempts: half a minute, doubling, an hour at most."""
-    return min(timedelta(seconds=30 * 2 ** min(attempt, 10)), timedelta(hours=1))
+def pause(waited: timedelta) -> timedelta:
+    """Return how long to wait before trying again: a quarter of the time waited so far, half a minute to an hour."""
+    return min(max(waited / 4, timedelta(seconds=30)), timedelta(hours=1))

@@ -140,11 +140,11 @@ def enqueue(session: Session, **values: Any) -> None:
 
 
 def supersede(session: Session, lane: str, now: datetime) -> list[Any]:
-    """Set aside grades of a lane that have not left yet; a newer one replaces them."""
+    """Set aside grades of a lane that have not left, or perhaps left; a newer one, with a later time, replaces them."""
     return list(
         session.rows(
             f"UPDATE outbox SET state = 'superseded', changed_at = %(now)s WHERE {_HERE} AND lane = %(lane)s "
-            "AND state IN ('ready', 'retry_wait') RETURNING delivery, batch, ref",
+            "AND state IN ('ready', 'retry_wait', 'unknown') RETURNING delivery, batch, ref",
             lane=lane, now=now,
         )
     )  # fmt: skip
@@ -208,6 +208,11 @@ def doubtful(session: Session, activity_ref: str, deployment: str, context_id: s
     )  # fmt: skip
 
 
+def postpone(session: Session, delivery: str, due_at: datetime) -> None:
+    """Say when a waiting or doubtful grade is looked at again."""
+    session.run(f"UPDATE outbox SET due_at = %(due)s WHERE {_HERE} AND delivery = %(d)s", due=due_at, d=delivery)
+
+
 def just_delivered(
     session: Session, activity_ref: str, deployment: str, context_id: str, since: datetime
 ) -> Sequence[Any]:
@@ -220,13 +225,15 @@ def just_delivered(
     )  # fmt: skip
 
 
-def still_open(session: Session, activity_ref: str, deployment: str, context_id: str) -> datetime | None:
-    """Return when the next waiting or doubtful grade of a column is due, or None."""
+def still_open(
+    session: Session, activity_ref: str, deployment: str, context_id: str, *, readable: bool
+) -> datetime | None:
+    """Return when the next grade of a column is due, or None. Doubtful ones count where the column can be read."""
     row = session.row(
         f"SELECT min(due_at) AS due FROM outbox WHERE {_HERE} AND activity = %(activity)s "
         "AND deployment = %(deployment)s AND context_id = %(context)s "
-        "AND state IN ('ready', 'retry_wait', 'sending', 'unknown')",
-        activity=activity_ref, deployment=deployment, context=context_id,
+        "AND (state IN ('ready', 'retry_wait', 'sending') OR (state = 'unknown' AND %(readable)s))",
+        activity=activity_ref, deployment=deployment, context=context_id, readable=readable,
     )  # fmt: skip
     return row.due if row else None
 

@@ -284,7 +284,7 @@ result = _table(
 )  # fmt: skip
 outbox = _table(
     "outbox", "school", "delivery",
-    """delivery batch ref person_id activity deployment context_id lane points:number maximum:number
+    """delivery batch ref person_id sub activity deployment context_id lane points:number maximum:number
     fixed_at:time state attempt:int lease_until:time? transfer? payload:bytes? reason? due_at:time
     created_at:time changed_at:time""",
     _WRITES, sa.Index("outbox_lane", "district", "school", "lane", "fixed_at"),

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from mappings import vocabulary as words
+from mappings.oneroster.records import KINDS
 
 Effect = Literal["row", "value", "file"]
 
@@ -37,6 +38,18 @@ class CsvFile:
     name: str
     kind: str
     columns: tuple[CsvColumn, ...]
+
+    def element(self, column: CsvColumn) -> str:
+        """Return the data element a column of this file holds; a password is told by its type, never by a value."""
+        if column.type == "never":
+            return "person.password"
+        if column.to is None and column.header in ("status", "dateLastModified"):
+            return "record.version"
+        if column.to in (None, "sourced_id"):
+            return "record.source_id"
+        if column.to.startswith("@"):
+            return "person.role"
+        return next(c.element for c in KINDS[self.kind].columns if c.name == column.to)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The kinds of roster records we keep, their columns and what each refers to.
 
-One table drives staging, validation of references, projection, publishing and reading. Without its target a
+One table drives staging, validation of references, projection, publishing and reading, and says which data element
+each column holds. Without its target a
 *hard* reference takes the row with it, and a soft one is cut. A *tolerant* one stands while its target is known
 but quarantined: an unreadable course does not cost its classes.
 """
@@ -11,14 +12,17 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+from mappings.elements import element
+
 SqlType = Literal["text", "text[]", "date", "boolean", "integer", "jsonb"]
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A stored column; `refers_to` names the kind whose sourcedId it holds."""
+    """A stored column; `refers_to` names the kind whose sourcedId it holds, `element` what it tells about whom."""
 
     name: str
+    element: str
     type: SqlType = "text"
     refers_to: str | None = None
     hard: bool = False
@@ -41,46 +45,58 @@ class Kind:
 
 
 def _c(
-    name: str, type_: SqlType = "text", to: str | None = None, *, hard: bool = False, tolerant: bool = False
+    name: str, holds: str, type_: SqlType = "text", to: str | None = None, *, hard: bool = False, tolerant: bool = False
 ) -> Column:
-    return Column(name, type_, to, hard or tolerant, tolerant)
+    return Column(name, element(holds)["element"], type_, to, hard or tolerant, tolerant)
 
+
+_ORG, _CALENDAR, _COURSE, _CLASS = "org.directory", "session.calendar", "course.catalogue", "class.section"
+_PREFERRED, _ROLE, _IN_CLASS = "person.name.preferred", "person.role", "enrollment.membership"
+_RACE, _BORN_AT = "demographics.race", "demographics.birth_place"
 
 _KINDS = (
-    Kind("org", "orgs.csv", (_c("name"), _c("type"), _c("identifier"), _c("parent", to="org"))),
+    Kind(
+        "org",
+        "orgs.csv",
+        (_c("name", _ORG), _c("type", _ORG), _c("identifier", _ORG), _c("parent", _ORG, to="org")),
+    ),
     Kind(
         "session",
         "academicSessions.csv",
         (
-            _c("title"), _c("type"), _c("start_date", "date"), _c("end_date", "date"),
-            _c("parent", to="session"), _c("school_year"),
+            _c("title", _CALENDAR), _c("type", _CALENDAR), _c("start_date", _CALENDAR, "date"),
+            _c("end_date", _CALENDAR, "date"), _c("parent", _CALENDAR, to="session"), _c("school_year", _CALENDAR),
         ),
     ),
     Kind(
         "course",
         "courses.csv",
         (
-            _c("school_year", to="session"), _c("title"), _c("course_code"), _c("grades", "text[]"),
-            _c("org", to="org", hard=True), _c("subjects", "text[]"), _c("subject_codes", "text[]"),
+            _c("school_year", _COURSE, to="session"), _c("title", _COURSE), _c("course_code", _COURSE),
+            _c("grades", _COURSE, "text[]"), _c("org", _COURSE, to="org", hard=True),
+            _c("subjects", _COURSE, "text[]"), _c("subject_codes", _COURSE, "text[]"),
         ),
     ),
     Kind(
         "user",
         "users.csv",
         (
-            _c("enabled", "boolean"), _c("username"), _c("user_ids", "text[]"), _c("given_name"),
-            _c("family_name"), _c("middle_name"), _c("identifier"), _c("email"), _c("sms"),
-            _c("phone"), _c("agents", "text[]", "user"), _c("grades", "text[]"),
-            _c("master_identifier"), _c("preferred_given"), _c("preferred_middle"),
-            _c("preferred_family"), _c("primary_org", to="org"), _c("pronouns"),
+            _c("enabled", "person.enabled", "boolean"), _c("username", "person.username"),
+            _c("user_ids", "person.identifiers", "text[]"), _c("given_name", "person.name.given"),
+            _c("family_name", "person.name.family"), _c("middle_name", "person.name.middle"),
+            _c("identifier", "person.identifier"), _c("email", "person.email"), _c("sms", "person.phone"),
+            _c("phone", "person.phone"), _c("agents", "person.guardians", "text[]", "user"),
+            _c("grades", "person.grade", "text[]"), _c("master_identifier", "person.identifiers"),
+            _c("preferred_given", _PREFERRED), _c("preferred_middle", _PREFERRED), _c("preferred_family", _PREFERRED),
+            _c("primary_org", _ROLE, to="org"), _c("pronouns", "person.pronouns"),
         ),
     ),
     Kind(
         "role",
         "roles.csv",
         (
-            _c("user", to="user", hard=True), _c("role_type"), _c("role"), _c("begin_date", "date"),
-            _c("end_date", "date"), _c("org", to="org", hard=True),
+            _c("user", _ROLE, to="user", hard=True), _c("role_type", _ROLE), _c("role", _ROLE),
+            _c("begin_date", _ROLE, "date"), _c("end_date", _ROLE, "date"), _c("org", _ROLE, to="org", hard=True),
         ),
         projected=False,
     ),
@@ -88,29 +104,31 @@ _KINDS = (
         "class",
         "classes.csv",
         (
-            _c("title"), _c("grades", "text[]"), _c("course", to="course", tolerant=True),
-            _c("class_code"), _c("class_type"), _c("location"), _c("org", to="org", hard=True),
-            _c("terms", "text[]", "session", tolerant=True), _c("subjects", "text[]"),
-            _c("subject_codes", "text[]"), _c("periods", "text[]"),
+            _c("title", _CLASS), _c("grades", _CLASS, "text[]"), _c("course", _CLASS, to="course", tolerant=True),
+            _c("class_code", _CLASS), _c("class_type", _CLASS), _c("location", _CLASS),
+            _c("org", _CLASS, to="org", hard=True), _c("terms", _CLASS, "text[]", "session", tolerant=True),
+            _c("subjects", _CLASS, "text[]"), _c("subject_codes", _CLASS, "text[]"), _c("periods", _CLASS, "text[]"),
         ),
     ),
     Kind(
         "enrollment",
         "enrollments.csv",
         (
-            _c("class", to="class", hard=True), _c("org", to="org", hard=True),
-            _c("user", to="user", hard=True), _c("role"), _c("primary", "boolean"),
-            _c("begin_date", "date"), _c("end_date", "date"),
+            _c("class", _IN_CLASS, to="class", hard=True), _c("org", _IN_CLASS, to="org", hard=True),
+            _c("user", _IN_CLASS, to="user", hard=True), _c("role", _IN_CLASS), _c("primary", _IN_CLASS, "boolean"),
+            _c("begin_date", "enrollment.dates", "date"), _c("end_date", "enrollment.dates", "date"),
         ),
     ),
     Kind(
         "demographics",
         "demographics.csv",
         (
-            _c("birth_date", "date"), _c("sex"), _c("american_indian", "boolean"),
-            _c("asian", "boolean"), _c("black", "boolean"), _c("pacific_islander", "boolean"),
-            _c("white", "boolean"), _c("two_or_more_races", "boolean"), _c("hispanic", "boolean"),
-            _c("birth_country"), _c("birth_state"), _c("birth_city"), _c("residence_status"),
+            _c("birth_date", "demographics.birth_date", "date"), _c("sex", "demographics.sex"),
+            _c("american_indian", _RACE, "boolean"), _c("asian", _RACE, "boolean"), _c("black", _RACE, "boolean"),
+            _c("pacific_islander", _RACE, "boolean"), _c("white", _RACE, "boolean"),
+            _c("two_or_more_races", _RACE, "boolean"), _c("hispanic", _RACE, "boolean"),
+            _c("birth_country", _BORN_AT), _c("birth_state", _BORN_AT), _c("birth_city", _BORN_AT),
+            _c("residence_status", "demographics.residence"),
         ),
         required=False,
     ),

@@ -763,6 +763,7 @@ CREATE TABLE outbox (
     batch TEXT COLLATE "C" NOT NULL,
     ref TEXT COLLATE "C" NOT NULL,
     person_id TEXT COLLATE "C" NOT NULL,
+    sub TEXT COLLATE "C" NOT NULL,
     activity TEXT COLLATE "C" NOT NULL,
     deployment TEXT COLLATE "C" NOT NULL,
     context_id TEXT COLLATE "C" NOT NULL,

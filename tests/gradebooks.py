@@ -1,0 +1,127 @@
+"""The services of an LMS at the HTTP layer: tokens, members, columns, scores and results, with faults on order."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import responses
+from requests import PreparedRequest
+from requests.exceptions import ReadTimeout
+
+from tests.platforms import AGS, HOST, NRPS, Platform
+
+SCOPES = ["lineitem", "score", "result.readonly"]
+Answer = tuple[int, dict[str, str], str]
+
+
+@dataclass
+class Gradebook:
+    """One course's gradebook and member list. `faults` answer the next scores instead of the gradebook."""
+
+    platform: Platform
+    scopes: list[str] = field(default_factory=lambda: list(SCOPES))
+    members: list[str] = field(default_factory=list)
+    columns: dict[str, dict[str, Any]] = field(default_factory=dict)
+    marks: dict[str, tuple[float, float]] = field(default_factory=dict)
+    posted: list[dict[str, Any]] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    faults: deque[Callable[[PreparedRequest], Answer]] = field(default_factory=deque)
+    watch: Callable[[dict[str, Any]], None] | None = None
+    readable: bool = True
+
+    @property
+    def base(self) -> str:
+        return f"{HOST}/ags/{self.platform.client_id}/lineitems"
+
+    @property
+    def roster(self) -> str:
+        return f"{HOST}/nrps/{self.platform.client_id}"
+
+    def claims(self) -> dict[str, Any]:
+        """The claims a launch from this course carries."""
+        return {
+            AGS + "claim/endpoint": {"scope": [f"{AGS}scope/{s}" for s in self.scopes], "lineitems": self.base},
+            NRPS + "claim/namesroleservice": {"context_memberships_url": self.roster, "service_versions": ["2.0"]},
+        }
+
+    def serve(self, wire: responses.RequestsMock) -> Gradebook:
+        one = re.escape(self.base) + r"/\d+"
+        for method, url, answer in (
+            ("POST", f"{HOST}/token", self._token), ("GET", self.roster, self._members),
+            ("GET", re.compile(re.escape(self.base) + r"(\?.*)?$"), self._columns), ("POST", self.base, self._make),
+            ("POST", re.compile(one + "/scores$"), self._score), ("GET", re.compile(one + "/results$"), self._results),
+        ):  # fmt: skip
+            wire.add_callback(method, url, callback=self._noting(answer), content_type=None)
+        return self
+
+    def _noting(self, answer: Callable[[PreparedRequest], Answer]) -> Callable[[PreparedRequest], Answer]:
+        def noted(request: PreparedRequest) -> Answer:
+            self.asked.append(f"{request.method} {request.url}")
+            return answer(request)
+
+        return noted
+
+    # --- the services ----------------------------------------------------------------------------
+
+    def _token(self, request: PreparedRequest) -> Answer:
+        return said(200, {"access_token": "tok", "token_type": "Bearer", "expires_in": 3600})
+
+    def _members(self, request: PreparedRequest) -> Answer:
+        listed = [
+            {"user_id": f"lms-{who}", "status": "Active", "roles": ["Learner"], "lis_person_sourcedid": who}
+            for who in self.members
+        ]
+        return said(200, {"id": self.roster, "context": {"id": self.platform.context}, "members": listed})
+
+    def _columns(self, request: PreparedRequest) -> Answer:
+        return said(200, list(self.columns.values()))
+
+    def _make(self, request: PreparedRequest) -> Answer:
+        column = json.loads(request.body) | {"id": f"{self.base}/{len(self.columns) + 1}"}
+        self.columns[column["id"]] = column
+        return said(201, column)
+
+    def _score(self, request: PreparedRequest) -> Answer:
+        score = json.loads(request.body)
+        if self.watch:
+            self.watch(score)
+        if self.faults:
+            return self.faults.popleft()(request)
+        return self.take(request)
+
+    def take(self, request: PreparedRequest) -> Answer:
+        score = json.loads(request.body)
+        self.posted.append(score)
+        self.marks[score["userId"]] = (score["scoreGiven"], score["scoreMaximum"])
+        return 204, {}, ""
+
+    def _results(self, request: PreparedRequest) -> Answer:
+        if not self.readable:
+            return said(500, {})
+        listed = [{"userId": who, "resultScore": s, "resultMaximum": m} for who, (s, m) in self.marks.items()]
+        return said(200, listed)
+
+    # --- faults ----------------------------------------------------------------------------------
+
+    def answer_next(self, status: int, body: Any = None, times: int = 1, **headers: str) -> None:
+        """Answer the next scores with this status; nothing is applied."""
+        self.faults.extend([lambda _request: said(status, body or {}, **headers)] * times)
+
+    def lose_next(self, *, applied: bool) -> None:
+        """Break the connection instead of answering the next score, with or without applying it."""
+
+        def lose(request: PreparedRequest) -> Answer:
+            if applied:
+                self.take(request)
+            raise ReadTimeout("no answer")
+
+        self.faults.append(lose)
+
+
+def said(status: int, body: Any, **headers: str) -> Answer:
+    return status, {"Content-Type": "application/json"} | headers, json.dumps(body)
