@@ -58,17 +58,22 @@ class Addresses:
 
 
 class EmbeddedPostgres:
-    """One server for one instance folder; `ensure` is idempotent and safe between processes."""
+    """One server for one instance folder; `ensure` is idempotent and safe between processes. `started` says that it
+    was this process that started it."""
 
     def __init__(self, instance: Path) -> None:
         self.instance = instance.resolve()
         self.user = _unprivileged_user() if os.geteuid() == 0 else None
         self.home = _home(self.instance, root=self.user is not None)
         self.data, self.secrets = self.home / "data", self.instance / "keys" / "postgres.json"
-        self.started_here = False
+        self.started = False
+        self._use: int | None = None
 
     def ensure(self, database: str = "schoolgate") -> Addresses:
-        """Start the server unless it runs, make roles and database unless there, return the addresses."""
+        """Start the server unless it runs, make roles and database unless there, return the addresses.
+
+        From now on this process uses the server: it stays up until the last process that does has stopped or died.
+        """
         _make_private(self.instance / "keys")
         self._make_home()
         with self._locked():
@@ -77,15 +82,28 @@ class EmbeddedPostgres:
                 self._initialise(words["admin"])
             if not self._running():
                 self._start()
-        addresses = self._addresses(words, database)
-        roles.bootstrap(addresses.admin, words["owner"], words["application"], database)
+                self.started = True
+            addresses = self._addresses(words, database)
+            roles.bootstrap(addresses.admin, words["owner"], words["application"], database)
+            if self._use is None:
+                self._use = os.open(self.instance / "keys" / "postgres.use", os.O_WRONLY | os.O_CREAT, 0o600)
+                fcntl.flock(self._use, fcntl.LOCK_SH)
         return addresses
 
     def stop(self) -> None:
-        """Stop the server if this process started it and nobody else is connected."""
-        if self.started_here and self._running() and not self._others():
-            self._control("stop", "-m", "fast", "-w")
-            self.started_here = False
+        """Use the server no longer; stop it if nobody else does."""
+        if self._use is None:
+            return
+        with self._locked():
+            try:
+                fcntl.flock(self._use, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if self._running():
+                    self._control("stop", "-m", "fast", "-w")
+            except BlockingIOError:
+                pass
+            finally:
+                os.close(self._use)
+                self._use = None
 
     # --- folders ---------------------------------------------------------------------------------
 
@@ -144,7 +162,6 @@ class EmbeddedPostgres:
             if self.user:
                 os.chown(self.socket, self.user.pw_uid, self.user.pw_gid)
         self._control("start", "-w", "-l", str(self.home / "log"), "-o", f"-k {self.socket}")
-        self.started_here = True
 
     def _running(self) -> bool:
         return self._run("pg_ctl", "status", "-D", str(self.data), check=False) == 0
@@ -175,11 +192,14 @@ class EmbeddedPostgres:
             return found
         copy = self.home / f"binaries-{hashlib.sha256(str(found).encode()).hexdigest()[:8]}"
         if not copy.exists():
-            _copy_program(found.parent, copy)
-            for place, _, files in os.walk(copy):
+            part = copy.with_suffix(".part")
+            shutil.rmtree(part, ignore_errors=True)
+            _copy_program(found.parent, part)
+            for place, _, files in os.walk(part):
                 for name in (place, *(os.path.join(place, f) for f in files)):  # noqa: PTH118
                     os.chown(name, self.user.pw_uid, self.user.pw_gid, follow_symlinks=False)
-        return copy / "bin"
+            part.rename(copy)
+        return copy / "package" / "install" / "bin"
 
     # --- addresses -------------------------------------------------------------------------------
 
@@ -199,9 +219,6 @@ class EmbeddedPostgres:
             self._control("stop", "-m", "immediate", "-w")
         for folder in {self.home, self.socket}:
             shutil.rmtree(folder, ignore_errors=True)
-
-    def _others(self) -> int:
-        return roles.connected(self._addresses(self._passwords(), "postgres").admin)
 
 
 def _unprivileged_user() -> pwd.struct_passwd:
@@ -244,10 +261,16 @@ def _open_to_others(folder: Path) -> bool:
 
 
 def _copy_program(source: Path, target: Path) -> None:
-    """Copy what the server needs to run: programs, libraries and shared files, without headers."""
-    target.mkdir(mode=0o700)
-    (target / "bin").mkdir()
+    """Copy what the server needs to run: programs, libraries and shared files, without headers.
+
+    A wheel's programs look for further libraries three folders up, in a folder beside their package.
+    """
+    install = target / "package" / "install"
+    (install / "bin").mkdir(mode=0o700, parents=True)
     for program in ("postgres", "initdb", "pg_ctl"):
-        shutil.copy2(source / "bin" / program, target / "bin" / program)
+        shutil.copy2(source / "bin" / program, install / "bin" / program)
     for part in ("lib", "share"):
-        shutil.copytree(source / part, target / part, symlinks=True)
+        shutil.copytree(source / part, install / part, symlinks=True)
+    beside = source.parent.with_name(f"{source.parent.name}.libs")
+    if beside.is_dir():
+        shutil.copytree(beside, target / beside.name, symlinks=True)

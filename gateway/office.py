@@ -29,7 +29,7 @@ def open_office() -> Iterator[Office]:
         return
     server = EmbeddedPostgres(settings.instance)
     addresses = server.ensure()
-    if server.started_here:
+    if server.started:
         from gateway.store.migrate import upgrade
 
         upgrade(addresses.owner)

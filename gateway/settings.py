@@ -98,3 +98,5 @@ def _refuse_unsafe(settings: Settings) -> None:
         raise UnsafeSettings("SCHOOLGATE_SANDBOX is for loopback only; unset it or use a loopback URL")
     if settings.database_url and not settings.database_url.startswith("postgresql"):
         raise UnsafeSettings("DATABASE_URL must be a postgresql:// address")
+    if settings.redis_url and not settings.redis_url.startswith(("redis://", "rediss://", "unix://")):
+        raise UnsafeSettings("REDIS_URL must be a redis://, rediss:// or unix:// address")

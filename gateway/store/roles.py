@@ -70,12 +70,3 @@ def statements(have: set[str], owner_word: str, login_word: str) -> list[sql.Com
             grant = "GRANT {} TO {} WITH INHERIT FALSE, SET TRUE"
             made.append(sql.SQL(grant).format(sql.Identifier(role), sql.Identifier(LOGIN)))
     return made
-
-
-def connected(admin: str) -> int:
-    """Return how many others are connected to the server."""
-    with psycopg.connect(admin) as connection:
-        row = connection.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
-        ).fetchone()
-    return int(row[0]) if row else 0

@@ -13,9 +13,9 @@ CODES = "30 per minute"
 
 
 def make(app: Flask, redis_url: str) -> Limiter:
-    """Return the limiter of an application."""
+    """Return the limiter of an application. A Redis that is gone limits nobody less: each process counts for itself."""
+    storage = "redis+" + redis_url if redis_url.startswith("unix:") else redis_url or "memory://"
     return Limiter(
-        get_remote_address, app=app, storage_uri=redis_url or "memory://", strategy="fixed-window",
-         in_memory_fallback_enabled=bool(redis_url), key_prefix="sg-limit",
-        swallow_errors=True,
+        get_remote_address, app=app, storage_uri=storage, strategy="fixed-window", key_prefix="sg-limit",
+        in_memory_fallback_enabled=bool(redis_url), swallow_errors=True,
     )  # fmt: skip
