@@ -17,6 +17,7 @@ from uuid import UUID
 from gateway.policy.rowplan import RowPlan
 from gateway.store.rowplan import BARRED, compile_plan
 from gateway.store.tenant import Session
+from mappings.oneroster.records import KINDS
 from mappings.oneroster.v1p2 import PLACES, Collection
 
 _NIL = "00000000-0000-0000-0000-000000000000"  # no alias is; the index of aliases is told so (store/tables.py)
@@ -177,10 +178,18 @@ def _once(every: str, kind: str) -> str:
     """
     if kind != "user":
         return f"SELECT DISTINCT ON (key) * FROM ({every}) s ORDER BY key, school"
-    merged = "(SELECT jsonb_agg(x ORDER BY o.school) FROM every o, jsonb_array_elements(o.roles) x WHERE o.key = s.key)"
+    together = {
+        "roles": "jsonb_agg(x ORDER BY o.school, n) FROM every o, jsonb_array_elements(o.roles) WITH ORDINALITY e(x, n)",
+        "agents": "array_agg(DISTINCT x) FROM every o, unnest(o.agents) x",
+        "primary_org": "min(o.primary_org) FROM every o",
+        "modified": "max(o.modified) FROM every o",
+    }
+    alone = [c.name for c in KINDS[kind].columns if c.name not in together]
+    columns = [f's."{name}"' for name in ("key", "district", "school", "sourced_id", "is_pupil", *alone)]
+    columns += [f'(SELECT {what} WHERE o.key = s.key) AS "{name}"' for name, what in together.items()]
     return (
-        f"SELECT t.* FROM (WITH every AS MATERIALIZED ({every}) SELECT DISTINCT ON (s.key) s.*, "
-        f"{merged} AS all_roles FROM every s ORDER BY s.key, s.school) t"
+        f"SELECT t.* FROM (WITH every AS MATERIALIZED ({every}) SELECT DISTINCT ON (s.key) {', '.join(columns)} "
+        "FROM every s ORDER BY s.key, s.school) t"
     )
 
 
@@ -245,8 +254,7 @@ def _roles(wanted: Wanted, _hint: Mapping[str, Any], _column: str) -> str:
         f"|| ',\"org\":' || {org} || coalesce(',\"beginDate\":' || to_json(x->>'beginDate')::text, '') "
         "|| coalesce(',\"endDate\":' || to_json(x->>'endDate')::text, '') || '}'"
     )
-    column = "r.all_roles" if len(wanted.versions) > 1 else "r.roles"
-    return f"coalesce((SELECT '[' || string_agg({made}, ',') || ']' FROM jsonb_array_elements({column}) x), '[]')"
+    return f"coalesce((SELECT '[' || string_agg({made}, ',') || ']' FROM jsonb_array_elements(r.roles) x), '[]')"
 
 
 _MOMENT = "to_char(r.modified AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
@@ -283,18 +291,22 @@ def _joins(wanted: Wanted) -> str:
     """Joins that turn single references into aliases."""
     if not wanted.aliased:
         return ""
-    return " ".join(
-        f"LEFT JOIN alias {name} ON {name}.district = r.district AND {name}.school = r.school "
-        f"AND {name}.access_grant = %(grant)s AND {name}.kind = '{kind}' AND {name}.sourced_id = r.\"{column}\""
-        for name, kind, column in _refs_joined(wanted)
-    )
+    joins = []
+    for name, kind, column in _refs_joined(wanted):
+        found = _alias_of(wanted, kind, f'r."{column}"')
+        joins.append(f"LEFT JOIN LATERAL ({found}) {name} ON TRUE")
+    return " ".join(joins)
 
 
 def _looked_up(wanted: Wanted, kind: str, value: str) -> str:
     """The outward id of a reference inside a list."""
-    if not wanted.aliased:
-        return value
+    return f"({_alias_of(wanted, kind, value)})::text" if wanted.aliased else value
+
+
+def _alias_of(wanted: Wanted, kind: str, value: str) -> str:
+    """The alias of a record this one refers to: at its own school, or at another that holds it together with it."""
+    school = "= r.school" if len(wanted.versions) < 2 else "= ANY(%(schools)s)"
     return (
-        "(SELECT z.alias::text FROM alias z WHERE z.district = r.district AND z.school = r.school "
-        f"AND z.access_grant = %(grant)s AND z.kind = '{kind}' AND z.sourced_id = {value})"
+        f"SELECT z.alias FROM alias z WHERE z.district = r.district AND z.school {school} "
+        f"AND z.access_grant = %(grant)s AND z.kind = '{kind}' AND z.sourced_id = {value} LIMIT 1"
     )

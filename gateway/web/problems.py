@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException
 from gateway import errors
 from gateway.errors import Reason, Refused
 from gateway.store.tenant import UNREACHABLE
+from gateway.web.contract import running
 
 _STATUS = {
     400: errors.REQ_INVALID,
@@ -78,7 +79,7 @@ def answer(reason: Reason, detail: str, fields: Any = None) -> Response:
 def _problem(reason: Reason, detail: str, fields: Any) -> dict[str, Any]:
     """RFC 9457 problem details, with who can mend it and how."""
     return {
-        "type": f"{request.host_url.rstrip('/')}/errors/{reason.code}",
+        "type": f"{running().parts.settings.url}/errors/{reason.code}",
         "title": reason.sentence,
         "status": reason.http,
         "code": reason.code,
