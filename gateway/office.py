@@ -22,20 +22,24 @@ def make_office(settings: Settings, database_url: str, clock: Clock | None = Non
 def open_office() -> Iterator[Office]:
     """The office of this installation; its embedded database is started, and stopped again if nobody else uses it."""
     settings = load()
-    if settings.database_url:
-        office = make_office(settings, settings.database_url)
-        yield office
-        office.database.close()
-        return
-    server = EmbeddedPostgres(settings.instance)
+    server = None if settings.database_url else EmbeddedPostgres(settings.instance)
+    try:
+        url = _start(server) if server else settings.database_url
+        office = make_office(settings, url)
+        try:
+            yield office
+        finally:
+            office.database.close()
+    finally:
+        if server:
+            server.stop()
+
+
+def _start(server: EmbeddedPostgres) -> str:
+    """Start the embedded database and return the application's address; whoever starts it brings it up to date."""
     addresses = server.ensure()
     if server.started:
         from gateway.store.migrate import upgrade
 
         upgrade(addresses.owner)
-    office = make_office(settings, addresses.application)
-    try:
-        yield office
-    finally:
-        office.database.close()
-        server.stop()
+    return addresses.application

@@ -1,0 +1,287 @@
+"""The command line as a newcomer uses it: from nothing to a published roster, and what each no looks like."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from gateway.cli import main
+from tests.deliveries import two_schools
+from tests.worlds import OR
+
+UNTIL = "2031-07-01"
+
+
+class Desk:
+    """A person at the command line of one installation."""
+
+    def __init__(self, environment: dict[str, str], folder: Path) -> None:
+        self.environment, self.folder = environment, folder
+
+    def run(self, *words: Any, token: str | None = None) -> Result:
+        environment = self.environment | ({"SCHOOLGATE_TOKEN": token} if token is not None else {})
+        return CliRunner(env=environment).invoke(main, [str(w) for w in words], prog_name="schoolgate")
+
+    def said(self, *words: Any) -> Any:
+        done = self.run(*words, "--json")
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+    def begin(self) -> Desk:
+        made = self.said("district", "add", "Test District", "--admin", "D. Admin")
+        self.environment = self.environment | {"SCHOOLGATE_TOKEN": made["token"]}
+        return self
+
+    def onboard(self) -> Path:
+        """A source, its two schools and the agreement to import; returns a delivery."""
+        delivery = two_schools().zip(self.folder / "delivery.zip")
+        self.said("source", "add", "sis")
+        self.said("school", "add", "--source", "sis", "--all-in", delivery)
+        self.said("vendor", "add", "SIS Inc", "--category", "sis", "--contact", "sis@example.org")
+        self.agree("SIS Inc", "roster.import")
+        return delivery
+
+    def agree(self, vendor: str, operation: str, *more: str) -> str:
+        return self.said(
+            "agreement", "add", vendor, "--element", "SNM", "--element", "ENR", "--purpose", "rostering",
+            "--operation", operation, "--from", "2025-01-01", "--until", UNTIL, "--retention-days", 365,
+            "--school-agent", *more,
+        )["agreement"]  # fmt: skip
+
+
+@pytest.fixture
+def desk(addresses, tmp_path, monkeypatch) -> Desk:
+    for name in ("SCHOOLGATE_TOKEN", "SCHOOLGATE_SOURCE_SECRET", "REDIS_URL"):
+        monkeypatch.delenv(name, raising=False)
+    environment = {
+        "SCHOOLGATE_INSTANCE": str(tmp_path / "instance"), "DATABASE_URL": addresses.application,
+        "SCHOOLGATE_URL": "http://127.0.0.1:8080", "SCHOOLGATE_SANDBOX": "1", "NO_COLOR": "1",
+    }  # fmt: skip
+    return Desk(environment, tmp_path).begin()
+
+
+def test_a_new_district_plans_and_publishes(desk):
+    delivery = desk.onboard()
+    planned = desk.run("sync", "plan", "sis", delivery)
+    assert planned.exit_code == 0
+    assert "Plan: nothing was changed." in planned.stdout
+    assert "Next: schoolgate sync apply sis" in planned.stdout
+    assert "Published." in desk.run("sync", "apply", "sis", delivery).stdout
+    assert "Nothing changed" in desk.run("sync", "apply", "sis", delivery).stdout
+    runs = desk.said("sync", "history", "sis")
+    assert [r["state"] for r in runs] == ["unchanged", "published", "planned"]
+
+
+def test_a_held_delivery_exits_with_3_and_needs_a_second_person(desk):
+    desk.run("sync", "apply", "sis", desk.onboard())
+    small = two_schools(6).zip(desk.folder / "small.zip")
+    held = desk.run("sync", "apply", "sis", small)
+    assert held.exit_code == 3
+    assert "HELD: the last version keeps serving." in held.stdout
+    assert "of 8 people would be removed" in held.stdout
+    assert "SRC_HELD" in held.stdout
+    run = desk.said("sync", "history", "sis")[0]["run"]
+    refused = desk.run("sync", "release", run)
+    assert (refused.exit_code, "ACT_SECOND_PERSON" in refused.stderr) == (4, True)
+    second = desk.said("staff", "add", "S. Second", "--role", "district_admin")["token"]
+    assert desk.run("sync", "release", run, token=second).exit_code == 0
+    assert desk.run("sync", "apply", "sis", small).exit_code == 0
+    assert desk.run("sync", "release", run, token=second).exit_code != 0
+
+
+def test_a_refused_delivery_exits_with_1_and_names_file_line_and_reason(desk):
+    desk.run("sync", "apply", "sis", desk.onboard())
+    cut = two_schools()
+    whole = cut.files()["users.csv"]
+    cut.raw["users.csv"] = whole[: len(whole) - 30]
+    done = desk.run("sync", "apply", "sis", cut.zip(desk.folder / "cut.zip"))
+    assert done.exit_code == 1
+    for word in ("Refused: the last version keeps serving.", "users.csv, line", "CSV_FILE_CUT", "remedy", "who"):
+        assert word in done.stdout
+
+
+@pytest.mark.parametrize("path", ["nothing.zip", "folder"])
+def test_a_delivery_that_is_not_there_is_refused(desk, path):
+    desk.onboard()
+    (desk.folder / "folder").mkdir()
+    assert desk.run("sync", "plan", "sis", desk.folder / path).exit_code == 1
+
+
+def test_quarantined_rows_are_named_for_the_registrar(desk):
+    desk.onboard()
+    bad = two_schools()
+    bad.row("users.csv", "p3")["givenName"] = ""
+    bad.row("classes.csv", "kB")["grades"] = "Grade 9"
+    done = desk.run("sync", "plan", "sis", bad.zip(desk.folder / "bad.zip"))
+    assert "users.csv line" in done.stdout
+    assert "[CSV_VALUE_MISSING]" in done.stdout
+    assert "did you mean 09?" in done.stdout
+    report = desk.said("sync", "plan", "sis", desk.folder / "bad.zip")
+    assert {(f["file"], f["column"], f["code"]) for f in report["faults"]} >= {
+        ("users.csv", "givenName", "CSV_VALUE_MISSING"), ("classes.csv", "grades", "CSV_VALUE_VOCABULARY"),
+        ("enrollments.csv", "userSourcedId", "CSV_REFERENCE_BAD"),
+    }  # fmt: skip
+
+
+def test_every_command_acts_as_a_named_person(desk):
+    for token in ("", "wrong"):
+        done = desk.run("school", "list", token=token)
+        assert done.exit_code == 4
+        assert "AUT_STAFF_UNKNOWN" in done.stderr
+        assert "SCHOOLGATE_TOKEN" in done.stderr
+
+
+def test_a_role_at_a_school_ends_at_its_wall(desk):
+    desk.onboard()
+    token = desk.said("staff", "add", "S. A", "--role", "school_admin", "--school", "School A")["token"]
+    for words in (
+        ("source", "add", "x"), ("vendor", "add", "x", "--category", "lms", "--contact", "x"),
+        ("sync", "plan", "sis", "x"),
+        ("family", "code", "p1", "--school", "School B"), ("ledger", "export", "--school", "School B", "--out", "x"),
+        ("staff", "add", "S", "--role", "district_admin"), ("family", "requests", "--school", "School B"),
+        ("staff", "add", "S", "--role", "school_admin", "--school", "School B"),
+    ):  # fmt: skip
+        done = desk.run(*words, token=token)
+        assert (done.exit_code, "ACT_NOT_STAFF" in done.stderr) == (4, True), (words, done.output)
+
+
+def test_a_vendor_from_agreement_to_credentials(desk):
+    desk.onboard()
+    desk.said("vendor", "add", "Quiz", "--category", "assessment", "--contact", "q@example.org")
+    ref = desk.agree("Quiz", "roster.read", "--school", "School A")
+    desk.said(
+        "direction", "add", "--agreement", ref, "--operation", "roster.read", "--until", UNTIL, "--school", "School A"
+    )
+    made = desk.said("vendor", "connect", "Quiz", "--agreement", ref, "--scope", OR + "roster.readonly")
+    assert set(made) == {"client_id", "client_secret", "token_url"}
+    assert made["client_secret"] not in desk.run("vendor", "list").stdout
+    listed = desk.said("agreement", "list")
+    assert {row["vendor"] for row in listed} == {"Quiz", "SIS Inc"}
+    assert "Ended at 1 schools" in desk.run("agreement", "end", ref).stdout
+    assert desk.run("agreement", "end", "ag_nothing").exit_code == 4
+    (row,) = (r for r in desk.said("direction", "list") if r["agreement"] == ref)
+    assert "Revoked at 1 schools." in desk.run("direction", "revoke", row["ref"].partition("@")[0]).stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (("--purpose", "advertising"), "PUR_COMMERCIAL"), (("--purpose", "sale"), "PUR_COMMERCIAL"),
+        (("--purpose", "profiling"), "PUR_PROFILE"), (("--purpose", "anything"), "REQ_INVALID"),
+        (("--operation", "everything"), "REQ_INVALID"), (("--element", "other"), "REQ_INVALID"),
+        (("--until", "2020-01-01"), "REQ_INVALID"),
+    ],
+)  # fmt: skip
+def test_an_agreement_that_could_not_be_enforced_is_refused(desk, change, code):
+    desk.onboard()
+    words = ["agreement", "add", "SIS Inc", "--element", "SNM", "--purpose", "rostering", "--operation", "roster.read",
+             "--from", "2025-01-01", "--retention-days", "30", *change]  # fmt: skip
+    done = desk.run(*words, *([] if "--until" in change else ["--until", UNTIL]))
+    assert code in done.stderr, done.output
+
+
+def test_an_agreement_without_a_retention_term_is_refused(desk):
+    desk.onboard()
+    done = desk.run(
+        "agreement", "add", "SIS Inc", "--element", "SNM", "--purpose", "rostering", "--operation", "roster.read",
+        "--until", UNTIL,
+    )  # fmt: skip
+    assert (done.exit_code, "AGR_COMMITMENTS_INCOMPLETE" in done.stderr) == (4, True)
+
+
+def test_what_is_there_twice_is_said(desk):
+    desk.onboard()
+    for words in (("source", "add", "sis"), ("vendor", "add", "SIS Inc", "--category", "sis", "--contact", "x"),
+                  ("school", "add", "Again", "--source", "sis", "--org", "A")):  # fmt: skip
+        assert "REQ_CONFLICT" in desk.run(*words).stderr
+
+
+def test_addresses_are_https_outside_the_sandbox(desk):
+    desk.environment["SCHOOLGATE_SANDBOX"] = "0"
+    for url in ("http://sis.example/x.zip", "ftp://sis.example/x", "file:///etc/passwd", "http://127.0.0.1/x"):
+        assert "SRC_ADDRESS_REFUSED" in desk.run("source", "add", "x", "--url", url).stderr
+
+
+def test_the_ledger_is_exported_and_verified_offline(desk):
+    desk.onboard()
+    bundle = desk.folder / "a.zip"
+    done = desk.run("ledger", "export", "--school", "School A", "--out", bundle)
+    assert "Keep this key" in done.stdout
+    key = done.stdout.splitlines()[0].rpartition(": ")[2]
+    offline = Desk({"SCHOOLGATE_INSTANCE": "/nonexistent"}, desk.folder)
+    assert "Valid: schoolgate/sch_" in offline.run("ledger", "verify", bundle, "--key", key).stdout
+    with zipfile.ZipFile(bundle) as whole, zipfile.ZipFile(desk.folder / "b.zip", "w") as changed:
+        for name in whole.namelist():
+            changed.writestr(name, whole.read(name).replace(b'"type":"agreement"', b'"type":"direction"', 1))
+    done = offline.run("ledger", "verify", desk.folder / "b.zip")
+    assert done.exit_code == 1
+    assert "NOT VALID: entry 0 was changed" in done.stdout
+    assert "LED_INVALID" in done.stdout
+
+
+def test_a_batch_goes_on_after_a_refusal(desk):
+    lines = (
+        f"as {desk.environment['SCHOOLGATE_TOKEN']}\nschool list --json\nschool add\nnonsense\ndistrict list --json\n"
+    )
+    done = CliRunner(env=desk.environment).invoke(main, ["batch"], input=lines)
+    codes = [line for line in done.output.splitlines() if line.startswith("-- exit")]
+    assert codes == [f"-- exit {n}" for n in (0, 0, 2, 2, 0)]
+    assert done.exit_code == 2
+
+
+def every_command(command: click.Command, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    if isinstance(command, click.Group):
+        return [path, *(p for name, sub in command.commands.items() for p in every_command(sub, (*path, name)))]
+    return [path]
+
+
+@pytest.mark.parametrize("path", every_command(main), ids=" ".join)
+def test_every_command_says_what_it_does(path):
+    done = CliRunner().invoke(main, [*path, "--help"])
+    assert done.exit_code == 0
+    assert len(done.stdout.splitlines()) > 3
+
+
+@pytest.mark.parametrize(
+    "path", ["district add", "sync plan", "vendor connect", "agreement add", "lms add", "ledger verify"]
+)
+def test_a_wrong_use_exits_with_2(desk, path):
+    assert desk.run(*path.split()).exit_code == 2
+
+
+def test_the_lms_paste_sheet(desk):
+    desk.onboard()
+    desk.run("sync", "apply", "sis", desk.folder / "delivery.zip")
+    desk.said("vendor", "add", "Canvas Inc", "--category", "lms", "--contact", "c@example.org")
+    words = ["lms", "add", "Canvas Inc", "--issuer", "https://canvas.example", "--client-id",
+             f"c-{desk.folder.name}", "--deployment-id", "1", "--auth-url", "https://canvas.example/auth", "--token-url",
+             "https://canvas.example/token", "--jwks-url", "https://canvas.example/jwks",
+             "--school", "School A"]  # fmt: skip
+    done = desk.run(*words)
+    for line in ("Type into the LMS:", "login_url", "/lti/login", "redirect_uri", "/.well-known/jwks.json"):
+        assert line in done.stdout
+    (row,) = desk.said("lms", "list")
+    link = ["lms", "link", row["deployment"], "--context", "c1", "--class", "kA", "--school"]
+    assert "Linked." in desk.run(*link, "School A").stdout
+    assert "ACT_WRONG_SCHOOL" in desk.run(*link, "School B").stderr
+    assert "OWN_NOT_ASSOCIATED" in desk.run(*link[:-2], "kB", "--school", "School A").stderr
+    assert "REQ_CONFLICT" in desk.run(*words).stderr
+
+
+def test_families_get_codes_and_the_school_sees_their_requests(desk):
+    desk.run("sync", "apply", "sis", desk.onboard())
+    made = desk.said("family", "code", "Givenp0 Familyp0", "--school", "School A")
+    assert (made["pupil"], made["url"]) == ("Givenp0 Familyp0", "http://127.0.0.1:8080/family")
+    assert desk.run("family", "code", "nobody", "--school", "School A").exit_code == 1
+    assert desk.run("family", "requests", "--school", "School A").exit_code == 0
+
+
+def test_the_schema_is_brought_up_to_date(addresses, desk):
+    desk.environment["DATABASE_OWNER_URL"] = addresses.owner
+    assert "up to date" in desk.run("db", "upgrade").stdout
