@@ -10,6 +10,10 @@
 | sandbox | SCHOOLGATE_SANDBOX | 1 lets this installation call loopback over http, and only loopback |
 | trusted_proxies | SCHOOLGATE_TRUSTED_PROXIES | exact number of proxies in front |
 | max_delivery_mb | SCHOOLGATE_MAX_DELIVERY_MB | largest unpacked roster delivery, in MiB |
+
+Secrets never stand in a file or a command line. Commands read them from the environment: SCHOOLGATE_TOKEN (the personal
+token of whoever acts), SCHOOLGATE_SOURCE_SECRET (for `source add`), SCHOOLGATE_OWNER_PASSWORD and
+SCHOOLGATE_LOGIN_PASSWORD (for `db bootstrap`).
 """
 
 from __future__ import annotations
