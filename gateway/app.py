@@ -18,7 +18,8 @@ from gateway.cache import Cache, SharedTokens
 from gateway.flows.parts import Office, Parts
 from gateway.identity.clients import OAuthServer
 from gateway.identity.keys import PlatformKeys
-from gateway.identity.launch import Registrations, States
+from gateway.identity.platforms import Registrations
+from gateway.identity.states import States
 from gateway.jobs import Deferrer
 from gateway.office import make_office
 from gateway.settings import Settings, load

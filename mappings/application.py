@@ -11,6 +11,7 @@ import re
 from marshmallow import Schema, fields, validate
 
 from mappings.elements import element
+from mappings.text import Text
 
 PERSON, CLASS = "pe_", "cl_"
 
@@ -100,19 +101,19 @@ def is_your_id(text: str) -> bool:
 
 
 class Exchange(Schema):
-    code = fields.String(required=True, validate=validate.Length(20, 200), metadata=element("launch.context"))
+    code = Text(required=True, validate=validate.Length(20, 200), metadata=element("launch.context"))
 
 
 class Activity(Schema):
     """An activity of the application: a column in the gradebook, by the application's own id."""
 
-    class_ = fields.String(data_key="class", required=True, validate=_NAME, metadata=element("record.alias"))
-    title = fields.String(required=True, validate=_NAME, metadata=element("activity.title"))
+    class_ = Text(data_key="class", required=True, validate=_NAME, metadata=element("record.alias"))
+    title = Text(required=True, validate=_NAME, metadata=element("activity.title"))
     points = fields.Float(
         required=True, validate=validate.Range(0, 100_000, min_inclusive=False), metadata=element("activity.title")
     )
     scale = fields.Dict(
-        fields.String(validate=_NAME), fields.Float(validate=validate.Range(0, 100_000)), load_default=dict,
+        Text(validate=_NAME), fields.Float(validate=validate.Range(0, 100_000)), load_default=dict,
         validate=validate.Length(max=50), metadata=element("activity.title"),
     )  # fmt: skip
     due_on = fields.Date(allow_none=True, load_default=None, metadata=element("activity.title"))
@@ -121,34 +122,32 @@ class Activity(Schema):
 class Result(Schema):
     """One pupil's result: a mastery level of the activity's scale, or points."""
 
-    ref = fields.String(required=True, validate=_NAME, metadata=element("activity.title"))
-    person = fields.String(required=True, validate=_NAME, metadata=element("record.alias"))
-    mastery = fields.String(validate=_NAME, metadata=element("result.level"))
+    ref = Text(required=True, validate=_NAME, metadata=element("activity.title"))
+    person = Text(required=True, validate=_NAME, metadata=element("record.alias"))
+    mastery = Text(validate=_NAME, metadata=element("result.level"))
     points = fields.Float(validate=validate.Range(0, 100_000), metadata=element("result.score"))
     at = fields.AwareDateTime(required=True, metadata=element("result.time"))
 
 
 class ResultBatch(Schema):
-    mode = fields.String(
-        required=True, validate=validate.OneOf(["preview", "apply"]), metadata=element("activity.title")
-    )
-    activity = fields.String(required=True, validate=_YOUR_ID, metadata=element("activity.title"))
-    launch = fields.String(required=True, validate=_NAME, metadata=element("launch.context"))
+    mode = Text(required=True, validate=validate.OneOf(["preview", "apply"]), metadata=element("activity.title"))
+    activity = Text(required=True, validate=_YOUR_ID, metadata=element("activity.title"))
+    launch = Text(required=True, validate=_NAME, metadata=element("launch.context"))
     results = fields.List(
         fields.Nested(Result), required=True, validate=validate.Length(1, 1000), metadata=element("result.level")
     )
 
 
 class Competency(Schema):
-    name = fields.String(required=True, validate=_NAME, metadata=element("transcript.competencies"))
-    level = fields.String(required=True, validate=_NAME, metadata=element("transcript.competencies"))
+    name = Text(required=True, validate=_NAME, metadata=element("transcript.competencies"))
+    level = Text(required=True, validate=_NAME, metadata=element("transcript.competencies"))
     on = fields.Date(required=True, metadata=element("transcript.competencies"))
 
 
 class TranscriptIn(Schema):
     """What the application hands in for a transcript; the gateway adds who and which school."""
 
-    title = fields.String(required=True, validate=_NAME, metadata=element("transcript.competencies"))
+    title = Text(required=True, validate=_NAME, metadata=element("transcript.competencies"))
     issued_on = fields.Date(required=True, metadata=element("transcript.competencies"))
     competencies = fields.List(
         fields.Nested(Competency), required=True, validate=validate.Length(1, 300),
@@ -157,7 +156,7 @@ class TranscriptIn(Schema):
 
 
 class TranscriptRequest(Schema):
-    person = fields.String(required=True, validate=_NAME, metadata=element("record.alias"))
+    person = Text(required=True, validate=_NAME, metadata=element("record.alias"))
     document = fields.Nested(TranscriptIn, required=True, metadata=element("transcript.competencies"))
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, validates_schema
 
 from mappings.elements import element
+from mappings.text import Address, JsonObject, Text
 
 CLAIM = "https://purl.imsglobal.org/spec/lti/claim/"
 AGS = "https://purl.imsglobal.org/spec/lti-ags/claim/endpoint"
@@ -38,81 +39,78 @@ class _Open(Schema):
 
 
 class ContextSchema(_Open):
-    id = fields.String(required=True, validate=_ID, metadata=element("launch.context"))
-    label = fields.String(allow_none=True, metadata=element("launch.context"))
-    title = fields.String(allow_none=True, metadata=element("launch.context"))
-    type = fields.List(fields.String(), metadata=element("launch.context"))
+    id = Text(required=True, validate=_ID, metadata=element("launch.context"))
+    label = Text(allow_none=True, metadata=element("launch.context"))
+    title = Text(allow_none=True, metadata=element("launch.context"))
+    type = fields.List(Text(), metadata=element("launch.context"))
 
 
 class ResourceLinkSchema(_Open):
-    id = fields.String(required=True, validate=_ID, metadata=element("launch.context"))
-    title = fields.String(allow_none=True, metadata=element("launch.context"))
-    description = fields.String(allow_none=True, metadata=element("launch.context"))
+    id = Text(required=True, validate=_ID, metadata=element("launch.context"))
+    title = Text(allow_none=True, metadata=element("launch.context"))
+    description = Text(allow_none=True, metadata=element("launch.context"))
 
 
 class PresentationSchema(_Open):
-    return_url = fields.Url(schemes={"http", "https"}, require_tld=False, metadata=element("launch.context"))
-    locale = fields.String(allow_none=True, metadata=element("person.locale"))
-    document_target = fields.String(allow_none=True, metadata=element("launch.context"))
+    return_url = Address(allow_none=True, metadata=element("launch.context"))
+    locale = Text(allow_none=True, metadata=element("person.locale"))
+    document_target = Text(allow_none=True, metadata=element("launch.context"))
 
 
 class LisSchema(_Open):
-    person_sourcedid = fields.String(allow_none=True, metadata=element("record.source_id"))
-    course_section_sourcedid = fields.String(allow_none=True, metadata=element("launch.context"))
+    person_sourcedid = Text(allow_none=True, metadata=element("record.source_id"))
+    course_section_sourcedid = Text(allow_none=True, metadata=element("launch.context"))
 
 
 class AgsSchema(_Open):
-    scope = fields.List(fields.String(), required=True, metadata=element("launch.context"))
-    lineitems = fields.Url(schemes={"http", "https"}, require_tld=False, metadata=element("launch.context"))
-    lineitem = fields.Url(schemes={"http", "https"}, require_tld=False, metadata=element("launch.context"))
+    scope = fields.List(Text(), required=True, metadata=element("launch.context"))
+    lineitems = Address(allow_none=True, metadata=element("launch.context"))
+    lineitem = Address(allow_none=True, metadata=element("launch.context"))
 
 
 class NrpsSchema(_Open):
-    context_memberships_url = fields.Url(
-        required=True, schemes={"http", "https"}, require_tld=False, metadata=element("launch.context")
-    )
-    service_versions = fields.List(fields.String(), metadata=element("launch.context"))
+    context_memberships_url = Address(required=True, metadata=element("launch.context"))
+    service_versions = fields.List(Text(), metadata=element("launch.context"))
 
 
 class LaunchSchema(_Open):
     """The claims of a resource link launch (LTI Core 1.3, section 5.3 and 5.4)."""
 
-    version = fields.String(
+    version = Text(
         data_key=CLAIM + "version",
         required=True,
         validate=validate.Equal(VERSION),
         metadata=element("launch.context"),
     )
-    message_type = fields.String(
+    message_type = Text(
         data_key=CLAIM + "message_type", required=True, validate=validate.Equal(RESOURCE_LINK_REQUEST),
         metadata=element("launch.context"),
     )  # fmt: skip
-    deployment_id = fields.String(
+    deployment_id = Text(
         data_key=CLAIM + "deployment_id", required=True, validate=_ID, metadata=element("launch.context")
     )
-    target_link_uri = fields.String(
-        data_key=CLAIM + "target_link_uri", required=True, metadata=element("launch.context")
-    )
-    roles = fields.List(fields.String(), data_key=CLAIM + "roles", required=True, metadata=element("person.role"))
+    target_link_uri = Text(data_key=CLAIM + "target_link_uri", required=True, metadata=element("launch.context"))
+    roles = fields.List(Text(), data_key=CLAIM + "roles", required=True, metadata=element("person.role"))
     resource_link = fields.Nested(
         ResourceLinkSchema, data_key=CLAIM + "resource_link", required=True, metadata=element("launch.context")
     )
-    sub = fields.String(
+    sub = Text(
         required=True, metadata=element("person.lti_subject"),
         validate=[_ID, validate.Predicate("isascii", error="not ASCII")],
     )  # fmt: skip
     context = fields.Nested(ContextSchema, data_key=CLAIM + "context", metadata=element("launch.context"))
     lis = fields.Nested(LisSchema, data_key=CLAIM + "lis", metadata=element("record.source_id"))
-    custom = fields.Dict(fields.String(), fields.Raw(), data_key=CLAIM + "custom", metadata=element("launch.context"))
+    custom = JsonObject(data_key=CLAIM + "custom", metadata=element("launch.context"))
     presentation = fields.Nested(
         PresentationSchema, data_key=CLAIM + "launch_presentation", metadata=element("launch.context")
     )
     ags = fields.Nested(AgsSchema, data_key=AGS, metadata=element("launch.context"))
     nrps = fields.Nested(NrpsSchema, data_key=NRPS, metadata=element("launch.context"))
-    name = fields.String(allow_none=True, metadata=element("person.name.full"))
-    given_name = fields.String(allow_none=True, metadata=element("person.name.given"))
-    family_name = fields.String(allow_none=True, metadata=element("person.name.family"))
-    email = fields.String(allow_none=True, metadata=element("person.email"))
+    jti = Text(metadata=element("launch.context"))
+    name = Text(allow_none=True, metadata=element("person.name.full"))
+    given_name = Text(allow_none=True, metadata=element("person.name.given"))
+    family_name = Text(allow_none=True, metadata=element("person.name.family"))
+    email = Text(allow_none=True, metadata=element("person.email"))
 
     @validates_schema
     def _roles_are_strings(self, data: Mapping[str, Any], **_more: Any) -> None:
@@ -167,14 +165,14 @@ def said(value: Any) -> str | None:
 class MemberSchema(_Open):
     """A member of a course (NRPS 2.0, section 2.2)."""
 
-    user_id = fields.String(required=True, validate=_ID, metadata=element("person.lti_subject"))
-    roles = fields.List(fields.String(), load_default=list, metadata=element("person.role"))
-    status = fields.String(load_default="Active", metadata=element("person.enabled"))
-    lis_person_sourcedid = fields.String(allow_none=True, metadata=element("record.source_id"))
-    name = fields.String(allow_none=True, metadata=element("person.name.full"))
-    given_name = fields.String(allow_none=True, metadata=element("person.name.given"))
-    family_name = fields.String(allow_none=True, metadata=element("person.name.family"))
-    email = fields.String(allow_none=True, metadata=element("person.email"))
+    user_id = Text(required=True, validate=_ID, metadata=element("person.lti_subject"))
+    roles = fields.List(Text(), load_default=list, metadata=element("person.role"))
+    status = Text(load_default="Active", metadata=element("person.enabled"))
+    lis_person_sourcedid = Text(allow_none=True, metadata=element("record.source_id"))
+    name = Text(allow_none=True, metadata=element("person.name.full"))
+    given_name = Text(allow_none=True, metadata=element("person.name.given"))
+    family_name = Text(allow_none=True, metadata=element("person.name.family"))
+    email = Text(allow_none=True, metadata=element("person.email"))
 
 
 class MemberPageSchema(_Open):

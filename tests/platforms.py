@@ -28,9 +28,13 @@ ROLE = "http://purl.imsglobal.org/vocab/lis/v2/membership#"
 HOST = "https://lms.example"
 
 
-@cache
 def rsa_key(number: int = 0, bits: int = 2048) -> rsa.RSAPrivateKey:
     """A private key of this run; the same number is the same key."""
+    return _rsa_key(number, bits)
+
+
+@cache
+def _rsa_key(_number: int, bits: int) -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(public_exponent=65537, key_size=bits)
 
 

@@ -66,7 +66,13 @@ def arrive(parts: Parts, form: Mapping[str, str], cookies: Mapping[str, str]) ->
     Nonce, launch, code and ledger entry become true in one transaction.
     """
     gate = GatewayLaunch(form, cookies, parts.registrations, parts.states, parts.keys, parts.clock)
-    gate.validate()
+    try:
+        gate.validate()
+    except Refused as refused:
+        if refused.reason is errors.LTI_PLATFORM_ERROR:  # this login is over (LV-02)
+            with parts.database.open_identity() as session:
+                gate.spend(session)
+        raise
     with parts.database.open_identity() as session:
         admitted = gate.consume(session)
         try:
@@ -125,7 +131,10 @@ def _hand_over(parts: Parts, session: Session, admitted: Admitted, arrival: Arri
 
 
 def _person(session: Session, admitted: Admitted, now: datetime) -> str | None:
-    """Return the roster person: known from before, or by the SIS id the platform sends; never by e-mail."""
+    """Return the roster person: known from before, or by the SIS id the platform sends; never by e-mail. A test user
+    is nobody, whatever id it carries."""
+    if vocabulary.TEST_USER in admitted.message["roles"]:
+        return None
     sub, registration = admitted.message["sub"], admitted.platform.ref
     said = lti.said(admitted.message.get("lis", {}).get("person_sourcedid"))
     if said and roster.user(session, said):

@@ -14,6 +14,7 @@ from gateway import errors
 from gateway.errors import Refused
 from gateway.flows import disclosure
 from gateway.flows.parts import Office
+from gateway.identity import clients
 from gateway.identity.staff import DISTRICT_ROLES, SCHOOL_ROLES, Person
 from gateway.ledger import log
 from gateway.policy.request import CATEGORIES, COMMERCIAL, RULES, Operation, Purpose
@@ -248,9 +249,9 @@ _OWN_SCOPES = frozenset({"transfers.read", "transcripts.write"})
 
 
 def _require_public(key: dict[str, Any]) -> None:
-    """A public RSA or EC key, without its private half."""
-    if key.get("kty") not in ("RSA", "EC") or {"d", "p", "q", "k"} & key.keys():
-        raise Refused(errors.REQ_INVALID, "this is not a public RSA or EC key in JWK form")
+    """A usable public RSA or EC key, without its private half."""
+    if not clients.is_usable_key(key):
+        raise Refused(errors.REQ_INVALID, "this is not a public RSA (2048 bits or more) or EC key in JWK form")
 
 
 def _covered(parts: Office, by: Person, agreement: str, among: list[Place]) -> list[int]:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from connectors.tokens import TokenBroker
     from gateway.cache import Cache
     from gateway.identity.keys import PlatformKeys
-    from gateway.identity.launch import Registrations, States
+    from gateway.identity.platforms import Registrations
+    from gateway.identity.states import States
 
 
 @dataclass(frozen=True, slots=True)

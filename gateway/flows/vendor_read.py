@@ -26,6 +26,7 @@ from gateway.store import facts as fact_store
 from gateway.store.tenant import Session
 from mappings.cleared import Cleared
 from mappings.oneroster.v1p2 import BASE, Collection
+from mappings.text import is_text
 
 MOST = 10_000
 
@@ -83,6 +84,7 @@ def read_one(parts: Parts, grant: Grant, collection: Collection, key: str) -> Cl
     """
     if not grant.schools:
         raise Refused(errors.ACT_WRONG_SCHOOL)
+    key = key if is_text(key) else ""
     with parts.database.open_schools(grant.district, grant.schools) as session:
         decisions = {s: _decide(parts, session.at(s), grant, collection, Query()) for s in grant.schools}
         permitted = {school: d for school, d in decisions.items() if d.permits}

@@ -15,17 +15,22 @@ from typing import Any
 from authlib.integrations.flask_oauth2 import AuthorizationServer, ResourceProtector
 from authlib.oauth2.rfc6749 import ClientCredentialsGrant, InvalidScopeError
 from authlib.oauth2.rfc6749.errors import InvalidClientError, InvalidRequestError
+from authlib.oauth2.rfc6749.util import extract_basic_authorization
 from authlib.oauth2.rfc6750 import BearerTokenValidator
 from authlib.oauth2.rfc7523 import JWTBearerClientAssertion
 from flask import Flask
+from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
 
 from gateway.clock import Clock, Ids
+from gateway.identity import keys
 from gateway.store import credentials
 from gateway.store.secrets import token_hash
 from gateway.store.tenant import Database
+from mappings.text import is_text
 
 TOKEN_SECONDS = 3600
+LEEWAY = 30
 ASSERTION_SECONDS = 300  # longest life of a client assertion (RFC 7523 section 3 leaves it to us)
 
 
@@ -80,10 +85,26 @@ class Client:
         return grant_type == "client_credentials"
 
 
+def is_usable_key(key: Mapping[str, Any]) -> bool:
+    """Whether a JWK is a public RSA key of at least 2048 bits or a public EC key, and nothing private is in it."""
+    if not all(isinstance(v, str) for v in key.values()) or {"d", "p", "q", "dp", "dq", "qi", "k"} & key.keys():
+        return False
+    if key.get("kty") == "RSA":
+        return keys.usable({"kty": "RSA", "n": key.get("n"), "e": key.get("e")}) is not None
+    try:
+        return key.get("kty") == "EC" and bool(ECKey.import_key(dict(key)).public_key)
+    except (JoseError, ValueError, KeyError, TypeError):
+        return False
+
+
 class _Credentials(ClientCredentialsGrant):  # type: ignore[misc]
     TOKEN_ENDPOINT_AUTH_METHODS = ["client_secret_basic", "private_key_jwt"]
 
     def validate_token_request(self) -> None:
+        try:
+            extract_basic_authorization(self.request.headers)
+        except UnicodeDecodeError as error:
+            raise InvalidClientError(status_code=401) from error
         if self.request.args:
             raise InvalidRequestError("parameters go into the body")
         super().validate_token_request()
@@ -100,8 +121,18 @@ class _Assertion(JWTBearerClientAssertion):  # type: ignore[misc]
     CLIENT_AUTH_METHOD = "private_key_jwt"
 
     def __init__(self, server: OAuthServer) -> None:
-        super().__init__(leeway=30)
+        super().__init__(leeway=LEEWAY)
         self.server = server
+
+    def __call__(self, query_client: Any, request: Any) -> Client | None:
+        """A client id beside the assertion is the assertion's own (RFC 7521 section 4.2)."""
+        try:
+            client: Client | None = super().__call__(query_client, request)
+        except RecursionError as error:
+            raise InvalidClientError from error
+        if client and request.form.get("client_id", client.client_id) != client.client_id:
+            raise InvalidClientError(description="The assertion is another client's.")
+        return client
 
     def get_audiences(self) -> list[str]:
         return [self.server.token_url]
@@ -113,20 +144,31 @@ class _Assertion(JWTBearerClientAssertion):  # type: ignore[misc]
         return RSAKey.import_key(key) if key.get("kty") == "RSA" else ECKey.import_key(key)
 
     def verify_claims(self, claims: Mapping[str, Any]) -> None:
-        """Exact audience, short life, an id used once."""
+        """Exact audience, our own clock, a short life, an id used once (RFC 7523 section 3)."""
         if claims.get("aud") not in (self.server.token_url, [self.server.token_url]):
             raise InvalidClientError(description="Invalid claim: 'aud'")
-        now, expires = self.server.clock.now(), claims.get("exp")
-        if not isinstance(expires, int | float) or expires > now.timestamp() + ASSERTION_SECONDS:
-            raise InvalidClientError(description="Invalid claim: 'exp'")
-        if not isinstance(claims.get("jti"), str) or not 1 <= len(claims["jti"]) <= 255:
+        if claims.get("iss") != claims.get("sub"):
+            raise InvalidClientError(description="Issuer and Subject MUST match.")
+        now = self.server.clock.now().timestamp()
+        for name, least, most in (
+            ("exp", now - LEEWAY, now + ASSERTION_SECONDS), ("nbf", 0.0, now + LEEWAY), ("iat", 0.0, now + LEEWAY),
+        ):  # fmt: skip
+            if (name in claims or name == "exp") and not _is_between(claims.get(name), least, most):
+                raise InvalidClientError(description=f"Invalid claim: '{name}'")
+        jti = claims.get("jti")
+        if not isinstance(jti, str) or not 1 <= len(jti) <= 255 or not jti.isprintable():
             raise InvalidClientError(description="Missing JWT ID.")
-        super().verify_claims(claims)
+        if not self.validate_jti(claims, jti):
+            raise InvalidClientError(description="JWT ID is used before.")
 
     def validate_jti(self, claims: Mapping[str, Any], jti: str) -> bool:
         until = datetime.fromtimestamp(float(claims["exp"]), UTC) + timedelta(minutes=2)
         with self.server.database.open_identity() as session:
             return credentials.use_assertion(session, claims["sub"], jti, until)
+
+
+def _is_between(value: Any, least: float, most: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and least < value <= most
 
 
 class _Bearer(BearerTokenValidator):  # type: ignore[misc]
@@ -159,6 +201,8 @@ class OAuthServer:
         return self._server.create_token_response()
 
     def _client(self, client_id: str) -> Client | None:
+        if not is_text(client_id):
+            return None
         with self.database.open_identity() as session:
             row = credentials.client(session, client_id)
         return Client(row) if row and row.status == "active" and row.grant_status == "active" else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import base64
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,6 +22,7 @@ from gateway.errors import Refused
 from gateway.store import credentials, registrations
 from gateway.store.secrets import Vault
 from gateway.store.tenant import Database, Session
+from mappings.text import all_text
 
 FRESH = timedelta(minutes=5)  # a key withdrawn by the platform is refused after at most this long
 PAUSE = timedelta(seconds=30)  # between two fetches provoked by unknown keys (LV-10)
@@ -44,6 +45,7 @@ class PlatformKeys:
     def __init__(self, database: Database, cache: Cache, clock: Clock, open_line: OpenLine) -> None:
         self._database, self._cache, self._clock, self._open_line = database, cache, clock, open_line
         self._memory: dict[str, _Remembered] = {}
+        self._failed: dict[str, datetime] = {}
         self._guard = threading.Lock()
 
     def key(self, registration: str, jwks_url: str, kid: str) -> RSAKey:
@@ -67,22 +69,34 @@ class PlatformKeys:
             newer = kept is not None and now - kept.fetched_at < PAUSE
             if kept is not None and (newer or (now - kept.fetched_at < FRESH and _has(kept.key_set, kid))):
                 return self._remember(registration, kept.key_set, kept.fetched_at)
-            try:
-                fetched = self._fetch(jwks_url)
-            except (ConnectorError, ValueError) as error:
+            fetched = self._fetched(registration, jwks_url, now)
+            if fetched is None:
                 if kept is not None and now - kept.fetched_at < LAST_GOOD:
                     return self._remember(registration, kept.key_set, kept.fetched_at)
-                raise Refused(errors.LTI_KEYS_UNREACHABLE) from error
+                raise Refused(errors.LTI_KEYS_UNREACHABLE)
             with self._database.open_identity() as session:
                 registrations.keep_key_set(session, registration, fetched, now)
             return self._remember(registration, fetched, now)
+
+    def _fetched(self, registration: str, url: str, now: datetime) -> dict[str, Any] | None:
+        """Return the platform's key set; None when it cannot be read, and for a pause after it could not."""
+        failed = self._failed.get(registration)
+        if failed is not None and failed <= now < failed + PAUSE:
+            return None
+        try:
+            found = self._fetch(url)
+        except (ConnectorError, ValueError):
+            self._failed[registration] = now
+            return None
+        self._failed.pop(registration, None)
+        return found
 
     def _fetch(self, url: str) -> dict[str, Any]:
         with self._open_line({origin_of(url).authority}, total_seconds=5.0, max_bytes=MAX_SET_BYTES) as line:
             found = answer_json(require_success(line.get(url)))
         if not isinstance(found, dict) or not isinstance(found.get("keys"), list):
             raise ValueError("not a key set")
-        if len(found["keys"]) > MAX_KEYS or not all(isinstance(k, dict) for k in found["keys"]):
+        if len(found["keys"]) > MAX_KEYS or not all(isinstance(k, dict) for k in found["keys"]) or not all_text(found):
             raise ValueError("not a key set")
         return {"keys": found["keys"]}
 
@@ -110,7 +124,7 @@ def _read(key_set: dict[str, Any]) -> tuple[dict[str, RSAKey], frozenset[str]]:
             keys.pop(kid, None)
             weak.add(kid)
             continue
-        key = _usable(jwk)
+        key = usable(jwk)
         if key is None:
             weak.add(kid)
         else:
@@ -118,13 +132,15 @@ def _read(key_set: dict[str, Any]) -> tuple[dict[str, RSAKey], frozenset[str]]:
     return keys, frozenset(weak)
 
 
-def _usable(jwk: dict[str, Any]) -> RSAKey | None:
+def usable(jwk: dict[str, Any]) -> RSAKey | None:
     """An RSA public key of at least 2048 bits, not meant for encryption; nothing else."""
     if jwk.get("kty") != "RSA" or jwk.get("use", "sig") != "sig" or jwk.get("alg", "RS256") != "RS256":
         return None
     try:
-        key = RSAKey.import_key({name: jwk[name] for name in ("kty", "n", "e")})
-        return key if key.public_key.key_size >= MIN_BITS else None
+        modulus = base64.urlsafe_b64decode(jwk["n"] + "==")
+        if int.from_bytes(modulus).bit_length() < MIN_BITS:
+            return None
+        return RSAKey.import_key({name: jwk[name] for name in ("kty", "n", "e")})
     except (JoseError, ValueError, KeyError, TypeError):
         return None
 
@@ -151,20 +167,3 @@ def public_set(session: Session) -> bytes:
     members = ("kty", "n", "e", "kid", "alg", "use")
     found = credentials.public_keys(session, "lti")
     return orjson.dumps({"keys": [{name: key[name] for name in members} for key in found]})
-
-
-def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object hook that refuses a name that stands twice."""
-    names = [name for name, _ in pairs]
-    if len(set(names)) < len(names):
-        raise ValueError("a name stands twice")
-    return dict(pairs)
-
-
-def strict_json(text: bytes) -> Any:
-    """Parse UTF-8 JSON with unique names and finite numbers. Raises ValueError."""
-
-    def no_constant(_name: str) -> Any:
-        raise ValueError("not a finite number")
-
-    return json.loads(text.decode("utf-8"), object_pairs_hook=no_duplicates, parse_constant=no_constant)

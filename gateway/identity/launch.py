@@ -10,201 +10,34 @@ is the nonce.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hmac
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from hashlib import sha256
 from typing import Any, TypeGuard
-from urllib.parse import urlsplit
 
 from flask import Response
-from itsdangerous import BadSignature, URLSafeSerializer
-from joserfc import jws
-from joserfc.errors import JoseError
-from joserfc.jwk import RSAKey
 from pylti1p3.contrib.flask import FlaskMessageLaunch, FlaskOIDCLogin, FlaskRequest
 from pylti1p3.cookie import CookieService
-from pylti1p3.deployment import Deployment
 from pylti1p3.registration import Registration
 from pylti1p3.session import SessionService
-from pylti1p3.tool_config import ToolConfAbstract
 
 from gateway import errors
-from gateway.clock import Clock, Ids
+from gateway.clock import Clock
 from gateway.errors import VOCABULARY, Refused
-from gateway.identity.keys import PlatformKeys, strict_json
+from gateway.identity.keys import PlatformKeys
+from gateway.identity.platforms import Platform, Registrations, as_pylti
+from gateway.identity.states import STATE_SECONDS, State, States, bind
+from gateway.identity.tokens import read_header, verify
 from gateway.store import registrations
-from gateway.store.secrets import Vault
-from gateway.store.tenant import Database, Session
+from gateway.store.tenant import Session
 from mappings import lti
 
-STATE_SECONDS = 600
 LEEWAY = 60  # seconds of clock skew; Moodle's tokens live 60 seconds
 OLDEST = 600  # seconds since issue
 LONGEST = 86_400  # seconds from issue to expiry
-MAX_PARAMETER, MAX_TOKEN, MAX_DEPTH = 2048, 65_536, 20
-_PREFIX = "state-"  # written by PyLTI1p3
+MAX_PARAMETER = 2048
 _FRAME = re.compile(r"[A-Za-z0-9_\-]{1,64}\Z")
-_B64URL = re.compile(r"[A-Za-z0-9_\-]+\Z")
-
-
-@dataclass(frozen=True, slots=True)
-class Platform:
-    """A registration as the gate needs it."""
-
-    ref: str
-    issuer: str
-    client_id: str
-    auth_url: str
-    jwks_url: str
-    hosts: frozenset[str]
-    status: str
-    vendor: str
-
-
-class Registrations(ToolConfAbstract):  # type: ignore[misc]
-    """PyLTI1p3's tool configuration on our database. Remembers what it read for half a minute; what must be true
-    at the moment of a launch is read again in the launch's own transaction."""
-
-    SECONDS = 30
-
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database, self._clock = database, clock
-        self._memory: dict[tuple[str, str | None], tuple[datetime, list[Platform]]] = {}
-
-    def check_iss_has_one_client(self, _iss: str) -> bool:
-        return False
-
-    def check_iss_has_many_clients(self, _iss: str) -> bool:
-        return True
-
-    def platform(self, issuer: str, client_id: str | None) -> Platform:
-        """Return the one enabled registration (LI-3). Raises Refused: unknown, ambiguous or disabled."""
-        found = self._find(issuer, client_id)
-        if not found:
-            raise Refused(errors.LTI_ISSUER_UNKNOWN)
-        if len(found) > 1:
-            raise Refused(errors.LTI_REGISTRATION_AMBIGUOUS)
-        if found[0].status != "active":
-            raise Refused(errors.LTI_REGISTRATION_DISABLED)
-        return found[0]
-
-    def _find(self, issuer: str, client_id: str | None) -> list[Platform]:
-        now = self._clock.now()
-        known = self._memory.get((issuer, client_id))
-        if known and now - known[0] < timedelta(seconds=self.SECONDS):
-            return known[1]
-        with self._database.open_identity() as session:
-            found = [_platform(row) for row in registrations.by_issuer(session, issuer, client_id)]
-        if found:
-            self._memory[issuer, client_id] = (now, found)
-        return found
-
-    def find_registration_by_issuer(self, iss: str, *_a: Any, **_k: Any) -> Registration:
-        return _as_pylti(self.platform(iss, None))
-
-    def find_registration_by_params(self, iss: str, client_id: str, *_a: Any, **_k: Any) -> Registration:
-        return _as_pylti(self.platform(iss, client_id or None))
-
-    def find_deployment(self, iss: str, deployment_id: str) -> Deployment | None:
-        return self.find_deployment_by_params(iss, deployment_id, "")
-
-    def find_deployment_by_params(
-        self, iss: str, deployment_id: str, client_id: str, *_a: Any, **_k: Any
-    ) -> Deployment | None:
-        platform = self.platform(iss, client_id or None)
-        with self._database.open_identity() as session:
-            row = registrations.arrival(session, platform.ref, deployment_id, "")
-        known = row is not None and row.deployment is not None
-        return Deployment().set_deployment_id(deployment_id) if known else None
-
-
-def _platform(row: Any) -> Platform:
-    return Platform(
-        row.registration, row.issuer, row.client_id, row.auth_url, row.jwks_url, frozenset(row.hosts), row.status,
-        row.vendor,
-    )  # fmt: skip
-
-
-def _as_pylti(platform: Platform) -> Registration:
-    made = Registration().set_issuer(platform.issuer).set_client_id(platform.client_id)
-    return made.set_auth_login_url(platform.auth_url).set_key_set_url(platform.jwks_url)
-
-
-# --- state -----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """What a login was: signed, ten minutes good, bound to one browser."""
-
-    id: str
-    nonce: str
-    registration: str
-    issuer: str
-    client_id: str
-    deployment_id: str
-    target: str
-    at: int
-
-
-class States:
-    """Makes and opens states, and the cookies that bind them."""
-
-    def __init__(self, vault: Vault, clock: Clock, ids: Ids) -> None:
-        self._signer = URLSafeSerializer(vault.derive("lti-state"), salt="state")
-        self._cookie_key = vault.derive("lti-state-cookie")
-        self._teacher_key = vault.derive("lti-teacher-cookie")
-        self._clock, self._ids = clock, ids
-
-    def make(self, platform: Platform, deployment_id: str, target: str) -> tuple[State, str]:
-        """Return a new state and its text."""
-        state = State(
-            self._ids.secret(), self._ids.secret(), platform.ref, platform.issuer, platform.client_id,
-            deployment_id, target, int(self._clock.now().timestamp()),
-        )  # fmt: skip
-        values = [state.id, state.nonce, state.registration, state.issuer, state.client_id,
-                  state.deployment_id, state.target, state.at]  # fmt: skip
-        return state, str(self._signer.dumps(values))
-
-    def open(self, text: str) -> State:
-        """Return the state behind a text (LV-03). Raises Refused with LTI_STATE."""
-        try:
-            state = State(*self._signer.loads(text.removeprefix(_PREFIX)))
-        except (BadSignature, TypeError, ValueError) as error:
-            raise Refused(errors.LTI_STATE) from error
-        if not 0 <= self._clock.now().timestamp() - state.at <= STATE_SECONDS:
-            raise Refused(errors.LTI_STATE)
-        return state
-
-    def cookie(self, state: State) -> tuple[str, str]:
-        """Return the name and value of the cookie that binds a state to a browser. The name is not the secret."""
-        digest = hmac.digest(self._cookie_key, state.id.encode(), "sha256").hex()
-        return f"__Host-lti-{digest[:12]}", digest[12:]
-
-    def teacher_cookie(self, deployment: str, sub: str, day: date) -> tuple[str, str]:
-        """Return the name and value of the cookie that makes a browser a teacher's for the day of a launch."""
-        who = f"{deployment}\n{sub}"
-        name = hmac.digest(self._teacher_key, who.encode(), "sha256").hex()
-        value = hmac.digest(self._teacher_key, f"{day}\n{who}".encode(), "sha256").hex()
-        return f"__Host-teacher-{name[:12]}", value
-
-    def is_teachers_browser(self, launch: Any, cookies: Mapping[str, str]) -> bool:
-        """Whether these cookies are of the browser in which this launch, or another of the same day, was made."""
-        name, value = self.teacher_cookie(launch.deployment, launch.sub, launch.created_at.astimezone(UTC).date())
-        return hmac.compare_digest(cookies.get(name, "").encode(), value.encode())
-
-
-def bind(response: Response, name: str, value: str, seconds: int) -> None:
-    """Set a cookie that binds a browser: secure, partitioned, out of scripts' reach, in an LMS's frame too."""
-    response.set_cookie(
-        name, value, max_age=seconds, secure=True, httponly=True, path="/", samesite="None", partitioned=True
-    )
 
 
 class _Cookies(CookieService):  # type: ignore[misc]
@@ -266,7 +99,7 @@ class GatewayLogin(FlaskOIDCLogin):  # type: ignore[misc]
         if "lti_storage_target" in said and not _FRAME.match(said["lti_storage_target"]):
             raise Refused(errors.LTI_STORAGE_TARGET)
         self._platform = self._tool_config.platform(said["iss"], said.get("client_id") or None)
-        return _as_pylti(self._platform)
+        return as_pylti(self._platform)
 
     def _get_uuid(self) -> str:
         deployment = self._parameters.get("lti_deployment_id", "")
@@ -294,8 +127,6 @@ class Admitted:
     platform: Platform
     state: State
     message: dict[str, Any]
-    nonce_hash: bytes
-    nonce_until: datetime
 
 
 class GatewayLaunch(FlaskMessageLaunch):  # type: ignore[misc]
@@ -310,6 +141,7 @@ class GatewayLaunch(FlaskMessageLaunch):  # type: ignore[misc]
         super().__init__(request, tool_config, session_service=_Stateless(), cookie_service=_Cookies())
         self._form, self._browser, self._states, self._keys, self._clock = form, cookies, states, keys, clock
         self.admitted: Admitted | None = None
+        self._state: State | None = None
 
     def validate(self) -> GatewayLaunch:
         """Run the gate. Raises Refused with the code of the first check that fails."""
@@ -317,6 +149,7 @@ class GatewayLaunch(FlaskMessageLaunch):  # type: ignore[misc]
         name, value = self._states.cookie(state)
         if not hmac.compare_digest(self._browser.get(name, "").encode(), value.encode()):
             raise Refused(errors.LTI_BROWSER)
+        self._state = state
         if "error" in self._form:
             raise Refused(errors.LTI_PLATFORM_ERROR)
         token = self._form.get("id_token", "")
@@ -332,9 +165,8 @@ class GatewayLaunch(FlaskMessageLaunch):  # type: ignore[misc]
             raise Refused(errors.LTI_DEPLOYMENT)
         if message["target_link_uri"] != state.target:
             raise Refused(errors.LTI_TARGET_LINK_URI)
-        until = datetime.fromtimestamp(claims["exp"] + 2 * LEEWAY, UTC)
-        self.admitted = Admitted(platform, state, message, sha256(state.nonce.encode()).digest(), until)
-        self._jwt, self._registration, self._validated = {"body": claims}, _as_pylti(platform), True
+        self.admitted = Admitted(platform, state, message)
+        self._jwt, self._registration, self._validated = {"body": claims}, as_pylti(platform), True
         return self
 
     def consume(self, session: Session) -> Admitted:
@@ -343,53 +175,14 @@ class GatewayLaunch(FlaskMessageLaunch):  # type: ignore[misc]
             self.validate()
         admitted = self.admitted
         assert admitted is not None  # noqa: S101 - validate sets it or raises
-        if not registrations.consume_nonce(session, admitted.nonce_hash, admitted.nonce_until):
+        if not self.spend(session):
             raise Refused(errors.LTI_REPLAYED)
         return admitted
 
-
-def read_header(token: str) -> dict[str, Any]:
-    """Check a compact JWS's structure and return its header (LV-06 to LV-08). Raises Refused."""
-    parts = token.split(".")
-    if len(parts) != 3 or len(token) > MAX_TOKEN or not all(_B64URL.match(p) for p in parts):
-        raise Refused(errors.LTI_TOKEN)
-    header = _part(parts[0])
-    _part(parts[1])
-    if header.get("alg") != "RS256" or "crit" in header or "b64" in header:
-        raise Refused(errors.LTI_ALG)
-    kid = header.get("kid")
-    if not isinstance(kid, str) or not 0 < len(kid) <= 255:
-        raise Refused(errors.LTI_KID)
-    return header
-
-
-def _part(text: str) -> dict[str, Any]:
-    """Decode one part: canonical base64url, UTF-8 JSON object, unique names, bounded depth."""
-    try:
-        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-        if base64.urlsafe_b64encode(raw).rstrip(b"=").decode() != text:
-            raise Refused(errors.LTI_TOKEN)
-        found = strict_json(raw)
-    except (binascii.Error, ValueError, RecursionError) as error:
-        raise Refused(errors.LTI_TOKEN) from error
-    if not isinstance(found, dict) or _depth(found) > MAX_DEPTH:
-        raise Refused(errors.LTI_TOKEN)
-    return found
-
-
-def _depth(value: Any) -> int:
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return 1 + max((_depth(item) for item in inner), default=0)
-
-
-def verify(token: str, key: RSAKey) -> dict[str, Any]:
-    """Return the claims of a token signed by this key (LV-11). Keys named in the token are never used."""
-    try:
-        signed = jws.deserialize_compact(token, key, algorithms=["RS256"])
-    except (JoseError, ValueError, TypeError) as error:
-        raise Refused(errors.LTI_SIGNATURE) from error
-    claims: dict[str, Any] = strict_json(signed.payload)
-    return claims
+    def spend(self, session: Session) -> bool:
+        """Use up the login's nonce, whatever came of it; whether this was the first time."""
+        state = self._state
+        return state is not None and registrations.consume_nonce(session, state.nonce_hash, state.forgotten_at)
 
 
 def _issuer(claims: dict[str, Any], state: State, _now: float) -> None:
@@ -423,12 +216,12 @@ def _times(claims: dict[str, Any], _state: State, now: float) -> None:
 
 
 def _is_time(value: Any) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and 0 < value < 1e11
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e11
 
 
 def _nonce(claims: dict[str, Any], state: State, _now: float) -> None:
     said = claims.get("nonce")
-    if not isinstance(said, str) or not hmac.compare_digest(said.encode(), state.nonce.encode()):
+    if not isinstance(said, str) or not hmac.compare_digest(said.encode("utf-8", "replace"), state.nonce.encode()):
         raise Refused(errors.LTI_NONCE)
 
 
@@ -442,7 +235,6 @@ def _message(claims: dict[str, Any], platform: Platform) -> dict[str, Any]:
         raise Refused(VOCABULARY[code], f"{VOCABULARY[code].sentence} ({claim.rsplit('/', 1)[-1]})")
     services = [message.get("ags", {}).get("lineitems"), message.get("ags", {}).get("lineitem"),
                 message.get("nrps", {}).get("context_memberships_url")]  # fmt: skip
-    for url in services:
-        if url and urlsplit(url).netloc.lower() not in platform.hosts:
-            raise Refused(errors.LTI_SERVICE_URL)
+    if not all(platform.serves(url) for url in services if url):
+        raise Refused(errors.LTI_SERVICE_URL)
     return message

@@ -113,10 +113,10 @@ class Platform:
         if launch is None:
             raise RefusalError(404, "unknown_launch")
         class_id = launch["class"]["id"]
-        pupils = [m["id"] for m in self.members(class_id) if m["role"] == "student"]
+        pupils = sorted((m.get("name", ""), m["id"]) for m in self.members(class_id) if m["role"] == "student")
         results = [
             {"ref": f"r{n}", "person": person, **self.level(activity, person, n)}
-            for n, person in enumerate(sorted(pupils), 1)
+            for n, (_, person) in enumerate(pupils, 1)
         ]
         stray = self.level(activity, "pe_nobody0000000000", 1)
         results.append({"ref": "stray", "person": "pe_nobody0000000000", **stray})

@@ -17,7 +17,7 @@ import psycopg
 import sqlalchemy as sa
 from psycopg.types.json import Jsonb
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from gateway.store import roles
@@ -30,6 +30,8 @@ _ENTER = (
 
 # What a session raises when the database is gone or does not answer.
 UNREACHABLE = (DBAPIError, PoolTimeout)
+# What it raises for a value that cannot be kept: NUL, half a character, a number out of range.
+UNKEEPABLE = (DataError, UnicodeEncodeError)
 
 
 class Undo(Exception):  # noqa: N818 - a wish, not an error

@@ -10,7 +10,7 @@ from gateway import errors
 from gateway.errors import Refused
 from gateway.flows import launch
 from gateway.identity import keys
-from gateway.identity.launch import bind
+from gateway.identity.states import bind
 from gateway.web.contract import Audience, declares, running
 
 blueprint = Blueprint("lti", __name__)

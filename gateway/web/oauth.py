@@ -17,7 +17,7 @@ _OURS = {"invalid_client": errors.AUT_CLIENT_INVALID, "invalid_scope": errors.SC
 
 @blueprint.route("/oauth2/token", methods=["POST"])
 @declares(
-    Audience.CLIENT, refusals=(errors.AUT_CLIENT_INVALID, errors.SCP_UNKNOWN, errors.RATE_LIMITED),
+    Audience.CLIENT, refusals=(errors.AUT_CLIENT_INVALID, errors.SCP_UNKNOWN, errors.REQ_INVALID, errors.RATE_LIMITED),
     summary="OAuth 2.0 client credentials (RFC 6749 section 4.4, RFC 7523)",
 )  # fmt: skip
 def token() -> Response:
@@ -26,9 +26,9 @@ def token() -> Response:
     if response.status_code >= 400:
         said = json.loads(response.get_data())
         reason = _OURS.get(said.get("error", ""))
-        said["error_description"] = reason.sentence if reason else "The request is not a client credentials request."
-        if reason:
-            said |= {"code": reason.code, "next_step": reason.remedy}
+        told = reason.sentence if reason else "The request is not a client credentials request."
+        reason = reason or errors.REQ_INVALID
+        said |= {"error_description": told, "code": reason.code, "next_step": reason.remedy}
         response.set_data(json.dumps(said))
     response.headers["Cache-Control"] = "no-store"
     return response

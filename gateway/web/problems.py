@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException
 
 from gateway import errors
 from gateway.errors import Reason, Refused
-from gateway.store.tenant import UNREACHABLE
+from gateway.store.tenant import UNKEEPABLE, UNREACHABLE
 from gateway.web.contract import running
 
 _STATUS = {
@@ -32,6 +32,8 @@ def register(app: Flask) -> None:
     app.register_error_handler(HTTPException, _http)
     for failure in UNREACHABLE:
         app.register_error_handler(failure, _database)
+    for kind in UNKEEPABLE:
+        app.register_error_handler(kind, _unkeepable)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -51,6 +53,10 @@ def _http(error: HTTPException) -> Response:
 def _database(error: Exception) -> Response:
     _log.error("database", kind=type(error).__name__, request_id=g.get("request_id"))
     return answer(errors.INT_UNAVAILABLE, errors.INT_UNAVAILABLE.sentence)
+
+
+def _unkeepable(_error: Exception) -> Response:
+    return answer(errors.REQ_INVALID, "a value holds a character that cannot be kept")
 
 
 def _unexpected(error: Exception) -> Response:

@@ -176,6 +176,13 @@ def test_one_record_that_is_not_there_for_you_looks_like_none(world, key):
     assert sorted(answer.headers.keys()) == sorted(nothing.headers.keys())
 
 
+@pytest.mark.parametrize("key", ["nobody", "%00", "p1", "x" * 5000, "%ED%A0%80"])
+def test_a_source_id_that_is_not_there_looks_like_none(world, key):
+    reader = world.standing().reader("A", schedule=("SNM", "ENR", "record.source_id"))
+    answer, nothing = reader.read(f"students/{key}"), reader.read("students/none")
+    assert (answer.status_code, answer.data) == (nothing.status_code, nothing.data)
+
+
 def test_the_reason_of_a_single_denial_is_in_the_schools_own_ledger(world):
     reader = world.standing().reader("A")
     (own,) = (u["sourcedId"] for u in walk(reader, "students") if u["givenName"] == "Givenp2")

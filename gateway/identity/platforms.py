@@ -1,0 +1,110 @@
+"""Registered platforms: PyLTI1p3's tool configuration on our database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from pylti1p3.deployment import Deployment
+from pylti1p3.registration import Registration
+from pylti1p3.tool_config import ToolConfAbstract
+
+from gateway import errors
+from gateway.clock import Clock
+from gateway.errors import Refused
+from gateway.store import registrations
+from gateway.store.tenant import Database
+from mappings.text import is_text
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """A registration as the gate needs it."""
+
+    ref: str
+    issuer: str
+    client_id: str
+    auth_url: str
+    jwks_url: str
+    hosts: frozenset[str]
+    status: str
+    vendor: str
+
+    def serves(self, url: str) -> bool:
+        """Whether an address is one of this platform's services: on a registered host, and as its keys are, by https
+        (http on loopback, where a sandbox registered it so)."""
+        said = urlsplit(url)
+        return said.netloc.lower() in self.hosts and said.scheme == urlsplit(self.jwks_url).scheme
+
+
+class Registrations(ToolConfAbstract):  # type: ignore[misc]
+    """PyLTI1p3's tool configuration on our database. Remembers what it read for half a minute; what must be true
+    at the moment of a launch is read again in the launch's own transaction."""
+
+    SECONDS = 30
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database, self._clock = database, clock
+        self._memory: dict[tuple[str, str | None], tuple[datetime, list[Platform]]] = {}
+
+    def check_iss_has_one_client(self, _iss: str) -> bool:
+        return False
+
+    def check_iss_has_many_clients(self, _iss: str) -> bool:
+        return True
+
+    def platform(self, issuer: str, client_id: str | None) -> Platform:
+        """Return the one enabled registration (LI-3). Raises Refused: unknown, ambiguous or disabled."""
+        found = self._find(issuer, client_id)
+        if not found:
+            raise Refused(errors.LTI_ISSUER_UNKNOWN)
+        if len(found) > 1:
+            raise Refused(errors.LTI_REGISTRATION_AMBIGUOUS)
+        if found[0].status != "active":
+            raise Refused(errors.LTI_REGISTRATION_DISABLED)
+        return found[0]
+
+    def _find(self, issuer: str, client_id: str | None) -> list[Platform]:
+        if not is_text(issuer) or not is_text(client_id or ""):
+            return []
+        now = self._clock.now()
+        known = self._memory.get((issuer, client_id))
+        if known and now - known[0] < timedelta(seconds=self.SECONDS):
+            return known[1]
+        with self._database.open_identity() as session:
+            found = [_platform(row) for row in registrations.by_issuer(session, issuer, client_id)]
+        if found:
+            self._memory[issuer, client_id] = (now, found)
+        return found
+
+    def find_registration_by_issuer(self, iss: str, *_a: Any, **_k: Any) -> Registration:
+        return as_pylti(self.platform(iss, None))
+
+    def find_registration_by_params(self, iss: str, client_id: str, *_a: Any, **_k: Any) -> Registration:
+        return as_pylti(self.platform(iss, client_id or None))
+
+    def find_deployment(self, iss: str, deployment_id: str) -> Deployment | None:
+        return self.find_deployment_by_params(iss, deployment_id, "")
+
+    def find_deployment_by_params(
+        self, iss: str, deployment_id: str, client_id: str, *_a: Any, **_k: Any
+    ) -> Deployment | None:
+        platform = self.platform(iss, client_id or None)
+        with self._database.open_identity() as session:
+            row = registrations.arrival(session, platform.ref, deployment_id, "")
+        known = row is not None and row.deployment is not None
+        return Deployment().set_deployment_id(deployment_id) if known else None
+
+
+def _platform(row: Any) -> Platform:
+    return Platform(
+        row.registration, row.issuer, row.client_id, row.auth_url, row.jwks_url, frozenset(row.hosts), row.status,
+        row.vendor,
+    )  # fmt: skip
+
+
+def as_pylti(platform: Platform) -> Registration:
+    made = Registration().set_issuer(platform.issuer).set_client_id(platform.client_id)
+    return made.set_auth_login_url(platform.auth_url).set_key_set_url(platform.jwks_url)

@@ -1,0 +1,100 @@
+"""The state of a login: a signed statement of what it was, bound to one browser by a cookie. Nothing is stored."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+from flask import Response
+from itsdangerous import BadSignature, URLSafeSerializer
+
+from gateway import errors
+from gateway.clock import Clock, Ids
+from gateway.errors import Refused
+from gateway.identity.platforms import Platform
+from gateway.store.secrets import Vault
+
+STATE_SECONDS = 600
+_PREFIX = "state-"  # written by PyLTI1p3
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a login was: signed, ten minutes good, bound to one browser."""
+
+    id: str
+    nonce: str
+    registration: str
+    issuer: str
+    client_id: str
+    deployment_id: str
+    target: str
+    at: int
+
+    @property
+    def nonce_hash(self) -> bytes:
+        """What is kept of the nonce once it is used."""
+        return sha256(self.nonce.encode()).digest()
+
+    @property
+    def forgotten_at(self) -> datetime:
+        """When the used nonce may be forgotten: the state itself is refused by then."""
+        return datetime.fromtimestamp(self.at + STATE_SECONDS, UTC) + timedelta(minutes=5)
+
+
+class States:
+    """Makes and opens states, and the cookies that bind them."""
+
+    def __init__(self, vault: Vault, clock: Clock, ids: Ids) -> None:
+        self._signer = URLSafeSerializer(vault.derive("lti-state"), salt="state")
+        self._cookie_key = vault.derive("lti-state-cookie")
+        self._teacher_key = vault.derive("lti-teacher-cookie")
+        self._clock, self._ids = clock, ids
+
+    def make(self, platform: Platform, deployment_id: str, target: str) -> tuple[State, str]:
+        """Return a new state and its text."""
+        state = State(
+            self._ids.secret(), self._ids.secret(), platform.ref, platform.issuer, platform.client_id,
+            deployment_id, target, int(self._clock.now().timestamp()),
+        )  # fmt: skip
+        values = [state.id, state.nonce, state.registration, state.issuer, state.client_id,
+                  state.deployment_id, state.target, state.at]  # fmt: skip
+        return state, str(self._signer.dumps(values))
+
+    def open(self, text: str) -> State:
+        """Return the state behind a text (LV-03). Raises Refused with LTI_STATE."""
+        try:
+            state = State(*self._signer.loads(text.removeprefix(_PREFIX)))
+        except (BadSignature, TypeError, ValueError) as error:
+            raise Refused(errors.LTI_STATE) from error
+        if not 0 <= self._clock.now().timestamp() - state.at <= STATE_SECONDS:
+            raise Refused(errors.LTI_STATE)
+        return state
+
+    def cookie(self, state: State) -> tuple[str, str]:
+        """Return the name and value of the cookie that binds a state to a browser. The name is not the secret."""
+        digest = hmac.digest(self._cookie_key, state.id.encode(), "sha256").hex()
+        return f"__Host-lti-{digest[:12]}", digest[12:]
+
+    def teacher_cookie(self, deployment: str, sub: str, day: date) -> tuple[str, str]:
+        """Return the name and value of the cookie that makes a browser a teacher's for the day of a launch."""
+        who = f"{deployment}\n{sub}"
+        name = hmac.digest(self._teacher_key, who.encode(), "sha256").hex()
+        value = hmac.digest(self._teacher_key, f"{day}\n{who}".encode(), "sha256").hex()
+        return f"__Host-teacher-{name[:12]}", value
+
+    def is_teachers_browser(self, launch: Any, cookies: Mapping[str, str]) -> bool:
+        """Whether these cookies are of the browser in which this launch, or another of the same day, was made."""
+        name, value = self.teacher_cookie(launch.deployment, launch.sub, launch.created_at.astimezone(UTC).date())
+        return hmac.compare_digest(cookies.get(name, "").encode(), value.encode())
+
+
+def bind(response: Response, name: str, value: str, seconds: int) -> None:
+    """Set a cookie that binds a browser: secure, partitioned, out of scripts' reach, in an LMS's frame too."""
+    response.set_cookie(
+        name, value, max_age=seconds, secure=True, httponly=True, path="/", samesite="None", partitioned=True
+    )

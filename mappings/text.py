@@ -1,0 +1,62 @@
+"""Texts from outside that a database can keep: no NUL, no half of a surrogate pair, which JSON can spell both."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import ValidationError, fields
+
+_UNKEEPABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def is_text(value: str) -> bool:
+    """Whether a text can be kept and sent on."""
+    return _UNKEEPABLE.search(value) is None
+
+
+def all_text(value: Any) -> bool:
+    """Whether every string inside a JSON value is one."""
+    if isinstance(value, str):
+        return is_text(value)
+    if isinstance(value, Mapping):
+        return all(all_text(part) for pair in value.items() for part in pair)
+    return all(map(all_text, value)) if isinstance(value, list) else True
+
+
+def _require_text(value: Any) -> Any:
+    if isinstance(value, str) and not is_text(value):
+        raise ValidationError("not a text")
+    return value
+
+
+class Text(fields.String):
+    """A string from outside."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **more: Any) -> Any:
+        return _require_text(super()._deserialize(value, attr, data, **more))
+
+
+class Address(fields.Url):
+    """An absolute http or https address from outside; one that may be absent may be said as "" too."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(schemes={"http", "https"}, require_tld=False, **options)
+
+    def deserialize(
+        self, value: Any, attr: str | None = None, data: Mapping[str, Any] | None = None, **more: Any
+    ) -> Any:
+        return super().deserialize(None if value == "" and self.allow_none else value, attr, data, **more)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **more: Any) -> Any:
+        return _require_text(super()._deserialize(value, attr, data, **more))
+
+
+class JsonObject(fields.Dict):
+    """A JSON object whose values are the sender's business."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **more: Any) -> Any:
+        if not all_text(value):
+            raise ValidationError("not a text")
+        return super()._deserialize(value, attr, data, **more)  # type: ignore[no-untyped-call]
