@@ -67,13 +67,13 @@ class Delivery:
 
     def lines(self, name: str) -> Iterator[bytes]:
         """Yield the physical lines of a file, ends included. Raises Unreadable while reading."""
-        with self._open(name) as raw:
-            yield from _bounded_lines(io.BufferedReader(cast("io.RawIOBase", raw), 1 << 20), name)
+        with self._open(name) as raw, io.BufferedReader(cast("io.RawIOBase", raw), 1 << 20) as buffered:
+            yield from _bounded_lines(buffered, name)
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of the whole delivery, in hex."""
         digest = hashlib.sha256()
-        for part in sorted(self.path.iterdir()) if self.path.is_dir() else [self.path]:
+        for part in sorted(self.path / name for name in self.sizes) if self.path.is_dir() else [self.path]:
             digest.update(part.name.encode() + b"\0" if self.path.is_dir() else b"")
             with part.open("rb") as file:
                 while chunk := file.read(1 << 20):
@@ -101,7 +101,7 @@ class Delivery:
             raise Unreadable("CSV_ZIP_BOMB", self.path.name, f"{len(entries)} entries")
         for entry in entries:
             self._check_entry(entry)
-            self._note(entry.filename, entry.file_size)
+            self._note(entry.orig_filename, entry.file_size)
         _check_overlap(entries, self.path)
 
     def _check_entry(self, entry: zipfile.ZipInfo) -> None:
@@ -116,7 +116,7 @@ class Delivery:
 
     def _note(self, name: str, size: int) -> None:
         if "/" in name or "\\" in name or name in ("", ".", "..") or "\0" in name:
-            raise Unreadable("CSV_PATH_UNSAFE", name[:60], "a path")
+            raise Unreadable("CSV_PATH_UNSAFE", name.split("\0", maxsplit=1)[0][:60], "a path")
         if name.lower() in {known.lower() for known in self.sizes}:
             raise Unreadable("CSV_FILE_TWICE", name)
         self.sizes[name] = size
@@ -173,12 +173,15 @@ def _check_overlap(entries: list[zipfile.ZipInfo], path: Path) -> None:
         end = entry.header_offset + 30 + len(entry.orig_filename.encode()) + entry.compress_size
 
 
-def _bounded_lines(raw: io.BufferedReader, name: str) -> Iterator[bytes]:
+def _bounded_lines(raw: io.BufferedReader[io.RawIOBase], name: str) -> Iterator[bytes]:
     """Yield lines; one without an end within the limit is not a line of a roster."""
     try:
+        number = 0
         while line := raw.readline(MAX_LINE):
+            number += 1
             if len(line) == MAX_LINE and not line.endswith(b"\n"):
-                raise Unreadable("CSV_HEADER", name, f"a line is longer than {MAX_LINE} bytes")
+                code = "CSV_HEADER" if number == 1 else "CSV_VALUE_LENGTH"
+                raise Unreadable(code, name, f"a line is longer than {MAX_LINE} bytes", number)
             yield line
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         raise Unreadable("CSV_ZIP_DAMAGED", name, type(error).__name__) from error

@@ -57,7 +57,9 @@ def _commands(main: click.Command) -> Iterator[str]:
 
 def _command(command: click.Command, path: str) -> Iterator[str]:
     yield f"## {path}\n"
-    context = click.Context(command, info_name=path, terminal_width=100, max_content_width=100)
+    context = click.Context(
+        command, info_name=path, terminal_width=100, max_content_width=100, help_option_names=["-h", "--help"]
+    )
     yield "```text"
     yield command.get_help(context)
     yield "```\n"

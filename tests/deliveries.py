@@ -23,7 +23,7 @@ HEADERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "courses.csv": "schoolYearSourcedId title courseCode grades orgSourcedId subjects subjectCodes",
             "users.csv": (
                 "enabledUser username userIds givenName familyName middleName identifier email sms phone "
-                "agentSourcedIds grades password userMasterIdentifier resourceSourcedIds preferredGivenName "
+                "agentSourcedIds grades password userMasterIdentifier preferredGivenName "
                 "preferredMiddleName preferredFamilyName primaryOrgSourcedId pronouns"
             ),
             "roles.csv": "userSourcedId roleType role beginDate endDate orgSourcedId userProfileSourcedId",

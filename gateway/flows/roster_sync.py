@@ -102,6 +102,8 @@ def _run(parts: Office, session: Session, report: Report, path: Path, now: datet
     with report.timed("accept"):
         projection = Projection(staging, [])
         projection.seats = _seats(session, report, staging, now)
+        behind = sources.skipped_last(session, report.source)
+        projection.everything = any(seat.ref in behind for seat in projection.seats)
         projection.note_touched()
         staging.accept()
     with report.timed("project"):
@@ -149,14 +151,16 @@ def _read_file(delivery: Delivery, name: str, staging: Staging, seen: Seen, repo
     finally:
         report.faults += faults
         report.causes = _causes(report.faults)
-    staging.report(file.kind, faults, reader.tally.nameless)
+    staging.report(
+        file.kind, faults, reader.tally.nameless, roles=delivery.manifest.version == "1.1" and file.kind == "user"
+    )
     return reader.tally
 
 
 def _believe(name: str, tally: Tally, *, required: bool) -> None:
     """Refuse a file that cannot be trusted as a whole."""
     if tally.cut:
-        raise Unreadable("CSV_FILE_CUT", name, "the last line is broken off", tally.lines + 1)
+        raise Unreadable("CSV_FILE_CUT", name, "the last line is broken off", tally.last)
     if required and not tally.lines:
         raise Unreadable("CSV_FILE_EMPTY", name)
     if tally.undecodable > 3 and tally.undecodable > UNDECODABLE_SHARE * tally.lines:

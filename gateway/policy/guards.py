@@ -49,8 +49,8 @@ def _trip(m: Movement) -> str:
     if after == 0:
         return "emptied"
     few = m.removed <= FEW and m.kind != "user"
-    if m.removed > REMOVED * m.before and not few:
-        return "removed"
     if after < REMAINING * m.before and not few:
         return "shrunk"
+    if m.removed > REMOVED * m.before and not few:
+        return "removed"
     return "changed" if m.changed > CHANGED * m.before and m.changed > FEW else ""

@@ -49,14 +49,14 @@ class Projection:
 
     staging: Staging
     seats: list[Seat]
-    everything: bool = False
+    everything: bool = False  # else only what was touched
     versions: dict[int, int] = field(default_factory=dict)
     counts: dict[int, dict[str, int]] = field(default_factory=dict)
 
     def note_touched(self) -> None:
         """Remember which records may look different, before what the source says is brought up to date."""
         self._read_versions()
-        self.everything = any(seat.school not in self.versions for seat in self.seats)
+        self.everything = self.everything or self._places_move()
         for kind in PROJECTED:
             only = 'sourced_id text COLLATE "C" PRIMARY KEY'
             self._run(f"CREATE TEMP TABLE touched_{kind.name} ({only}) ON COMMIT DROP")
@@ -72,7 +72,16 @@ class Projection:
             self._touch("user", f'SELECT "user" FROM in_{kind_name}')
         self._touch("user", f"SELECT m.sourced_id FROM {mirror('user')} m, unnest(m.agents) a JOIN touched_user t "
                             "ON t.sourced_id = a WHERE m.source = %(source)s")  # fmt: skip
+        self._touch("user", "SELECT sourced_id FROM touched_demographics")
         self._touch("demographics", "SELECT sourced_id FROM touched_user")
+        self._touch("class", f"SELECT m.sourced_id FROM {mirror('class')} m JOIN touched_course t "
+                             "ON t.sourced_id = m.course WHERE m.source = %(source)s")  # fmt: skip
+
+    def _places_move(self) -> bool:
+        """Whether a school is new here, or an org came, went or changed: then anybody may sit elsewhere."""
+        if any(seat.school not in self.versions for seat in self.seats):
+            return True
+        return bool(self._rows("SELECT 1 FROM in_org UNION ALL SELECT 1 FROM gone_org LIMIT 1"))
 
     def _touch(self, kind: str, query: str) -> None:
         self._run(f"INSERT INTO touched_{kind} {query} ON CONFLICT DO NOTHING")
@@ -146,18 +155,23 @@ class Projection:
     # --- comparing -------------------------------------------------------------------------------
 
     def _compare(self, kind: Kind) -> None:
-        """Make `diff_<kind>`: school, id and what happens to the row (a added, c changed, r removed)."""
-        name = kind.name
+        """Make `diff_<kind>`: school, id and what happens to the row (a added, c changed, r removed).
+
+        Where hashes differ, what the row says decides: one that is only spelled otherwise is no change.
+        """
+        name, columns = kind.name, stored_columns(kind)
         live = (
-            f"SELECT l.school, l.sourced_id, l.hash FROM roster_{name} l {{}} WHERE l.district = %(district)s "
+            f"SELECT l.* FROM roster_{name} l {{}} WHERE l.district = %(district)s "
             "AND l.school = ANY(%(seats)s) AND l.until IS NULL"
         )
+        ours, theirs = (", ".join(f'{side}."{c}"' for c in columns) for side in "pl")
         live = live.format("" if self.everything else f"JOIN touched_{name} t USING (sourced_id)")
         joined = (
             f"SELECT coalesce(p.school, l.school) AS school, coalesce(p.sourced_id, l.sourced_id) AS sourced_id, "
             "CASE WHEN l.school IS NULL THEN 'a' WHEN p.school IS NULL THEN 'r' ELSE 'c' END AS what "
             f"FROM proj_{name} p FULL JOIN ({live}) l USING (school, sourced_id) "
-            "WHERE l.school IS NULL OR p.school IS NULL OR p.hash <> l.hash"
+            "WHERE l.school IS NULL OR p.school IS NULL "
+            f"OR (p.hash <> l.hash AND ROW({ours}) IS DISTINCT FROM ROW({theirs}))"
         )
         if not self.versions:
             joined = f"SELECT school, sourced_id, 'a' AS what FROM proj_{name}"
@@ -293,9 +307,10 @@ def _associated(p: Projection, user: str) -> str:
     """A condition's query: this user belongs to the school `a.school`, touched or not."""
     if p.everything:
         return f"SELECT FROM assoc x WHERE x.user_id = {user} AND x.school = a.school"
-    return (
-        f"SELECT FROM {mirror('role')} r JOIN seat z ON z.org = r.org AND z.school = a.school "
+    return " UNION ALL ".join(
+        f"SELECT 1 FROM {mirror(kind)} r JOIN seat z ON z.org = r.org AND z.school = a.school "
         f'WHERE r.source = %(source)s AND r."user" = {user}'
+        for kind in ("role", "enrollment")
     )
 
 

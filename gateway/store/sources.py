@@ -51,6 +51,16 @@ def covered(session: Session, now: datetime) -> set[int]:
     return {row.school for row in rows}
 
 
+def skipped_last(session: Session, source: str) -> frozenset[str]:
+    """Return the schools that the last accepted run of the source left out."""
+    row = session.row(
+        "SELECT report->'skipped' AS skipped FROM sync_run WHERE district = %(district)s AND source = %(source)s "
+        "AND state IN ('published', 'unchanged') ORDER BY finished_at DESC, run DESC LIMIT 1",
+        source=source,
+    )
+    return frozenset(one["school"] for one in row.skipped) if row else frozenset()
+
+
 def lock(session: Session, source: str) -> bool:
     """Take the source for this transaction; False when another run holds it."""
     row = session.row("SELECT pg_try_advisory_xact_lock(hashtext(%(key)s)) AS got", key=f"source:{source}")

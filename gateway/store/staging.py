@@ -52,6 +52,7 @@ class Staging:
     def __init__(self, session: Session, source: str) -> None:
         self.session, self.source = session, source
         self._later: dict[str, IO[bytes]] = {}
+        self.roles_in_users = False  # 1.1: a user's row holds the roles
         session.run("SET LOCAL work_mem = '96MB'")
         session.run("SET LOCAL temp_buffers = '64MB'")
         for kind in KINDS.values():
@@ -94,8 +95,8 @@ class Staging:
             for chunk in _chunks(kind, rows, self._set_aside):
                 target.write(chunk)
         for other, spool in list(self._later.items()):
-            spool.seek(0)
-            with self._cursor().copy(_copy_into(other)) as target:
+            with spool, self._cursor().copy(_copy_into(other)) as target:
+                spool.seek(0)
                 while chunk := spool.read(1 << 20):
                     target.write(chunk)
             del self._later[other]
@@ -109,7 +110,7 @@ class Staging:
     def _cursor(self) -> psycopg.Cursor[Any]:
         return self.session.raw.cursor()
 
-    def report(self, kind: str, faults: Sequence[Fault], nameless: int) -> None:
+    def report(self, kind: str, faults: Sequence[Fault], nameless: int, *, roles: bool = False) -> None:
         """Keep the faults of a file; rows they cost count as present. `nameless`: lines of unknown records."""
         with self._cursor().copy(f"COPY fault ({_FAULT_COLUMNS}) FROM STDIN") as target:
             for fault in faults:
@@ -121,6 +122,9 @@ class Staging:
         )
         if nameless:
             self.run(f"INSERT INTO nameless VALUES ('{kind}', {nameless})")
+        self.roles_in_users = self.roles_in_users or roles
+        if roles and nameless:
+            self.run(f"INSERT INTO nameless VALUES ('role', {nameless})")
 
     def tick_off(self, seen: Seen) -> None:
         """Copy the hashes of rows that were not met again."""
@@ -140,21 +144,27 @@ class Staging:
         """
         for kind in KINDS.values():
             self._duplicates(kind)
+            if kind.name == "role" and self.roles_in_users:
+                self._roles_of_users()
             for column in kind.references:
                 self._references(kind, column)
             self._organisations(kind)
             if kind.name not in skip:
                 self._gone(kind, complete=complete)
             self._orphaned(kind)
+            self._loosened(kind)
 
     def _quarantine(self, kind: Kind, column: str, code: str, where: str, hint: str = "''") -> int:
         """Take rows out of `in_<kind>` by a condition on `i`, and say why."""
         return self.run(
             f"WITH out AS (DELETE FROM in_{kind.name} i WHERE {where} RETURNING i.*), "
             f"kept AS (INSERT INTO bad_{kind.name} SELECT sourced_id FROM out ON CONFLICT DO NOTHING) "
-            f"INSERT INTO fault SELECT '{kind.file}', i.line, '{column}', '{code}', 'row', '', {hint}, "
+            f"INSERT INTO fault SELECT '{self._file(kind)}', i.line, '{column}', '{code}', 'row', '', {hint}, "
             "i.sourced_id FROM out i"
         )
+
+    def _file(self, kind: Kind) -> str:
+        return "users.csv" if self.roles_in_users and kind.name == "role" else kind.file
 
     def _duplicates(self, kind: Kind) -> None:
         """One row per id: the one equal to what was accepted before, else the first; the rest is quarantined."""
@@ -175,6 +185,16 @@ class Staging:
             first = f"(SELECT first FROM twice_{name} t WHERE t.sourced_id = i.sourced_id)"
             self._drop_twice(kind, f"i.line > {first}", took.format(first))
 
+    def _roles_of_users(self) -> None:
+        """Roles derived from users stand and fall with their line."""
+        self.run(
+            "DELETE FROM in_role r USING fault f WHERE f.file = 'users.csv' AND f.effect = 'row' AND f.line = r.line"
+        )
+        self.run(
+            f'INSERT INTO bad_role SELECT m.sourced_id FROM {mirror("role")} m JOIN bad_user b ON b.sourced_id = m."user" '
+            "WHERE m.source = %(source)s ON CONFLICT DO NOTHING"
+        )
+
     def _drop_twice(self, kind: Kind, where: str, hint: str) -> None:
         self.run(
             f"WITH out AS (DELETE FROM in_{kind.name} i WHERE {where} RETURNING i.*) "
@@ -184,7 +204,7 @@ class Staging:
 
     def _references(self, kind: Kind, column: Column) -> None:
         target = column.refers_to
-        header = _header(kind, column)
+        header = "orgSourcedIds" if self.roles_in_users and kind.name == "role" else _header(kind, column)
         if column.type == "text[]":
             self._list_references(kind, column, header)
             return
@@ -234,14 +254,24 @@ class Staging:
             return
         school = "SELECT FROM {} o WHERE o.sourced_id = i.org AND o.type = 'school'"
         staged = school.format("in_org")
-        accepted = school.format(mirror("org")) + " AND o.source = %(source)s"
+        accepted = (
+            school.format(mirror("org")) + " AND o.source = %(source)s AND NOT EXISTS (SELECT FROM in_org n WHERE "
+            "n.sourced_id = o.sourced_id) AND NOT EXISTS (SELECT FROM gone_org g WHERE g.sourced_id = o.sourced_id)"
+        )
         where = f"NOT EXISTS ({staged}) AND NOT EXISTS ({accepted})"
         self._quarantine(kind, "schoolSourcedId", "CSV_ORG_TYPE", where)
         if kind.name == "enrollment":
             self._seat_at_class()
 
     def _seat_at_class(self) -> None:
-        """An enrollment belongs to the school of its class, whatever school its row names."""
+        """An enrollment belongs to the school of its class, whatever school its row names; it moves with its class."""
+        columns = [c.name for c in KINDS["enrollment"].columns]
+        moved = ", ".join("c.org" if name == "org" else f'm."{name}"' for name in columns)
+        self.run(
+            f"INSERT INTO in_enrollment (line, sourced_id, hash, {_quoted(columns)}) SELECT 0, m.sourced_id, 0, {moved} "
+            f'FROM {mirror("enrollment")} m JOIN in_class c ON c.sourced_id = m."class" WHERE m.source = %(source)s '
+            "AND m.org <> c.org AND NOT EXISTS (SELECT FROM in_enrollment i WHERE i.sourced_id = m.sourced_id)"
+        )
         older = "AND c.source = %(source)s AND NOT EXISTS (SELECT FROM in_class n WHERE n.sourced_id = c.sourced_id)"
         for classes, more in {"in_class": "", mirror("class"): older}.items():
             self.run(
@@ -262,12 +292,38 @@ class Staging:
             f"AND NOT EXISTS (SELECT FROM bad_{name} b WHERE b.sourced_id = m.sourced_id)"
         )
         if complete:
+            self.run(
+                f"UPDATE {mirror(name)} m SET missed = 0 WHERE m.source = %(source)s AND m.missed > 0 AND NOT ({absent})"
+            )
             self.run(f"INSERT INTO gone_{name} SELECT m.sourced_id FROM {mirror(name)} m WHERE {absent}")
             return
         self.run(f"UPDATE {mirror(name)} m SET missed = m.missed + 1 WHERE {absent}")
         self.run(f"INSERT INTO gone_{name} SELECT m.sourced_id FROM {mirror(name)} m WHERE {absent} AND m.missed > 1")
         back = f"m.source = %(source)s AND m.missed > 0 AND NOT ({absent})"
         self.run(f"UPDATE {mirror(name)} m SET missed = 0 WHERE {back}")
+
+    def _loosened(self, kind: Kind) -> None:
+        """An accepted row that is not in this delivery's changes lets go of what left with this delivery."""
+        name, columns = kind.name, _quoted(c.name for c in kind.columns)
+        for column in kind.references:
+            target, many = column.refers_to, column.type == "text[]"
+            if (column.hard and not many) or target in self.fresh or name in self.fresh:
+                continue
+            if self._row(f"SELECT 1 FROM gone_{target} LIMIT 1") is None:
+                continue
+            held = f'm."{column.name}"' if many else f'ARRAY[m."{column.name}"]'
+            self.run(
+                f"INSERT INTO in_{name} (line, sourced_id, hash, {columns}) SELECT 0, m.sourced_id, 0, {columns} "
+                f"FROM {mirror(name)} m WHERE m.source = %(source)s "
+                f"AND EXISTS (SELECT FROM gone_{target} g WHERE g.sourced_id = ANY({held})) "
+                f"AND NOT EXISTS (SELECT FROM in_{name} i WHERE i.sourced_id = m.sourced_id) "
+                f"AND NOT EXISTS (SELECT FROM gone_{name} g WHERE g.sourced_id = m.sourced_id)"
+            )
+            gone, ref = f"EXISTS (SELECT FROM gone_{target} g WHERE g.sourced_id = {{}})", f'i."{column.name}"'
+            rest = f"CASE WHEN NOT {gone.format(ref)} THEN {ref} END"
+            if many:
+                rest = f"nullif(ARRAY(SELECT e FROM unnest({ref}) e WHERE NOT {gone.format('e')}), ARRAY[]::text[])"
+            self.run(f'UPDATE in_{name} i SET "{column.name}" = {rest} WHERE line = 0')
 
     def _orphaned(self, kind: Kind) -> None:
         """An accepted row that is not in this delivery's changes goes with the record that carries it."""
@@ -324,6 +380,10 @@ class Staging:
 def mirror(kind: str) -> str:
     """Return the quoted name of a kind's mirror."""
     return f'staging."{MIRRORS[kind].name}"'
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
 
 
 def _header(kind: Kind, column: Column) -> str:

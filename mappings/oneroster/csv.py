@@ -283,7 +283,10 @@ def _modes(said: dict[str, str]) -> MappingProxyType[str, str]:
             if value not in ("absent", "bulk", "delta"):
                 detail = f"{key} is neither absent, bulk nor delta"
                 raise Unreadable("CSV_MANIFEST_INVALID", "manifest.csv", detail)
-            modes[f"{key[5:].rstrip('*')}.csv"] = value
+            name = f"{key[5:].rstrip('*')}.csv"
+            if name in modes:
+                raise Unreadable("CSV_MANIFEST_INVALID", "manifest.csv", f"{key} twice")
+            modes[name] = value
     return MappingProxyType(modes)
 
 
@@ -303,6 +306,8 @@ class Header:
 def read_header(file: CsvFile, raw: bytes) -> Header:
     """Return how the file's columns lie. Named repairs: bom, header-order, unknown-columns,
     missing-optional-columns. Raises Unreadable with CSV_ENCODING, CSV_HEADER or CSV_HEADER_TWICE."""
+    if not raw:
+        raise Unreadable("CSV_FILE_EMPTY", file.name)
     names, repairs = _header_names(file, raw)
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)

@@ -70,13 +70,13 @@ class _Bad(Exception):  # noqa: N818 - a finding, caught one call up
 _ID = re.compile(r"[0-9A-Za-z.\-_/@]{1,255}\Z")
 _EXT = re.compile(r"ext:[a-zA-Z0-9.\-_]{1,100}\Z")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
-_YEAR = re.compile(r"(19|20)\d{2}\Z")
+_YEAR = re.compile(r"(19|20)[0-9]{2}\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029]")
 
 
 def shape(value: str) -> str:
     """Return the shape of a value without the value: digits as 9, letters as a, at most 24 places."""
-    mapped = "".join("9" if c.isdigit() else "a" if c.isalpha() else c for c in value[:24])
+    mapped = "".join("9" if c.isdigit() else "a" if c.isalpha() or not c.isascii() else c for c in value[:24])
     return mapped + ("…" if len(value) > 24 else "")
 
 
@@ -188,6 +188,7 @@ class Tally:
     nameless: int = 0
     undecodable: int = 0
     cut: bool = False
+    last: int = 1
     repairs: set[str] = field(default_factory=set)
 
 
@@ -216,6 +217,7 @@ class FileReader:
         """Yield the accepted rows that are new or changed."""
         tally = self.tally
         for number, raw in enumerate(lines, start=2):
+            tally.last = number
             if raw in (b"\n", b"\r\n"):
                 tally.repairs.add("blank-lines")
                 continue
@@ -251,6 +253,8 @@ class FileReader:
         except _csv.Error:
             code, column = "CSV_LINE_UNREADABLE", self._column_at(text[: text.index('"')].count(","))
         if code:
+            # Two records may stand on one line where a line's end was lost: the second cannot be told.
+            self.tally.nameless += raw.count(b",") >= 2 * (self.width - 1) > 0
             start = raw.split(b",", 1)[0].decode("utf-8", "replace").strip('"')
             self._bad(number, column, code, named=start if self._id_first else "")
             return None
@@ -270,7 +274,7 @@ class FileReader:
         """Return the cells of the stored columns, the id first."""
         for position in self._bulk_empty:
             if cells[position]:
-                self._note_bulk(number)
+                self._note_bulk(number, self._headers[position])
                 break
         cells.append("")
         kept: tuple[str, ...] = self._keep(cells)
@@ -289,9 +293,9 @@ class FileReader:
             self.tally.unchanged += met
         return row
 
-    def _note_bulk(self, number: int) -> None:
+    def _note_bulk(self, number: int, column: str) -> None:
         code, hint = "CSV_STATUS_IN_BULK", "ignored on this and all rows of the file"
-        self.report(Fault(self.file.name, number, "status", code, "value", "", hint))
+        self.report(Fault(self.file.name, number, column, code, "value", "", hint))
         self._bulk_empty = []
 
     def _checked(self, number: int, raw: tuple[str, ...], row_hash: int) -> Row | None:

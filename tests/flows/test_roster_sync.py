@@ -1,0 +1,342 @@
+"""Nights of a district: what a delivery changes, what it may not, and what each school holds of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy.exc import DBAPIError
+
+from gateway import errors
+from gateway.errors import Refused
+from gateway.flows import onboarding, roster_sync
+from gateway.store import roster, sources
+from tests.conftest import world_on
+from tests.deliveries import Delivery, two_schools
+from tests.refused import spoil as to
+from tests.refused.spoil import bring, content, holdings, live, loose_ends
+from tests.worlds import Steered, World
+
+PUPILS = 40  # 25 people at each school: two may go, three are held
+
+
+@pytest.fixture
+def standing(world: World) -> World:
+    return world.standing(PUPILS)
+
+
+def night(*spoils: to.Spoil) -> Delivery:
+    made = two_schools(PUPILS)
+    for spoil in spoils:
+        spoil(made)
+    return made
+
+
+def gone(*people: str) -> to.Spoil:
+    """These people left, with every row about them."""
+
+    def spoil(delivery: Delivery) -> None:
+        for name, rows in delivery.rows.items():
+            delivery.rows[name] = [
+                row for row in rows if not {row["sourcedId"], row.get("userSourcedId")} & set(people)
+            ]  # fmt: skip
+
+    return spoil
+
+
+def only_if(file: str, keep: Callable[[dict[str, str]], bool]) -> to.Spoil:
+    return lambda delivery: delivery.rows.update({file: [row for row in delivery.rows[file] if keep(row)]})
+
+
+def versions(world: World) -> dict[str, int]:
+    serving = {}
+    for org, place in world.places.items():
+        with world.office.database.open_school(place) as session:
+            serving[org] = roster.current_version(session)
+    return serving
+
+
+def of(held: dict[tuple[str, str], list], org: str) -> list:
+    return [rows for (at, _), rows in held.items() if at == org]
+
+
+# --- a plan, a night, an unchanged night -----------------------------------------------------------
+
+
+def test_a_plan_changes_nothing(standing: World) -> None:
+    before = holdings(standing)
+    report = standing.deliver(night(gone("p2"), to.cells("users.csv", "p4", givenName="New")), publish=False)
+    assert report.state == "planned"
+    assert report.schools[0]["kinds"]["user"] == {"before": 25, "added": 0, "changed": 1, "removed": 1}
+    assert holdings(standing) == before
+
+
+def test_a_delivery_is_published(world: World) -> None:
+    report = world.onboard("A", "B").deliver(two_schools(2))
+    assert (report.state, report.faults, versions(world)) == ("published", [], {"A": 1, "B": 1})
+    held = live(world)
+    assert {at for org, kind, at in held if (org, kind) == ("A", "user")} == {"p0", "tA"}
+    assert {at for org, kind, at in held if (org, kind) == ("B", "user")} == {"p0", "p1", "tB"}
+    assert {at for org, kind, at in held if (org, kind) == ("A", "enrollment")} == {"e.kA.p0", "e.kA.tA"}
+    assert {at for org, kind, at in held if (org, kind) == ("A", "org")} == {"A", "d"}
+    assert {at for org, kind, at in held if (org, kind) == ("A", "class")} == {"kA"}
+    assert {at for org, kind, at in held if (org, kind) == ("B", "demographics")} == {"p0", "p1"}
+    assert {row.modified for row in held.values()} == {world.clock.at}
+    assert [row.given_name for row in (held["A", "user", "p0"],)] == ["Givenp0"]
+    assert loose_ends(world) == []
+
+
+def test_an_unchanged_night_publishes_no_version(standing: World) -> None:
+    before, again, chance = holdings(standing), night(), Random(7)
+    for rows in again.rows.values():
+        chance.shuffle(rows)
+    standing.clock.forward(days=1)
+    assert standing.deliver(again).state == "unchanged"
+    assert holdings(standing) == before
+
+
+def test_a_night_of_one_school_makes_no_version_of_another(standing: World) -> None:
+    before = holdings(standing)
+    standing.clock.forward(days=1)
+    tonight = night(gone("p1"), to.cells("users.csv", "p3", email="p3@new.example"))
+    assert standing.deliver(tonight.class_("kB2", "B").person("new", "student", "B")).state == "published"
+    after = holdings(standing)
+    assert of(after, "A") == of(before, "A")
+    assert of(after, "B") != of(before, "B")
+    assert versions(standing) == {"A": 1, "B": 2}
+    moved = {at for (_, _, at), row in live(standing, "B").items() if row.modified == standing.clock.at}
+    assert moved == {"p3", "kB2", "new"}
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        pytest.param(
+            to.cells("courses.csv", "c", subjects="Math, Art"), to.cells("courses.csv", "c", subjects="Math,Art"),
+            id="spaces in a list",
+        ),
+        pytest.param(
+            to.cells("courses.csv", "c", grades="9"), to.cells("courses.csv", "c", grades=""),
+            id="a value that was left out anyway",
+        ),
+        pytest.param(
+            to.cells("enrollments.csv", "e.kA.p2", schoolSourcedId="B"),
+            to.cells("enrollments.csv", "e.kA.p2", schoolSourcedId="A"),
+            id="a school that did not count anyway",
+        ),
+    ],
+)  # fmt: skip
+def test_a_night_that_only_spells_a_row_otherwise_publishes_no_version(
+    world: World, first: to.Spoil, second: to.Spoil
+) -> None:
+    world.onboard("A", "B").deliver(night(first))
+    before = live(world)
+    report = world.deliver(night(second))
+    assert {at: content(row) for at, row in live(world).items()} == {at: content(row) for at, row in before.items()}
+    assert (report.state, versions(world)) == ("unchanged", {"A": 1, "B": 1})
+
+
+# --- guards and releases ---------------------------------------------------------------------------
+
+THREE_GONE = gone("p2", "p4", "p6")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "guards", "kind", "school"),
+    [
+        pytest.param(THREE_GONE, {"removed"}, "user", "School A", id="more than a tenth removed"),
+        pytest.param(
+            only_if("enrollments.csv", lambda row: row["schoolSourcedId"] == "A" or row["sourcedId"] < "e.kB.p2"),
+            {"removed", "shrunk"}, "enrollment", "School B", id="fewer than four fifths left",
+        ),
+        pytest.param(
+            only_if("demographics.csv", lambda row: int(row["sourcedId"][1:]) % 2 and int(row["sourcedId"][1:]) % 5),
+            {"emptied"}, "demographics", "School A", id="nothing left",
+        ),
+        pytest.param(
+            lambda delivery: [row.update(email="x@y.example") for row in delivery.rows["users.csv"]], {"changed"},
+            "user", "School B", id="more than three quarters changed",
+        ),
+    ],
+)  # fmt: skip
+def test_a_change_beyond_a_guard_is_held(
+    standing: World, spoil: to.Spoil, guards: set[str], kind: str, school: str
+) -> None:
+    before, report = holdings(standing), standing.deliver(night(spoil))
+    assert (report.state, report.code) == ("held", "SRC_HELD")
+    assert guards & {trip["guard"] for trip in report.held_by if (trip["kind"], trip["name"]) == (kind, school)}
+    assert holdings(standing) == before
+
+
+def second_person(world: World) -> str:
+    ref, _ = onboarding.add_staff(world.office, world.by, "S. Second", "district_admin", None)
+    return ref
+
+
+def test_whoever_ran_into_a_hold_cannot_release_it(standing: World, tmp_path: Path) -> None:
+    package = night(THREE_GONE).zip(tmp_path / "small.zip")
+    with pytest.raises(Refused) as refused:
+        roster_sync.release(standing.office, standing.by.district, bring(standing, package).run, standing.by.ref)
+    assert refused.value.reason is errors.ACT_SECOND_PERSON
+    assert bring(standing, package).state == "held"
+
+
+def test_a_release_works_once_and_for_that_delivery_only(standing: World, tmp_path: Path) -> None:
+    package, before, second = night(THREE_GONE).zip(tmp_path / "small.zip"), holdings(standing), second_person(standing)
+    run = bring(standing, package).run
+    roster_sync.release(standing.office, standing.by.district, run, second)
+    assert standing.deliver(night(gone("p8", "p12", "p14"))).state == "held"
+    assert holdings(standing) == before
+    plan = roster_sync.sync(standing.office, standing.by.district, standing.source, package, second, publish=False)
+    assert plan.state == "planned"
+    assert bring(standing, package).state == "published"
+    assert ("A", "user", "p2") not in live(standing)
+    assert standing.deliver(night()).state == "published"
+    assert bring(standing, package).state == "held"
+    with pytest.raises(Refused) as refused:
+        roster_sync.release(standing.office, standing.by.district, run, second)
+    assert refused.value.reason is errors.OWN_NOT_ASSOCIATED
+
+
+# --- absent or not ---------------------------------------------------------------------------------
+
+
+def test_a_quarantined_row_keeps_its_last_good_version(standing: World) -> None:
+    before, worse = live(standing), night(to.cells("users.csv", "p4", givenName="New", enabledUser="TRUE"))
+    assert [standing.deliver(worse).state for _ in range(3)] == ["unchanged"] * 3
+    assert live(standing) == before
+    better = night(to.cells("users.csv", "p4", givenName="New"))
+    assert standing.deliver(better).state == "published"
+    assert live(standing)["A", "user", "p4"].given_name == "New"
+
+
+def test_a_line_whose_record_cannot_be_told_prevents_removals_of_its_kind(standing: World) -> None:
+    shorter = night(to.line("users.csv", "p4", to.swap(b"p4,", b"p\xff4,"))).without("enrollments.csv", "e.kA.p6")
+    shorter.raw["users.csv"] = shorter.raw["users.csv"].replace(b"p2,,,true", b"\xff")
+    before = live(standing)
+    assert standing.deliver(shorter).state == "published"
+    assert live(standing).keys() == before.keys() - {("A", "enrollment", "e.kA.p6")}
+    assert standing.deliver(night(gone("p2"))).state == "published"
+    assert ("A", "user", "p2") not in live(standing)
+
+
+@pytest.mark.parametrize("end", [pytest.param(b"", id="no line end"), pytest.param(b"\r", id="old Mac line end")])
+def test_two_records_run_together_are_both_there(standing: World, end: bytes) -> None:
+    before, joined = live(standing), night(to.whole("enrollments.csv", to.swap(b"\r\ne.kB.p9", end + b"e.kB.p9")))
+    report = standing.deliver(joined)
+    assert [fault.file for fault in report.faults] == ["enrollments.csv"]
+    assert live(standing) == before
+
+
+def test_a_zip_removes_what_is_missing_once(standing: World) -> None:
+    assert standing.deliver(night(gone("p2"))).state == "published"
+    assert not [at for at in live(standing) if "p2" in at]
+
+
+def test_a_folder_removes_what_is_missing_twice(standing: World) -> None:
+    before = holdings(standing)
+    assert standing.deliver(night(gone("p2")), folder=True).state == "unchanged"
+    assert of(holdings(standing), "A") == of(before, "A")
+    assert standing.deliver(night(gone("p2")), folder=True).state == "published"
+    assert not [at for at in live(standing) if "p2" in at]
+
+
+@pytest.mark.parametrize("folder", [pytest.param(True, id="folder"), pytest.param(False, id="zip")])
+def test_what_came_back_in_between_is_missing_anew(standing: World, folder: bool) -> None:
+    before = live(standing)
+    standing.deliver(night(gone("p2")), folder=True)
+    standing.deliver(night(), folder=folder)
+    assert standing.deliver(night(gone("p2")), folder=True).state == "unchanged"
+    assert live(standing) == before
+
+
+def test_a_record_that_left_takes_what_hangs_on_it(standing: World) -> None:
+    assert standing.deliver(night().without("users.csv", "p2")).state == "published"
+    assert not [at for at in live(standing) if at[1] != "demographics" and "p2" in at[2].split(".")]
+    assert loose_ends(standing) == []
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(to.cells("classes.csv", "kA", termSourcedIds="t,s"), id="from a class"),
+        pytest.param(to.cells("courses.csv", "c", schoolYearSourcedId="s"), id="from a course"),
+        pytest.param(to.cells("academicSessions.csv", "t", parentSourcedId="s"), id="from a term"),
+    ],
+)
+def test_no_reference_leads_to_a_session_that_left(world: World, spoil: to.Spoil) -> None:
+    """The row that refers to it is delivered as the night before."""
+    more = night(spoil)
+    more.add("academicSessions.csv", **(more.row("academicSessions.csv", "y") | {"sourcedId": "s"}))
+    world.onboard("A", "B").deliver(more)
+    world.deliver(more.without("academicSessions.csv", "s"))
+    assert loose_ends(world) == []
+
+
+def test_a_class_of_an_org_that_is_no_school_any_more_is_quarantined(world: World) -> None:
+    three = night().add("orgs.csv", sourcedId="C", name="C", type="school", parentSourcedId="d").class_("kC", "C")
+    world.onboard("A", "B").deliver(three)
+    three.row("orgs.csv", "C")["type"], three.row("classes.csv", "kC")["title"] = "department", "New"
+    assert [(f.column, f.code) for f in world.deliver(three).faults] == [("schoolSourcedId", "CSV_ORG_TYPE")]
+
+
+# --- a run that does not end well ------------------------------------------------------------------
+
+
+def test_a_second_run_of_a_source_waits_for_the_first(standing: World) -> None:
+    before = holdings(standing)
+    with standing.office.database.open_intake(standing.by.district) as session:
+        assert sources.lock(session, standing.source)
+        report = standing.deliver(night(gone("p2")))
+    assert (report.state, report.code) == ("refused", "SRC_BUSY")
+    assert holdings(standing) == before
+    assert standing.deliver(night(gone("p2"))).state == "published"
+
+
+def test_a_failure_in_the_middle_leaves_everything_as_it_was(fresh_database, settings, clock: Steered) -> None:
+    addresses = fresh_database()
+    with world_on(addresses, settings, clock) as world, psycopg.connect(addresses.owner, autocommit=True) as owner:
+        before = holdings(world.standing(PUPILS))
+        owner.execute(
+            "CREATE FUNCTION stumble() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'stumble'; END $$"
+        )
+        for name in ("staging.user", "roster_enrollment", "roster_version", "ledger_entry", "sync_run"):
+            table = sql.Identifier(*name.split("."))
+            owner.execute(
+                sql.SQL("CREATE TRIGGER stumble BEFORE INSERT ON {} FOR EACH ROW EXECUTE FUNCTION stumble()").format(
+                    table
+                )
+            )
+            if name == "ledger_entry":
+                assert world.deliver(night(gone("p2")).enroll("p4", "kB", "B")).code == "LED_UNAVAILABLE"
+            else:
+                with pytest.raises(DBAPIError, match="stumble"):
+                    world.deliver(night(gone("p2"), to.cells("users.csv", "p1", grades="10")).enroll("p4", "kB", "B"))
+            assert holdings(world) == before, name
+            owner.execute(sql.SQL("DROP TRIGGER stumble ON {}").format(table))
+        assert world.deliver(night(gone("p2"))).state == "published"
+
+
+def test_every_run_is_on_record(standing: World) -> None:
+    standing.deliver(night(THREE_GONE))
+    standing.deliver(night(to.cells("users.csv", "p4", enabledUser="TRUE")))
+    standing.deliver(night(to.emptied("users.csv")))
+    standing.deliver(night(), publish=False)
+    with standing.office.database.open_intake(standing.by.district) as session:
+        states = sorted(run.state for run in sources.history(session, standing.source))
+    assert states == ["held", "planned", "published", "refused", "unchanged"]
+
+
+def test_an_import_is_in_the_ledger_of_each_changed_school(standing: World) -> None:
+    report = standing.deliver(night(gone("p2")))
+    imports = {org: [e for e in standing.ledger(org) if e["type"] == "import"] for org in "AB"}
+    assert [len(imports[org]) for org in "AB"] == [2, 1]
+    said = imports["A"][-1]
+    assert (said["id"], said["outcome"], said["subjects"], said["school"]) == (
+        report.run, "published", 24, standing.refs["A"],
+    )  # fmt: skip
+    assert said["actor"] == {"kind": "staff", "ref": standing.by.ref}
