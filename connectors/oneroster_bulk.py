@@ -33,10 +33,12 @@ class BulkSource:
             try:
                 return self._download(into)
             except AnswerRefused as refused:
-                if refused.status != 401 or last or not self.token_url:
+                if refused.status not in (401, 403):
                     raise
+                if last or refused.status == 403 or not self.token_url:
+                    raise CredentialsRefused("the source does not accept our credentials") from refused
                 self.broker.forget(self._key())
-        raise CredentialsRefused
+        raise AssertionError("unreachable")
 
     def _download(self, into: Path) -> int:
         host = origin_of(self.url).authority

@@ -259,10 +259,11 @@ def test_the_lms_paste_sheet(desk):
     desk.onboard()
     desk.run("sync", "apply", "sis", desk.folder / "delivery.zip")
     desk.said("vendor", "add", "Canvas Inc", "--category", "lms", "--contact", "c@example.org")
-    words = ["lms", "add", "Canvas Inc", "--issuer", "https://canvas.example", "--client-id",
-             f"c-{desk.folder.name}", "--deployment-id", "1", "--auth-url", "https://canvas.example/auth", "--token-url",
-             "https://canvas.example/token", "--jwks-url", "https://canvas.example/jwks",
-             "--school", "School A"]  # fmt: skip
+    words = [
+        "lms", "add", "Canvas Inc", "--issuer", "https://canvas.example", "--client-id", f"c-{desk.folder.name}",
+        "--deployment-id", "1", "--auth-url", "https://canvas.example/auth", "--token-url",
+        "https://canvas.example/token", "--jwks-url", "https://canvas.example/jwks", "--school", "School A",
+    ]  # fmt: skip
     done = desk.run(*words)
     for line in ("Type into the LMS:", "login_url", "/lti/login", "redirect_uri", "/.well-known/jwks.json"):
         assert line in done.stdout

@@ -339,6 +339,24 @@ def test_the_page_shows_names_only_to_the_browser_of_the_launch(lesson):
     assert lesson.world.client.get("/teacher/" + "x" * 43).status_code == 404
 
 
+def test_without_a_column_the_batch_says_so(public_world, wire):
+    world = public_world.standing()
+    app = application(world, "A")
+    lms = Platform().register(world, "A").link(world, "A", "kA").serve_keys(wire)
+    answer = lms.launch(world, lms.message("tA", "Instructor"))
+    launched = app.call("POST", "/v1/launches/exchange", json={"code": code_of(answer)}).json
+    body = {"class": launched["class"]["id"], "title": "Check", "points": 4, "scale": SCALE}
+    (column,) = app.call("PUT", "/v1/activities/check", json=body).json["columns"]
+    assert column == {"target": "lms", "state": "needs_admin", "why": "GRD_NO_COLUMN"}
+
+
+@pytest.mark.parametrize("key", [None, "", "short", "x" * 129, "näher-am-ziel"])
+def test_a_batch_needs_its_own_key(lesson, key):
+    headers = {} if key is None else {"Idempotency-Key": key}
+    answer = lesson.app.call("POST", "/v1/result_batches", json={}, headers=headers)
+    assert (answer.status_code, answer.json["code"]) == (400, "REQ_IDEMPOTENCY_KEY")
+
+
 def test_a_pupils_launch_cannot_hand_in(lesson):
     answer = lesson.lms.launch(lesson.world, lesson.lms.message("p2", "Learner", **lesson.book.claims()))
     lesson.launch = lesson.app.call("POST", "/v1/launches/exchange", json={"code": code_of(answer)}).json

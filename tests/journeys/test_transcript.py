@@ -78,7 +78,7 @@ def test_to_anybody_else_there_is_no_such_document(desk):
     assert shape(get(desk.state, ref)) == nothing
     desk.direct(ref)
     assert shape(get(desk.other, ref)) == nothing
-    assert nothing[0] == 404
+    assert (nothing[0], nothing[1]["code"]) == (404, "RCP_NOT_ADDRESSEE")
 
 
 def test_without_a_direction_it_stays(desk):
