@@ -395,6 +395,7 @@ def lms() -> None:
 @click.option("--token-audience", help="When the LMS wants another audience than its token URL.")
 @click.option("--product", default="generic", show_default=True, help="moodle, canvas, generic.")
 @click.option("--host", "hosts", multiple=True, help="Another host of this LMS's services.")
+@click.option("--agreement", help="The vendor's agreement under which grades may go there.")
 @_schools
 @_json
 @acting
@@ -410,6 +411,18 @@ def lms_add(parts: Office, by: Person, vendor: str, schools: Sequence[str], as_j
         "target_link_uri": f"{url}/lti/launch", "jwks_url": f"{url}/.well-known/jwks.json",
     }  # fmt: skip
     _print(as_json, ours, ["Type into the LMS:", *(f"  {k:16} {v}" for k, v in ours.items())])
+
+
+@lms.command("agree")
+@click.argument("deployment")
+@click.argument("agreement")
+@acting
+def lms_agree(parts: Office, by: Person, deployment: str, agreement: str) -> None:
+    """Name the agreement under which grades may go to a deployment."""
+    from gateway.flows import onboarding
+
+    onboarding.agree_lms(parts, by, deployment, agreement)
+    click.echo(f"Grades to {deployment} now go under {agreement}.")
 
 
 @lms.command("link")
@@ -435,9 +448,10 @@ def lms_list(parts: Office, by: Person, as_json: bool) -> None:
 
     with parts.database.open_district(by.district) as session:
         rows = [
-            (r.deployment, r.issuer, r.client_id, r.deployment_id, r.product, r.schools) for r in directory.lms(session)
+            (r.deployment, r.issuer, r.client_id, r.deployment_id, r.product, r.agreement, r.schools)
+            for r in directory.lms(session)
         ]
-    _table("LMS", ("deployment", "issuer", "client", "deployment id", "product", "schools"), rows, as_json)
+    _table("LMS", ("deployment", "issuer", "client", "deployment id", "product", "agreement", "schools"), rows, as_json)
 
 
 # --- vendors, agreements, directions ---------------------------------------------------------------

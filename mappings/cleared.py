@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass
 from typing import Generic, TypeVar
 
 from mappings._seal import SEAL, Seal
@@ -21,8 +21,11 @@ class Cleared(Generic[T]):
     payload: T
     decision: str
     elements: frozenset[str]
-    seal: Seal = field(repr=False)
+    seal: InitVar[Seal]
 
-    def __post_init__(self) -> None:
-        if self.seal is not SEAL:
+    def __post_init__(self, seal: Seal) -> None:
+        if seal is not SEAL:
             raise PermissionError("only policy can clear a payload")
+
+    def __reduce__(self) -> str:
+        raise TypeError("what is cleared is sent, not kept")

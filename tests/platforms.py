@@ -76,7 +76,14 @@ class Platform:
         else:
             onboarding.add_vendor(world.office, world.by, maker, "lms", "lms@example.org", None)
         said = onboarding.Lms(
-            self.issuer, self.client_id, self.deployment_id, f"{HOST}/auth", f"{HOST}/token", self.jwks_url, product
+            self.issuer,
+            self.client_id,
+            self.deployment_id,
+            f"{HOST}/auth",
+            f"{HOST}/token",
+            self.jwks_url,
+            product,
+            agreement=world.agreements.get(maker),
         )
         self.deployment = onboarding.add_lms(world.office, world.by, maker, said, [world.refs[s] for s in schools])
         return self

@@ -12,7 +12,6 @@ from gateway.flows.parts import Parts
 from gateway.identity.clients import Grant
 from gateway.policy import rowplan
 from gateway.policy.decide import Decision, decide
-from gateway.policy.facts import Credential
 from gateway.policy.minimise import clear
 from gateway.policy.request import Actor, ActorKind, Operation, Purpose, Request
 from gateway.store import aliases, roster
@@ -54,8 +53,7 @@ def members(parts: Parts, grant: Grant, class_text: str, request_id: str) -> Cle
     now = parts.clock.now()
     with parts.database.open_school(place) as session:
         school = fact_store.school_ref(session)
-        credential = Credential(grant.ref, grant.vendor, grant.scopes, frozenset({school}), grant.active)
-        facts = fact_store.load(session, grant.vendor, credential, grant.agreement)
+        facts = fact_store.load(session, grant.credential(session.place, school))
         decision = decide(request_for(parts, grant, school, Operation.MEMBERS, class_id), facts, now)
         if decision.permits:
             outcome = _answer(parts, session, grant, class_id, in_course, decision, request_id)

@@ -100,7 +100,7 @@ def conclude(parts: Office, session: Session, transfer: str, outcome: str, reaso
 
 
 def _entry(parts: Office, decision: Decision, type_: str, grant: str | None) -> dict[str, Any]:
-    request, agreement, direction = decision.request, decision.agreement, decision.direction
+    request, agreement = decision.request, decision.agreement
     return {
         "v": entry.VERSION, "type": type_, "at": entry.moment(parts.clock.now()), "school": request.school,
         "id": request.id, "operation": str(request.operation),
@@ -110,7 +110,7 @@ def _entry(parts: Office, decision: Decision, type_: str, grant: str | None) -> 
         "vendor": request.vendor or None, "grant": grant or None, "record": request.record,
         "agreement": agreement.id if agreement else None,
         "document": agreement.document or None if agreement else None,
-        "direction": direction.id if direction else None,
+        "directions": [d.id for d in decision.directions] or None,
         "outcome": decision.outcome, "reason": decision.primary.code if decision.primary else None,
         "reasons": [r.code for r in decision.reasons] or None,
         "elements": sorted(decision.permitted),

@@ -31,9 +31,10 @@ def _ask(
         Purpose.GRADING, ELEMENTS, ELEMENTS, class_id,
     )  # fmt: skip
     credential = Credential(
-        course.registration, course.vendor, frozenset(), frozenset({school}), course.registration_status == "active"
-    )
-    return request, fact_store.load(session, course.vendor, credential)
+        course.registration, course.vendor, course.agreement or "", frozenset(), frozenset({school}),
+        course.registration_status == "active",
+    )  # fmt: skip
+    return request, fact_store.load(session, credential)
 
 
 def foresee(

@@ -22,7 +22,6 @@ from gateway.flows.lanes import OPEN, State, stamp
 from gateway.flows.parts import Parts
 from gateway.identity.clients import Grant
 from gateway.policy.decide import decide
-from gateway.policy.facts import Credential
 from gateway.policy.request import Actor, ActorKind, Operation, Purpose, Request
 from gateway.store import aliases, registrations, results, roster
 from gateway.store import facts as fact_store
@@ -66,9 +65,7 @@ def may_hand_in(parts: Parts, session: Session, grant: Grant, class_id: str | No
         parts.ids.new("tr"), Operation.RESULT_WRITE, Actor(ActorKind.APPLICATION, grant.ref), school, grant.vendor,
         Purpose.ASSESSMENT, HANDED_IN, frozenset(), class_id,
     )  # fmt: skip
-    schools = frozenset({school}) if session.place.school in grant.schools else frozenset()
-    credential = Credential(grant.ref, grant.vendor, grant.scopes, schools, grant.active)
-    facts = fact_store.load(session, grant.vendor, credential, grant.agreement)
+    facts = fact_store.load(session, grant.credential(session.place, school))
     decision = decide(request, facts, parts.clock.now())
     if decision.permits:
         disclosure.note(parts, session, decision, grant.ref)

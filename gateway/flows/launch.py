@@ -15,7 +15,7 @@ from gateway.flows.parts import Parts
 from gateway.identity.clients import Grant
 from gateway.identity.launch import Admitted, GatewayLaunch, GatewayLogin
 from gateway.policy.decide import Decision, decide_person
-from gateway.policy.facts import Credential, Facts, Person
+from gateway.policy.facts import Credential, Person
 from gateway.policy.minimise import clear
 from gateway.policy.request import Actor, ActorKind, Operation, Purpose, Request
 from gateway.store import aliases, credentials, registrations, roster
@@ -114,7 +114,7 @@ def _hand_over(parts: Parts, session: Session, admitted: Admitted, arrival: Arri
     role = _role(session, arrival.class_id, person_id)
     school = fact_store.school_ref(session)
     request = _request(parts, school, grant.vendor, role, arrival.class_id)
-    facts = fact_store.load(session, grant.vendor, _credential(grant, school), grant.agreement)
+    facts = fact_store.load(session, _credential(grant, school))
     decision = decide_person(request, facts, _facts_of(session, person_id), now)
     if not decision.permits:
         return disclosure.deny(parts, session, decision, grant.access_grant)
@@ -153,8 +153,10 @@ def _facts_of(session: Session, person_id: str | None) -> Person:
 
 
 def _credential(grant: Any, school: str) -> Credential:
-    active = grant.status == "active"
-    return Credential(grant.access_grant, grant.vendor, frozenset(grant.scopes), frozenset({school}), active)
+    return Credential(
+        grant.access_grant, grant.vendor, grant.agreement, frozenset(grant.scopes), frozenset({school}),
+        grant.status == "active",
+    )  # fmt: skip
 
 
 def _request(parts: Parts, school: str, vendor: str, role: str, class_id: str) -> Request:
@@ -216,19 +218,13 @@ def _tell(parts: Parts, session: Session, grant: Grant, launch: str, now: dateti
         return Refused(errors.LTI_CODE)
     school = fact_store.school_ref(session)
     request = _request(parts, school, grant.vendor, row.role, row.class_id)
-    facts = _facts(session, grant, school)
+    facts = fact_store.load(session, grant.credential(session.place, school))
     decision = decide_person(request, facts, _facts_of(session, row.person_id), now)
     if not decision.permits:
         return disclosure.deny(parts, session, decision, grant.ref)
     cleared = clear(decision, application.Launch, _record(session, grant, row, decision))
     disclosure.intend(parts, session, decision, grant.ref, [row.person_id], cleared.payload)
     return cleared
-
-
-def _facts(session: Session, grant: Grant, school: str) -> Facts:
-    schools = frozenset({school}) if session.place.school in grant.schools else frozenset()
-    credential = Credential(grant.ref, grant.vendor, grant.scopes, schools, grant.active)
-    return fact_store.load(session, grant.vendor, credential, grant.agreement)
 
 
 def _record(session: Session, grant: Grant, row: Any, decision: Decision) -> dict[str, Any]:

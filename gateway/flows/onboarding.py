@@ -149,6 +149,7 @@ class Lms:
     product: str = "generic"
     token_audience: str | None = None
     hosts: tuple[str, ...] = ()
+    agreement: str | None = None
 
 
 def add_lms(parts: Office, by: Person, vendor: str, lms: Lms, schools: Sequence[str]) -> str:
@@ -156,11 +157,13 @@ def add_lms(parts: Office, by: Person, vendor: str, lms: Lms, schools: Sequence[
     by.acts_for_district()
     for url in (lms.auth_url, lms.token_url, lms.jwks_url):
         _require_address(parts, url)
-    numbers = [place.school for place in places(parts, by, schools)]
+    where = places(parts, by, schools)
     now, ref, deployment = parts.clock.now(), parts.ids.new("re"), parts.ids.new("dep")
     hosts = sorted({urlsplit(u).netloc for u in (lms.token_url, lms.jwks_url)} | set(lms.hosts))
     with parts.database.open_district(by.district) as session:
         maker = _vendor(session, vendor)
+        if lms.agreement:
+            _covered(parts, by, maker.vendor, lms.agreement, where)
         known = registrations.by_issuer(session, lms.issuer, lms.client_id)
         if not known:
             from gateway.identity import keys
@@ -174,9 +177,23 @@ def add_lms(parts: Office, by: Person, vendor: str, lms: Lms, schools: Sequence[
         elif known[0].home_district != by.district:
             raise Refused(errors.REQ_CONFLICT, "this registration belongs to somebody else; ask the operator")
         registration = known[0].registration if known else ref
-        if not directory.add_deployment(session, deployment, registration, lms.deployment_id, numbers, now, by.ref):
+        made = directory.add_deployment(
+            session, deployment, registration, lms.deployment_id, lms.agreement, [p.school for p in where], now, by.ref
+        )
+        if not made:
             raise Refused(errors.REQ_CONFLICT, "this deployment is registered already")
     return deployment
+
+
+def agree_lms(parts: Office, by: Person, deployment: str, agreement: str) -> None:
+    """Name the agreement under which grades go to a deployment from now on. Raises Refused."""
+    by.acts_for_district()
+    with parts.database.open_district(by.district) as session:
+        found = directory.find_deployment(session, deployment)
+        if found is None:
+            raise Refused(errors.REQ_INVALID, "there is no such deployment")
+        _covered(parts, by, found.vendor, agreement, [Place(by.district, school) for school in found.schools])
+        directory.agree(session, found.deployment, agreement)
 
 
 def link_class(parts: Office, by: Person, deployment: str, context_id: str, school: str, class_id: str) -> None:
@@ -235,9 +252,10 @@ def connect_vendor(
         _require_public(public_key)
     now, grant, client_id = parts.clock.now(), parts.ids.new("gr"), parts.ids.new("cl")
     secret, hashed = _token(parts)
-    covered = _covered(parts, by, agreement, places(parts, by, schools))
+    where = places(parts, by, schools)
     with parts.database.open_district(by.district) as session:
         maker = _vendor(session, vendor)
+        covered = _covered(parts, by, maker.vendor, agreement, where)
         directory.add_grant(session, grant, maker.vendor, agreement, sorted(scopes), covered, now, by.ref)
         directory.add_client(session, client_id, grant, None if public_key else hashed.hex(), public_key, now)
     with parts.database.open_schools(by.district, covered) as session:
@@ -254,11 +272,14 @@ def _require_public(key: dict[str, Any]) -> None:
         raise Refused(errors.REQ_INVALID, "this is not a public RSA (2048 bits or more) or EC key in JWK form")
 
 
-def _covered(parts: Office, by: Person, agreement: str, among: list[Place]) -> list[int]:
+def _covered(parts: Office, by: Person, vendor: str, agreement: str, among: list[Place]) -> list[int]:
+    """Return at which of these schools this vendor's agreement is on file."""
     with parts.database.open_schools(by.district, [p.school for p in among]) as session:
-        found = {row.school for row in fact_store.agreements(session) if row.agreement == agreement}
+        found = {
+            row.school for row in fact_store.agreements(session) if (row.agreement, row.vendor) == (agreement, vendor)
+        }
     if not found:
-        raise Refused(errors.AGR_NONE, "no such agreement covers these schools")
+        raise Refused(errors.AGR_NONE, "no such agreement of this vendor covers these schools")
     return sorted(found)
 
 
@@ -330,8 +351,9 @@ def _document(path: Path | None) -> str:
 
 
 def _note(parts: Office, session: Session, kind: str, ref: str, version: int, outcome: str, by: Person) -> None:
-    named = {kind: f"{ref}@{version}", "actor": {"kind": "staff", "ref": by.ref}}
-    disclosure.event(parts, session, kind, ref, outcome, **named)
+    versioned = f"{ref}@{version}"
+    about = {"directions": [versioned]} if kind == "direction" else {kind: versioned}
+    disclosure.event(parts, session, kind, ref, outcome, actor={"kind": "staff", "ref": by.ref}, **about)
 
 
 def end_agreement(parts: Office, by: Person, ref: str) -> int:

@@ -14,7 +14,6 @@ from gateway.flows.grade_push import may_hand_in
 from gateway.flows.parts import Parts
 from gateway.identity.clients import Grant
 from gateway.policy.decide import decide_person
-from gateway.policy.facts import Credential
 from gateway.policy.minimise import clear_bytes
 from gateway.policy.request import Actor, ActorKind, Operation, Purpose, Request
 from gateway.store import aliases, rights, roster
@@ -80,8 +79,7 @@ def _deliver(parts: Parts, session: Session, grant: Grant, row: Any) -> Cleared[
         parts.ids.new("tr"), Operation.TRANSCRIPT, Actor(ActorKind.VENDOR, grant.ref), school, grant.vendor,
         Purpose.TRANSCRIPT, ELEMENTS, ELEMENTS, record=f"{row.transcript}@{row.version}",
     )  # fmt: skip
-    credential = Credential(grant.ref, grant.vendor, grant.scopes, frozenset({school}), grant.active)
-    facts = fact_store.load(session, grant.vendor, credential, grant.agreement)
+    facts = fact_store.load(session, grant.credential(session.place, school))
     decision = decide_person(request, facts, fact_store.person(session, row.person_id), parts.clock.now())
     if not decision.permits:
         refused = disclosure.deny(parts, session, decision, grant.ref)

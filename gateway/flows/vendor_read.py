@@ -18,7 +18,6 @@ from gateway.flows.parts import Parts
 from gateway.identity.clients import Grant
 from gateway.policy import rowplan
 from gateway.policy.decide import Decision, decide
-from gateway.policy.facts import Credential
 from gateway.policy.minimise import clear_page, permitted_fields, sample_is_permitted
 from gateway.policy.request import Actor, ActorKind, Operation, Purpose, Request
 from gateway.store import aliases, pages
@@ -155,8 +154,7 @@ def _decide(parts: Parts, session: Session, grant: Grant, collection: Collection
         parts.ids.new("tr"), Operation.ROSTER_READ, Actor(ActorKind.VENDOR, grant.ref), school, grant.vendor,
         Purpose.ROSTERING, frozenset(asked | {"record.source_id"}), frozenset(needed),
     )  # fmt: skip
-    credential = Credential(grant.ref, grant.vendor, grant.scopes, frozenset({school}), grant.active)
-    facts = fact_store.load(session, grant.vendor, credential, grant.agreement)
+    facts = fact_store.load(session, grant.credential(session.place, school))
     return decide(request, facts, parts.clock.now())
 
 

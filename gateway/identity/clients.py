@@ -24,9 +24,10 @@ from joserfc.jwk import ECKey, RSAKey
 
 from gateway.clock import Clock, Ids
 from gateway.identity import keys
+from gateway.policy.facts import Credential
 from gateway.store import credentials
 from gateway.store.secrets import token_hash
-from gateway.store.tenant import Database
+from gateway.store.tenant import Database, Place
 from mappings.text import is_text
 
 TOKEN_SECONDS = 3600
@@ -48,6 +49,11 @@ class Grant:
     expires_at: datetime
     active: bool
     is_application: bool
+
+    def credential(self, place: Place, school: str) -> Credential:
+        """Return what a decision at one school is told of this grant; `school` is the school's reference."""
+        covered = frozenset({school}) if place.school in self.schools else frozenset[str]()
+        return Credential(self.ref, self.vendor, self.agreement, self.scopes, covered, self.active)
 
     def get_scope(self) -> str:
         return " ".join(sorted(self.scopes))

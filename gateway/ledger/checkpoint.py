@@ -29,6 +29,11 @@ class Checkpoint:
         return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
 
 
+def log_name(school_ref: str) -> str:
+    """Return the origin of a school's log."""
+    return f"schoolgate/{school_ref}"
+
+
 def key_id(origin: str, public: bytes) -> bytes:
     return sha256(origin.encode() + b"\n" + _ED25519 + public).digest()[:4]
 
@@ -48,16 +53,36 @@ def sign(checkpoint: Checkpoint, private: Ed25519PrivateKey) -> str:
 
 
 def verify(note: str, key: str) -> Checkpoint:
-    """Return the checkpoint of a note signed by `key`. Raises InvalidCheckpoint."""
+    """Return the checkpoint of a note signed by `key`; signatures by other keys are passed over. Raises
+    InvalidCheckpoint."""
     origin, public = _parse_key(key)
-    text, _, signatures = note.partition("\n\n")
-    lines = [line for line in signatures.split("\n") if line]
-    for line in lines:
-        parts = line.split(" ")
-        if len(parts) == 3 and parts[0] == "\u2014" and parts[1] == origin:
-            _check_signature(parts[2], text + "\n", origin, public)
-            return _parse_text(text, origin)
-    raise InvalidCheckpoint("no signature by this log")
+    text, blank, signatures = note.partition("\n\n")
+    lines = signatures.split("\n")
+    if not blank or lines.pop() != "" or not lines:
+        raise InvalidCheckpoint("the note is malformed")
+    signed = [_signature(line) for line in lines]
+    mine = [raw[4:] for name, raw in signed if (name, raw[:4]) == (origin, key_id(origin, public))]
+    if not mine:
+        raise InvalidCheckpoint("no signature by this log")
+    for signature in mine:
+        try:
+            Ed25519PublicKey.from_public_bytes(public).verify(signature, (text + "\n").encode())
+        except (ValueError, InvalidSignature) as error:
+            raise InvalidCheckpoint("the signature does not verify") from error
+    return _parse_text(text, origin)
+
+
+def _signature(line: str) -> tuple[str, bytes]:
+    """Return who a signature line says has signed, and the key id and signature it holds."""
+    dash, _, rest = line.partition(" ")
+    name, _, encoded = rest.partition(" ")
+    try:
+        raw = base64.b64decode(encoded, validate=True)
+    except ValueError as error:
+        raise InvalidCheckpoint("the note is malformed") from error
+    if dash != "\u2014" or not name or len(raw) <= 4:
+        raise InvalidCheckpoint("the note is malformed")
+    return name, raw
 
 
 def _parse_key(key: str) -> tuple[str, bytes]:
@@ -71,22 +96,17 @@ def _parse_key(key: str) -> tuple[str, bytes]:
     return origin, raw[1:]
 
 
-def _check_signature(encoded: str, text: str, origin: str, public: bytes) -> None:
-    try:
-        raw = base64.b64decode(encoded, validate=True)
-        Ed25519PublicKey.from_public_bytes(public).verify(raw[4:], text.encode())
-    except (ValueError, InvalidSignature) as error:
-        raise InvalidCheckpoint("the signature does not verify") from error
-    if raw[:4] != key_id(origin, public):
-        raise InvalidCheckpoint("the signature names another key")
-
-
 def _parse_text(text: str, origin: str) -> Checkpoint:
     lines = text.split("\n")
     try:
         checkpoint = Checkpoint(lines[0], int(lines[1]), base64.b64decode(lines[2], validate=True))
     except (IndexError, ValueError) as error:
         raise InvalidCheckpoint("the checkpoint is malformed") from error
-    if checkpoint.origin != origin or len(checkpoint.root) != 32 or checkpoint.text() != text + "\n":
+    if (
+        checkpoint.origin != origin
+        or checkpoint.size < 0
+        or len(checkpoint.root) != 32
+        or checkpoint.text() != text + "\n"
+    ):
         raise InvalidCheckpoint("the checkpoint is malformed")
     return checkpoint

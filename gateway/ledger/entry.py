@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from gateway.errors import VOCABULARY
+from gateway.policy.request import ActorKind, Operation, Purpose
 from mappings.elements import REGISTER
 
 VERSION = 1
@@ -25,7 +26,7 @@ class InvalidEntry(ValueError):  # noqa: N818
 
 
 def _match(pattern: str) -> Callable[[Any], bool]:
-    compiled = re.compile(pattern + r"\Z")
+    compiled = re.compile(pattern + r"\Z", re.ASCII)
     return lambda value: isinstance(value, str) and compiled.match(value) is not None
 
 
@@ -73,19 +74,19 @@ OUTCOMES = (
 
 FIELDS = MappingProxyType(
     {
-        "v": lambda value: value == VERSION,
+        "v": lambda value: type(value) is int and value == VERSION,
         "type": _one_of(*TYPES),
         "at": _match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"),
         "school": _ref,
         "id": _ref,
-        "operation": _match(r"[a-z]{2,16}\.[a-z_]{2,16}"),
-        "purpose": _match(r"[a-z_]{3,32}"),
+        "operation": _one_of(*Operation),
+        "purpose": _one_of(*Purpose),
         "basis": _one_of("school_official", "family_request", "direction", "none"),
-        "actor": _record(kind=_match(r"[a-z_]{3,16}"), ref=_ref),
+        "actor": _record(kind=_one_of(*ActorKind), ref=_ref),
         "vendor": _ref,
         "grant": _ref,
         "agreement": _versioned,
-        "direction": _versioned,
+        "directions": _list_of(_versioned),
         "consent": _versioned,
         "document": _hash,
         "record": _match(_REF + r"(@\d{1,9})?"),

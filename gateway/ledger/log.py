@@ -33,7 +33,7 @@ def start(session: Session, vault: Vault, school_ref: str, kid: str, now: dateti
     public = private.public_key().public_bytes_raw()
     sealed = vault.seal(private.private_bytes_raw(), f"signing_key:{kid}")
     credentials.keep_signing_key(session, kid, "ledger", {"raw": public.hex()}, sealed, now)
-    session.insert(tables.ledger_head, origin=f"schoolgate/{school_ref}", kid=kid, size=0, frontier=b"")
+    session.insert(tables.ledger_head, origin=checkpoint.log_name(school_ref), kid=kid, size=0, frontier=b"")
 
 
 def append(session: Session, entries: Sequence[Mapping[str, Any]]) -> list[int]:
@@ -45,7 +45,7 @@ def append(session: Session, entries: Sequence[Mapping[str, Any]]) -> list[int]:
     bodies = [entry.encode(e) for e in entries]
     try:
         return _append(session, bodies)
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, merkle.InvalidFrontier) as error:
         raise Refused(errors.LED_UNAVAILABLE) from error
 
 

@@ -9,6 +9,10 @@ EMPTY_ROOT = sha256(b"").digest()
 SIZE = 32
 
 
+class InvalidFrontier(ValueError):  # noqa: N818
+    """A kept right edge that cannot be that of a tree of its size."""
+
+
 def leaf_hash(body: bytes) -> bytes:
     """Return the hash of a leaf; the prefix keeps leaves and nodes apart."""
     return sha256(b"\x00" + body).digest()
@@ -25,7 +29,7 @@ class Frontier:
 
     def __init__(self, size: int = 0, packed: bytes = b"") -> None:
         if len(packed) != size.bit_count() * SIZE:
-            raise ValueError("the frontier does not fit the size")
+            raise InvalidFrontier("the frontier does not fit the size")
         self.size = size
         self.hashes = [packed[i : i + SIZE] for i in range(0, len(packed), SIZE)]
 

@@ -7,14 +7,22 @@ A bundle is a folder or zip: `verifier.key`, `checkpoint.note`, `entries.jsonl` 
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gateway.ledger import checkpoint, entry, merkle
+from gateway.ledger.checkpoint import log_name
 
 FILES = ("verifier.key", "checkpoint.note", "entries.jsonl", "leaves.txt")
+
+
+# What the standard library raises for archives that are damaged, encrypted or packed in another way.
+_UNREADABLE = (
+    zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError,
+)  # fmt: skip
 
 
 class BundleInvalid(ValueError):  # noqa: N818
@@ -48,8 +56,8 @@ def verify(path: Path, expected_key: str | None = None) -> Proven:
     that the bundle agrees with itself. Raises BundleInvalid.
     """
     parts = _read(path)
-    key = (expected_key or parts["verifier.key"].decode()).strip()
     try:
+        key = (parts["verifier.key"].decode() if expected_key is None else expected_key).strip()
         signed = checkpoint.verify(parts["checkpoint.note"].decode(), key)
     except (checkpoint.InvalidCheckpoint, UnicodeDecodeError) as error:
         raise BundleInvalid(f"checkpoint: {error}") from error
@@ -61,7 +69,7 @@ def verify(path: Path, expected_key: str | None = None) -> Proven:
         raise BundleInvalid(f"the checkpoint is for {signed.size} entries, the bundle holds {len(bodies)}")
     if merkle.root([merkle.leaf_hash(body) for body in bodies]) != signed.root:
         raise BundleInvalid("the root of the entries is not the one that was signed")
-    return Proven(signed.origin, signed.size, signed.root.hex(), _check_entries(bodies))
+    return Proven(signed.origin, signed.size, signed.root.hex(), _check_entries(bodies, signed.origin))
 
 
 def _read(path: Path) -> dict[str, bytes]:
@@ -70,7 +78,7 @@ def _read(path: Path) -> dict[str, bytes]:
             return {name: (path / name).read_bytes() for name in FILES}
         with zipfile.ZipFile(path) as bundle:
             return {name: bundle.read(name) for name in FILES}
-    except (OSError, KeyError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
+    except (OSError, KeyError, *_UNREADABLE) as error:
         raise BundleInvalid(f"not a bundle: {type(error).__name__}") from error
 
 
@@ -83,10 +91,10 @@ def _check_leaves(bodies: list[bytes], leaves: list[str]) -> None:
             raise BundleInvalid(f"entry {index} was changed")
 
 
-def _check_entries(bodies: list[bytes]) -> dict[str, int]:
+def _check_entries(bodies: list[bytes], origin: str) -> dict[str, int]:
     intents: set[str] = set()
     by_type: dict[str, int] = {}
-    for index, one in enumerate(_entries(bodies)):
+    for index, one in enumerate(_entries(bodies, origin)):
         if one["type"] == "intent":
             intents.add(one["id"])
         elif one["type"] == "outcome" and one["id"] not in intents:
@@ -95,14 +103,12 @@ def _check_entries(bodies: list[bytes]) -> dict[str, int]:
     return by_type
 
 
-def _entries(bodies: list[bytes]) -> Iterator[dict[str, Any]]:
-    school = None
+def _entries(bodies: list[bytes], origin: str) -> Iterator[dict[str, Any]]:
     for index, body in enumerate(bodies):
         try:
             one = entry.decode(body)
         except entry.InvalidEntry as error:
             raise BundleInvalid(f"entry {index}: {error}") from error
-        school = school or one["school"]
-        if one["school"] != school:
+        if log_name(one["school"]) != origin:
             raise BundleInvalid(f"entry {index} belongs to another school")
         yield one

@@ -11,15 +11,16 @@ from gateway.policy.facts import Agreement, Facts
 from gateway.policy.request import COMMERCIAL, RULES, Purpose, Request
 from mappings.elements import REGISTER
 
-# The reason that comes nearest to permission is the one worth telling.
-_NEAREST = (
-    errors.AGR_OPERATION,
-    errors.AGR_NOT_EFFECTIVE,
-    errors.AGR_EXPIRED,
-    errors.AGR_REVOKED,
-    errors.AGR_SCHOOL_NOT_COVERED,
-    errors.AGR_NONE,
-)
+
+def governing(request: Request, facts: Facts, now: datetime) -> tuple[Agreement | None, Reason | None]:
+    """Return the agreement the credential was made under, if it permits the request, or why it does not.
+
+    No other agreement counts, so that neither making nor ending one widens what another lets out.
+    """
+    named = facts.credential.agreement if facts.credential else None
+    mine = next((a for a in facts.agreements if (a.ref, a.vendor) == (named, request.vendor)), None)
+    reason = _fault(mine, request, now) if mine else errors.AGR_NONE
+    return (None, reason) if reason else (mine, None)
 
 
 def _fault(agreement: Agreement, request: Request, now: datetime) -> Reason | None:
@@ -32,20 +33,6 @@ def _fault(agreement: Agreement, request: Request, now: datetime) -> Reason | No
     if now >= agreement.expires_at:
         return errors.AGR_EXPIRED
     return None if request.operation in agreement.operations else errors.AGR_OPERATION
-
-
-def governing(request: Request, facts: Facts, now: datetime) -> tuple[Agreement | None, Reason | None]:
-    """Return the agreement that permits the request, or why none does.
-
-    Among several that permit, the one with the narrowest schedule governs, so that an addition never widens.
-    """
-    mine = [a for a in facts.agreements if a.vendor == request.vendor]
-    faults = {a: _fault(a, request, now) for a in mine}
-    good = sorted((a for a, fault in faults.items() if fault is None), key=lambda a: (len(a.schedule), a.id))
-    if good:
-        return good[0], None
-    said = {fault for fault in faults.values() if fault}
-    return None, next(reason for reason in _NEAREST if reason in said or reason is errors.AGR_NONE)
 
 
 def agreement_check(request: Request, facts: Facts, now: datetime) -> Iterable[Reason]:
@@ -92,7 +79,7 @@ def _element_fault(name: str, request: Request, agreement: Agreement | None, dir
     free = known.category == "NON" or name == "record.alias"
     schedule = agreement.schedule if agreement else frozenset()
     agreed = free or {name, *known.derived_from} <= schedule
-    wanted = free or not directed or name in directed
+    wanted = free or not directed or {name, *known.derived_from} <= directed
     carried = name in RULES[request.operation].ceiling
     return None if agreed and wanted and carried else errors.ELM_NOT_IN_SCHEDULE
 

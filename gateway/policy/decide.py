@@ -19,7 +19,7 @@ from gateway.policy.agreements import (
 )
 from gateway.policy.directions import directed_elements, directing, direction_check
 from gateway.policy.facts import Agreement, Direction, Facts, Person, fingerprint
-from gateway.policy.request import RULES, Request
+from gateway.policy.request import RULES, Operation, Request
 from gateway.policy.scopes import actor_check, credential_check, ledger_check, scope_check
 from gateway.policy.source_policies import PROFILES
 
@@ -36,7 +36,7 @@ class Decision:
     withheld: tuple[tuple[str, Reason], ...] = ()
     plan: rowplan.RowPlan = rowplan.NOTHING
     agreement: Agreement | None = None
-    direction: Direction | None = None
+    directions: tuple[Direction, ...] = ()
     facts_hash: str = ""
 
     @property
@@ -83,47 +83,52 @@ def decide(request: Request, facts: Facts, now: datetime) -> Decision:
 def _decide(request: Request, facts: Facts, now: datetime) -> Decision:
     reasons = tuple(reason for check in CHECKS for reason in check(request, facts, now))
     agreement, _ = governing(request, facts, now)
-    direction, _ = directing(request, facts, now)
+    directions, _ = directing(request, facts, now)
     hashed = fingerprint(request, facts, now)
     withheld = withheld_elements(request, agreement, directed_elements(request, facts, now))
     listed = tuple(sorted(withheld.items(), key=lambda item: item[0]))
     if reasons or agreement is None:
         return Decision(request, reasons or (errors.AGR_NONE,), withheld=listed, agreement=agreement,
-                        direction=direction, facts_hash=hashed)  # fmt: skip
+                        directions=directions, facts_hash=hashed)  # fmt: skip
     return Decision(
         request, (), request.elements - set(withheld), listed,
         rowplan.build(agreement, PROFILES[facts.source_policy], now), agreement,
-        direction if RULES[request.operation].directed else None, hashed,
+        directions if RULES[request.operation].directed else (), hashed,
     )  # fmt: skip
 
 
 def decide_person(request: Request, facts: Facts, person: Person, now: datetime) -> Decision:
     """Decide a request about one person: the request as a whole, then that person's row."""
     decision = decide(request, facts, now)
-    if not decision.permits:
-        return decision
     try:
-        reason = rowplan.judge(decision.plan, person)
+        known = replace(decision, facts_hash=fingerprint(decision.facts_hash, person))
+        reason = rowplan.judge(decision.plan, person) if decision.permits else None
     except Exception:
-        reason = errors.INT_POLICY_ERROR
-    if reason is None:
-        return decision
-    hashed = fingerprint(decision.facts_hash, person)
-    return replace(decision, reasons=(reason,), permitted=frozenset(), plan=rowplan.NOTHING, facts_hash=hashed)
+        return Decision(request, (errors.INT_POLICY_ERROR,))
+    return replace(known, reasons=(reason,), permitted=frozenset(), plan=rowplan.NOTHING) if reason else known
 
 
 def decide_family(request: Request, *, ledger_ready: bool, verified: bool, person: Person) -> Decision:
     """Decide a family's request about its own child: no agreement stands behind it, a verified code does."""
-    reasons = [
+    try:
+        return _decide_family(request, ledger_ready, verified, person)
+    except Exception:
+        return Decision(request, (errors.INT_POLICY_ERROR,))
+
+
+def _decide_family(request: Request, ledger_ready: bool, verified: bool, person: Person) -> Decision:
+    if request.operation is not Operation.FAMILY:
+        return Decision(request, (errors.SCP_MISSING,))
+    reasons = tuple(
         reason
         for reason, fails in (
             (errors.LED_UNAVAILABLE, not ledger_ready),
             (errors.ACT_FAMILY_UNVERIFIED, not verified),
             (errors.OWN_NOT_ASSOCIATED, not person.associated),
+            (errors.RET_ERASED, person.erased),
         )
         if fails
-    ]
+    )
     hashed = fingerprint(request, person, ledger_ready, verified)
-    if reasons:
-        return Decision(request, tuple(reasons), facts_hash=hashed)
-    return Decision(request, (), request.elements & RULES[request.operation].ceiling, facts_hash=hashed)
+    permitted = frozenset() if reasons else request.elements & RULES[request.operation].ceiling
+    return Decision(request, reasons, permitted, facts_hash=hashed)

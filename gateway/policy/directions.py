@@ -7,7 +7,6 @@ from datetime import datetime
 
 from gateway import errors
 from gateway.errors import Reason
-from gateway.policy.agreements import governing
 from gateway.policy.facts import Direction, Facts
 from gateway.policy.request import RULES, Request
 from gateway.policy.source_policies import PROFILES
@@ -26,29 +25,26 @@ def _fault(direction: Direction, request: Request, facts: Facts, now: datetime) 
         return errors.DIR_SCOPE_MISMATCH
     if direction.status == "revoked":
         return errors.DIR_REVOKED
-    if now < direction.valid_from or now >= direction.expires_at:
+    if direction.status != "active" or now < direction.valid_from or now >= direction.expires_at:
         return errors.DIR_EXPIRED
     entitled = PROFILES[facts.source_policy].may_direct(direction.role, request.operation)
     return None if entitled else errors.DIR_GRANTOR_NOT_ENTITLED
 
 
-def directing(request: Request, facts: Facts, now: datetime) -> tuple[Direction | None, Reason | None]:
-    """Return the direction that stands behind the request, or why there is none.
+def directing(request: Request, facts: Facts, now: datetime) -> tuple[tuple[Direction, ...], Reason | None]:
+    """Return the directions that stand behind the request, or why there is none.
 
-    It must be given under the agreement that governs. A document goes only by a direction that names it. Of
-    several that stand, the narrowest one counts, so that an addition never widens.
+    They are given under the agreement of the credential. A document goes only by a direction that names it. Each
+    one asks for what it names: several stand together, and ending one of them never widens.
     """
-    agreement, _ = governing(request, facts, now)
-    under = {agreement.ref} if agreement else {a.ref for a in facts.agreements if a.vendor == request.vendor}
-    mine = [d for d in facts.directions if d.agreement in under]
-    if request.record is not None:
-        mine = [d for d in mine if d.record is not None]
-    faults = {d: _fault(d, request, facts, now) for d in mine}
-    good = [d for d, fault in faults.items() if fault is None]
+    named = facts.credential.agreement if facts.credential else None
+    mine = [d for d in facts.directions if d.agreement == named and (request.record is None or d.record is not None)]
+    judged = [(d, _fault(d, request, facts, now)) for d in mine]
+    good = tuple(d for d, fault in judged if fault is None)
     if good:
-        return min(good, key=lambda d: (not d.elements, len(d.elements), d.id)), None
-    said = {fault for fault in faults.values() if fault}
-    return None, next(reason for reason in _NEAREST if reason in said or reason is errors.DIR_MISSING)
+        return good, None
+    said = [fault for _, fault in judged]
+    return (), next(reason for reason in _NEAREST if reason in said or reason is errors.DIR_MISSING)
 
 
 def direction_check(request: Request, facts: Facts, now: datetime) -> Iterable[Reason]:
@@ -60,6 +56,8 @@ def direction_check(request: Request, facts: Facts, now: datetime) -> Iterable[R
 
 
 def directed_elements(request: Request, facts: Facts, now: datetime) -> frozenset[str]:
-    """Return the elements the direction narrows the agreement to; empty when it does not."""
-    direction, _ = directing(request, facts, now)
-    return direction.elements if direction else frozenset()
+    """Return the elements the directions narrow the agreement to; empty when they do not."""
+    directions, _ = directing(request, facts, now)
+    if not RULES[request.operation].directed or not all(d.elements for d in directions):
+        return frozenset()
+    return frozenset().union(*(d.elements for d in directions))

@@ -12,10 +12,11 @@ import orjson
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """The caller's credential as found: which grant, which scopes the token holds, which schools."""
+    """The caller's credential as found: which grant under which agreement, which scopes and schools it holds."""
 
     grant: str
     vendor: str
+    agreement: str
     scopes: frozenset[str]
     schools: frozenset[str]
     active: bool = True

@@ -41,9 +41,10 @@ def clear(decision: Decision, schema: type[Schema], record: Mapping[str, Any]) -
 
 
 def clear_bytes(decision: Decision, schema: type[Schema], stored: bytes) -> Cleared[bytes]:
-    """Return stored bytes as they are, if every field in them is permitted."""
+    """Return stored bytes as they are, if every field in them is permitted and stands there once."""
     _require(decision)
-    if not _paths(orjson.loads(stored), schema, decision.permitted):
+    parsed = orjson.loads(stored)
+    if orjson.dumps(parsed) != stored or not _paths(parsed, schema, decision.permitted):
         raise Refused(errors.INT_POLICY_ERROR, "the document holds a field that no permitted element covers")
     return Cleared(stored, decision.request.id, decision.permitted, SEAL)
 
@@ -92,19 +93,22 @@ def _nested(field: fields.Field[Any]) -> type[Schema] | None:
 
 
 def _paths(value: Any, schema: type[Schema], permitted: frozenset[str]) -> bool:
-    """Whether every path of a parsed answer leads to a permitted element."""
-    if isinstance(value, list):
-        return all(_paths(item, schema, permitted) for item in value)
+    """Whether a parsed record has the schema's shape and every path of it leads to a permitted element."""
     if not isinstance(value, dict):
         return False
     wire = {f.data_key or n: f for n, f in schema._declared_fields.items()}  # noqa: SLF001
-    for name, item in value.items():
-        field = wire.get(name)
-        if field is None or field.metadata.get("element") not in permitted:
-            return False
-        nested = _nested(field)
-        if nested is None and isinstance(item, dict):
-            return isinstance(field, fields.Dict)
-        if nested is not None and not _paths(item, nested, permitted):
-            return False
-    return True
+    return all(
+        name in wire and wire[name].metadata.get("element") in permitted and _fits(item, wire[name], permitted)
+        for name, item in value.items()
+    )
+
+
+def _fits(item: Any, field: fields.Field[Any], permitted: frozenset[str]) -> bool:
+    if isinstance(field, fields.List):
+        return isinstance(item, list) and all(_fits(one, field.inner, permitted) for one in item)
+    nested = _nested(field)
+    if nested is not None:
+        return _paths(item, nested, permitted)
+    if isinstance(field, fields.Dict):
+        return isinstance(item, dict) and not any(isinstance(one, dict | list) for one in item.values())
+    return not isinstance(item, dict | list)

@@ -172,7 +172,7 @@ def launch(story: Story) -> str:
     ours = story.desk.must(
         "lms", "add", "SimCanvas", "--issuer", lms["issuer"], "--client-id", lms["client_id"], "--deployment-id",
         lms["deployment_id"], "--auth-url", lms["auth_url"], "--token-url", lms["token_url"], "--jwks-url",
-        lms["jwks_url"], "--school", "Alder High School",
+        lms["jwks_url"], "--agreement", story.refs["SimCanvas"], "--school", "Alder High School",
     )  # fmt: skip
     linked = story.desk.run(
         "lms", "link", ours["deployment"], "--context", lms["cast"]["course"], "--school", "Alder High School",

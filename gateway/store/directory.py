@@ -138,22 +138,31 @@ def add_registration(session: Session, ref: str, now: datetime, by: str, **value
 
 
 def add_deployment(
-    session: Session, ref: str, registration: str, deployment_id: str, places: Sequence[int], now: datetime, by: str
-) -> bool:
+    session: Session, ref: str, registration: str, deployment_id: str, agreement: str | None, places: Sequence[int],
+    now: datetime, by: str,
+) -> bool:  # fmt: skip
     """Write a deployment and the schools it is granted; False when it is there already."""
     made = session.insert(
         tables.deployment, ignore=True, deployment=ref, registration=registration, deployment_id=deployment_id,
-        status="active", created_at=now, created_by=by,
+        agreement=agreement, status="active", created_at=now, created_by=by,
     )  # fmt: skip
     for school in places if made else ():
         session.insert(tables.deployment_school, school=school, deployment=ref)
     return made
 
 
+def agree(session: Session, deployment: str, agreement: str) -> int:
+    """Name the agreement under which grades go to a deployment."""
+    return session.run(
+        f"UPDATE deployment SET agreement = %(agreement)s WHERE {_D} AND deployment = %(deployment)s",
+        deployment=deployment, agreement=agreement,
+    )  # fmt: skip
+
+
 def lms(session: Session) -> Sequence[Any]:
     """Return the district's LMS deployments with their registrations."""
     return session.rows(
-        "SELECT r.registration, r.issuer, r.client_id, r.product, r.status, r.hosts, d.deployment, d.deployment_id, "
+        "SELECT r.registration, r.issuer, r.client_id, r.product, r.status, r.hosts, d.deployment, d.deployment_id, d.agreement, "
         "(SELECT string_agg(s.name, ', ' ORDER BY s.name) FROM deployment_school x JOIN school s ON "
         "s.district = x.district AND s.school = x.school WHERE x.district = d.district AND x.deployment = d.deployment) "
         "AS schools FROM deployment d JOIN registration r ON r.registration = d.registration "
@@ -164,7 +173,8 @@ def lms(session: Session) -> Sequence[Any]:
 def find_deployment(session: Session, text: str) -> Any | None:
     return session.row(
         f"SELECT d.*, ARRAY(SELECT x.school FROM deployment_school x WHERE x.district = d.district AND "
-        f"x.deployment = d.deployment) AS schools FROM deployment d WHERE d.{_D} AND (d.deployment = %(t)s "
+        f"x.deployment = d.deployment) AS schools, r.vendor FROM deployment d JOIN registration r USING (registration) "
+        f"WHERE d.{_D} AND (d.deployment = %(t)s "
         "OR d.deployment_id = %(t)s) ORDER BY d.deployment",
         t=text,
     )

@@ -10,14 +10,14 @@ from gateway.policy import facts
 from gateway.store import tables
 from gateway.store.tenant import Session
 
-_CURRENT_AGREEMENTS = """
+_CURRENT_AGREEMENT = """
 SELECT DISTINCT ON (agreement) agreement, version, vendor, status, effective_at, expires_at, body
 FROM agreement WHERE district = %(district)s AND school = %(school)s AND vendor = %(vendor)s
-ORDER BY agreement, version DESC
+AND agreement = %(agreement)s ORDER BY agreement, version DESC
 """
 _CURRENT_DIRECTIONS = """
 SELECT DISTINCT ON (direction) direction, version, agreement, operation, status, valid_from, expires_at, body
-FROM direction WHERE district = %(district)s AND school = %(school)s AND agreement = ANY(%(agreements)s)
+FROM direction WHERE district = %(district)s AND school = %(school)s AND agreement = %(agreement)s
 ORDER BY direction, version DESC
 """
 _SCHOOL = """
@@ -39,13 +39,12 @@ def school_name(session: Session) -> str:
     return str(rows[0].name)
 
 
-def load(session: Session, vendor: str, credential: facts.Credential, agreement: str | None = None) -> facts.Facts:
-    """Return the facts about one vendor at the session's school; `agreement` narrows to the grant's own."""
+def load(session: Session, credential: facts.Credential) -> facts.Facts:
+    """Return the facts about one credential at the session's school: its own agreement and the directions under it."""
     (school,) = session.rows(_SCHOOL)
-    rows = session.rows(_CURRENT_AGREEMENTS, vendor=vendor)
-    agreements = tuple(_agreement(row, school.ref) for row in rows if agreement in (None, row.agreement))
-    found = session.rows(_CURRENT_DIRECTIONS, agreements=[a.ref for a in agreements]) if agreements else ()
-    directions = tuple(_direction(row) for row in found)
+    rows = session.rows(_CURRENT_AGREEMENT, vendor=credential.vendor, agreement=credential.agreement)
+    agreements = tuple(_agreement(row, school.ref) for row in rows)
+    directions = tuple(_direction(row) for row in session.rows(_CURRENT_DIRECTIONS, agreement=credential.agreement))
     return facts.Facts(school.ledger, credential, agreements, directions, school.source_policy)
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from gateway.policy.rowplan import RowPlan
-from gateway.store.rowplan import BARRED, compile_plan
+from gateway.store.rowplan import BARRED, compile_plan, withholding
 from gateway.store.tenant import Session
 from mappings.oneroster.records import KINDS
 from mappings.oneroster.v1p2 import PLACES, Collection
@@ -105,13 +105,10 @@ def count(session: Session, wanted: Wanted) -> int:
 
 
 def withheld(session: Session, plan: RowPlan) -> Counter[str]:
-    """Return how many people of the session's schools the plan withholds because of a family's answer, by code."""
-    _, values = compile_plan(plan, "r.sourced_id", "r.is_pupil")
+    """Return how many people of the session's schools the plan withholds, by the first reason that holds."""
+    query, values = withholding(plan)
     rows = session.rows(
-        f"WITH barred AS ({BARRED}) SELECT code, count(DISTINCT r.sourced_id) AS n FROM barred b JOIN roster_user r "
-        "ON r.district = %(district)s AND r.school = b.school AND r.sourced_id = b.person_id AND r.until IS NULL "
-        "GROUP BY code",
-        **values,
+        f"WITH barred AS ({BARRED}) SELECT code, count(*) AS n FROM ({query}) w GROUP BY code", **values
     )
     return Counter({row.code: row.n for row in rows})
 
@@ -199,7 +196,7 @@ def _condition(wanted: Wanted) -> tuple[str, dict[str, Any]]:
     person = _PERSON.get(kind)
     if person is None:
         owned = "r.district = %(district)s AND r.school = ANY(%(schools)s)"
-        return (owned if wanted.plan.parts else "FALSE"), {"plan_at": None, "plan_agreement": None}
+        return (owned if wanted.plan.parts else "FALSE"), {}
     condition, values = compile_plan(wanted.plan, person, _PUPIL.get(kind, _IS_PUPIL.format(person)))
     return condition + (" AND r.is_pupil" if wanted.collection.only == "student" else ""), values
 

@@ -94,7 +94,7 @@ def keep_services(session: Session, deployment: str, context_id: str, services: 
 def course_of_class(session: Session, class_id: str) -> Sequence[Any]:
     """Return the LMS courses linked to a class, with their registration."""
     return session.rows(
-        "SELECT l.deployment, l.context_id, l.services, d.registration, d.deployment_id, d.status, r.status AS "
+        "SELECT l.deployment, l.context_id, l.services, d.registration, d.deployment_id, d.agreement, d.status, r.status AS "
         "registration_status, r.vendor, r.product FROM context_link l JOIN deployment d ON d.district = l.district "
         "AND d.deployment = l.deployment JOIN registration r ON r.registration = d.registration "
         "WHERE l.district = %(district)s AND l.school = %(school)s AND l.class_id = %(class)s "
@@ -106,7 +106,7 @@ def course_of_class(session: Session, class_id: str) -> Sequence[Any]:
 def course(session: Session, deployment: str, context_id: str) -> Any | None:
     """Return one linked course with its registration."""
     return session.row(
-        "SELECT l.class_id, l.services, d.registration, d.deployment_id, r.vendor, r.status AS registration_status "
+        "SELECT l.class_id, l.services, d.registration, d.deployment_id, d.agreement, r.vendor, r.status AS registration_status "
         "FROM context_link l "
         "JOIN deployment d ON d.district = l.district AND d.deployment = l.deployment "
         "JOIN registration r ON r.registration = d.registration WHERE l.district = %(district)s "

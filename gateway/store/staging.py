@@ -152,6 +152,8 @@ class Staging:
             if kind.name not in skip:
                 self._gone(kind, complete=complete)
             self._orphaned(kind)
+            if kind.name == "enrollment":
+                self._follow_class()
             self._loosened(kind)
 
     def _quarantine(self, kind: Kind, column: str, code: str, where: str, hint: str = "''") -> int:
@@ -264,14 +266,7 @@ class Staging:
             self._seat_at_class()
 
     def _seat_at_class(self) -> None:
-        """An enrollment belongs to the school of its class, whatever school its row names; it moves with its class."""
-        columns = [c.name for c in KINDS["enrollment"].columns]
-        moved = ", ".join("c.org" if name == "org" else f'm."{name}"' for name in columns)
-        self.run(
-            f"INSERT INTO in_enrollment (line, sourced_id, hash, {_quoted(columns)}) SELECT 0, m.sourced_id, 0, {moved} "
-            f'FROM {mirror("enrollment")} m JOIN in_class c ON c.sourced_id = m."class" WHERE m.source = %(source)s '
-            "AND m.org <> c.org AND NOT EXISTS (SELECT FROM in_enrollment i WHERE i.sourced_id = m.sourced_id)"
-        )
+        """An enrollment belongs to the school of its class, whatever school its row names."""
         older = "AND c.source = %(source)s AND NOT EXISTS (SELECT FROM in_class n WHERE n.sourced_id = c.sourced_id)"
         for classes, more in {"in_class": "", mirror("class"): older}.items():
             self.run(
@@ -280,6 +275,17 @@ class Staging:
                 "INSERT INTO fault SELECT 'enrollments.csv', line, 'schoolSourcedId', 'CSV_SCHOOL_MISMATCH', "
                 "'value', '', 'the school of the class counts', sourced_id FROM moved"
             )
+
+    def _follow_class(self) -> None:
+        """An accepted enrollment that is not in this delivery's changes moves with its class."""
+        columns = [c.name for c in KINDS["enrollment"].columns]
+        moved = ", ".join("c.org" if name == "org" else f'm."{name}"' for name in columns)
+        self.run(
+            f"INSERT INTO in_enrollment (line, sourced_id, hash, {_quoted(columns)}) SELECT 0, m.sourced_id, 0, {moved} "
+            f'FROM {mirror("enrollment")} m JOIN in_class c ON c.sourced_id = m."class" WHERE m.source = %(source)s '
+            "AND m.org <> c.org AND NOT EXISTS (SELECT FROM in_enrollment i WHERE i.sourced_id = m.sourced_id) "
+            "AND NOT EXISTS (SELECT FROM gone_enrollment g WHERE g.sourced_id = m.sourced_id)"
+        )
 
     def _gone(self, kind: Kind, *, complete: bool) -> None:
         name = kind.name

@@ -139,7 +139,7 @@ platform_keys = _table(
 )
 deployment = _table(
     "deployment", "district", "deployment",
-    "deployment registration deployment_id status created_at:time created_by",
+    "deployment registration deployment_id agreement? status created_at:time created_by",
     _PLACES, sa.UniqueConstraint("registration", "deployment_id"),
 )  # fmt: skip
 deployment_school = _table("deployment_school", "school", "deployment", "deployment", _PLACES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, example, given
 from hypothesis import settings as trials
 from hypothesis import strategies as st
 
@@ -169,6 +169,7 @@ def holds(world: World, nights: list[list[Change]]) -> None:
 
 @trials(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(nights=NIGHTS)
+@example(nights=[[leaves("p0"), class_moves("kA", "B")]])
 def test_nights_end_where_a_first_delivery_would(world, nights):
     holds(world, nights)
 

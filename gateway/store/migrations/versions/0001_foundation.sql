@@ -61,6 +61,7 @@ CREATE TABLE deployment (
     deployment TEXT COLLATE "C" NOT NULL,
     registration TEXT COLLATE "C" NOT NULL,
     deployment_id TEXT COLLATE "C" NOT NULL,
+    agreement TEXT COLLATE "C",
     status TEXT COLLATE "C" NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE NOT NULL,
     created_by TEXT COLLATE "C" NOT NULL,

@@ -1,0 +1,276 @@
+"""What leaves is built up from nothing: only permitted paths come out, and nobody else can seal an answer."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import pickle
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from marshmallow import Schema, fields
+
+from gateway import errors
+from gateway.errors import Refused
+from gateway.policy.decide import Decision
+from gateway.policy.minimise import clear, clear_bytes, clear_page, permitted_fields, sample_is_permitted
+from mappings import application, family, lti
+from mappings._seal import SEAL, Seal
+from mappings.cleared import Cleared
+from mappings.elements import REGISTER, element
+from mappings.oneroster import v1p2
+from tests.policy.worlds_of_facts import FEW, family_request, subset
+
+CANARY = "canary-5f1d"
+REQUEST = family_request()
+SCHEMAS = [
+    schema
+    for module in (application, family, v1p2)
+    for schema in vars(module).values()
+    if isinstance(schema, type) and issubclass(schema, Schema) and schema is not Schema
+] + [lti.ScoreSchema]
+each_schema = pytest.mark.parametrize("schema", [pytest.param(s, id=f"{s.__module__}.{s.__name__}") for s in SCHEMAS])
+
+
+def permitting(*elements: str) -> Decision:
+    return Decision(REQUEST, (), frozenset(elements))
+
+
+# --- what a schema says, read without the code under test ------------------------------------------
+
+
+def declared(schema: type[Schema]) -> Iterator[tuple[str, str, fields.Field[Any], type[Schema] | None]]:
+    """Each field of a schema: our name, the name on the wire, the field, and the schema of what it nests."""
+    for name, field in schema().fields.items():
+        inner = field.inner if isinstance(field, fields.List) else field
+        yield name, field.data_key or name, field, type(inner.schema) if isinstance(inner, fields.Nested) else None
+
+
+def elements_of(schema: type[Schema]) -> frozenset[str]:
+    """Every element a schema or what it nests names."""
+    found = set()
+    for _, _, field, nested in declared(schema):
+        found |= {field.metadata["element"]} | (elements_of(nested) if nested else set())
+    return frozenset(found)
+
+
+VALUES = {fields.Integer: 7, fields.Float: 0.5, fields.Boolean: True, fields.Date: date(2026, 5, 4),
+          fields.AwareDateTime: datetime(2026, 5, 4, tzinfo=UTC), fields.Dict: {"level": 1.0}}  # fmt: skip
+
+
+def full(schema: type[Schema]) -> dict[str, Any]:
+    """A record with a value in every field, and at every depth things that nobody asked for."""
+    record: dict[str, Any] = {"ssn": CANARY, "person.password": CANARY, "Name": CANARY, "extra": {"deep": [CANARY]}}
+    for name, _, field, nested in declared(schema):
+        value = (
+            full(nested) if nested else next((v for t, v in VALUES.items() if isinstance(field, t)), f"{name} value")
+        )
+        record[name] = [value, value] if isinstance(field, fields.List) else value
+    return record
+
+
+def kept(schema: type[Schema], permitted: frozenset[str]) -> dict[str, Any]:
+    """The paths that must come out of a full record, as a tree of wire names."""
+    return {
+        wire: kept(nested, permitted) if nested else None
+        for _, wire, field, nested in declared(schema)
+        if field.metadata["element"] in permitted
+    }
+
+
+def shape(value: Any, schema: type[Schema]) -> dict[str, Any]:
+    """The paths of a parsed answer, lists merged, what an open dictionary holds left aside."""
+    known, found = {wire: nested for _, wire, _, nested in declared(schema)}, {}
+    for name, item in value.items():
+        items = item if isinstance(item, list) else [item]
+        nested = known.get(name)
+        found[name] = {k: v for one in items for k, v in shape(one, nested).items()} if nested else None
+    return found
+
+
+# --- one answer ------------------------------------------------------------------------------------
+
+
+@each_schema
+def test_an_answer_holds_the_permitted_paths_and_nothing_else(schema):
+    @settings(FEW, max_examples=25)
+    @given(subset(elements_of(schema)))
+    def law(permitted):
+        answer = clear(permitting(*permitted), schema, full(schema))
+        assert shape(orjson.loads(answer.payload), schema) == kept(schema, permitted)
+        assert CANARY not in answer.payload.decode()
+        assert (answer.decision, answer.elements) == (REQUEST.id, permitted)
+
+    law()
+
+
+@each_schema
+def test_an_answer_of_nothing_permitted_is_empty(schema):
+    assert clear(permitting(), schema, full(schema)).payload == b"{}"
+
+
+@each_schema
+def test_absent_values_are_left_out_rather_than_sent_empty(schema):
+    nothing: Mapping[str, Any] = {name: None for name, _, _, _ in declared(schema)}
+    assert clear(permitting(*REGISTER), schema, nothing).payload == b"{}"
+
+
+class Careless(Schema):
+    """A schema with a field that nobody classified."""
+
+    name = fields.String(metadata=element("person.name.given"))
+    shoe = fields.String()
+
+
+def test_a_field_without_an_element_is_refused_and_never_comes_out():
+    with pytest.raises(Refused) as refused:
+        permitted_fields(Careless, frozenset(REGISTER))
+    assert refused.value.reason is errors.ELM_UNCLASSIFIED
+    with pytest.raises(Refused):
+        clear_page(permitting(*REGISTER), Careless, ["name"], b"[]")
+    assert clear(permitting(*REGISTER), Careless, {"name": "A", "shoe": CANARY}).payload == b'{"name":"A"}'
+    with pytest.raises(Refused):
+        clear_bytes(permitting(*REGISTER), Careless, b'{"name":"A","shoe":"12"}')
+
+
+# --- stored bytes ----------------------------------------------------------------------------------
+
+
+@each_schema
+def test_stored_bytes_leave_unchanged_where_every_field_is_permitted_and_not_at_all_otherwise(schema):
+    stored = clear(permitting(*REGISTER), schema, full(schema)).payload
+    needed = elements_of(schema)
+    assert clear_bytes(permitting(*needed), schema, stored).payload == stored
+    for missing in needed:
+        with pytest.raises(Refused) as refused:
+            clear_bytes(permitting(*(needed - {missing})), schema, stored)
+        assert refused.value.reason is errors.INT_POLICY_ERROR
+
+
+@each_schema
+@pytest.mark.parametrize("first", [pytest.param(True, id="first"), pytest.param(False, id="last")])
+def test_an_added_field_is_refused_wherever_it_stands(schema, first):
+    stored = orjson.loads(clear(permitting(*REGISTER), schema, full(schema)).payload)
+    for value in (CANARY, 1, None, {}, [], {"deep": CANARY}):
+        for spoiled in _added(stored, value, first=first):
+            with pytest.raises(Refused):
+                clear_bytes(permitting(*REGISTER), schema, orjson.dumps(spoiled))
+
+
+def _added(stored: dict[str, Any], value: Any, *, first: bool) -> Iterator[dict[str, Any]]:
+    """The document with one field more: at its top, and in each record it nests."""
+    yield {"surplus": value, **stored} if first else {**stored, "surplus": value}
+    for name, item in stored.items():
+        if name == "scale":
+            continue
+        if isinstance(item, dict):
+            yield from ({**stored, name: inner} for inner in _added(item, value, first=first))
+        if isinstance(item, list) and isinstance(item[0], dict):
+            yield from ({**stored, name: [item[0], inner]} for inner in _added(item[1], value, first=first))
+
+
+TRANSCRIPT = b'{"competencies":[],"issued_on":"2026-05-04","pupil":"A","school":"B","title":"T"}'
+HIDDEN = {
+    "an object in place of a text": b'{"title":{"ssn":"1"}}',
+    "an object in a list in place of a text": b'{"title":[{"ssn":"1"}]}',
+    "an object in a list in a list": b'{"title":[[{"ssn":"1"}]]}',
+    "a text in place of a record": b'{"competencies":["ssn 1"]}',
+    "nothing in place of a record": b'{"competencies":[null]}',
+    "a field shadowed by a second of its name": b'{"title":{"ssn":"1"},"title":"T"}',
+    "no object": b'"ssn 1"',
+    "a list of texts": b'["ssn 1"]',
+}
+
+
+@pytest.mark.parametrize("stored", [pytest.param(stored, id=name) for name, stored in HIDDEN.items()])
+def test_what_hides_in_a_permitted_field_is_refused(stored):
+    permitted = permitting(*elements_of(application.Transcript))
+    assert clear_bytes(permitted, application.Transcript, TRANSCRIPT).payload == TRANSCRIPT
+    with pytest.raises(Refused):
+        clear_bytes(permitted, application.Transcript, stored)
+
+
+def test_an_object_hidden_in_a_list_of_texts_is_refused():
+    with pytest.raises(Refused):
+        clear_bytes(permitting(*REGISTER), v1p2.User, b'{"grades":["09",{"ssn":"1"}]}')
+
+
+# --- bulk pages ------------------------------------------------------------------------------------
+
+
+@each_schema
+def test_a_page_selects_permitted_fields_only(schema):
+    wire = {name: field.metadata["element"] for _, name, field, _ in declared(schema)}
+    for name, needed in wire.items():
+        assert clear_page(permitting(needed), schema, [name], b"page").payload == b"page"
+        with pytest.raises(Refused) as refused:
+            clear_page(permitting(*(set(REGISTER) - {needed})), schema, [name], b"page")
+        assert refused.value.reason is errors.INT_POLICY_ERROR
+    with pytest.raises(Refused):
+        clear_page(permitting(*REGISTER), schema, ["surplus"], b"page")
+
+
+@each_schema
+def test_a_sampled_record_is_parsed_again(schema):
+    record, needed = clear(permitting(*REGISTER), schema, full(schema)).payload, elements_of(schema)
+    assert sample_is_permitted(permitting(*needed), schema, record)
+    assert not any(sample_is_permitted(permitting(*(needed - {missing})), schema, record) for missing in needed)
+
+
+# --- who may seal ----------------------------------------------------------------------------------
+
+DOORS = {
+    "one answer": lambda decision: clear(decision, application.Transcript, {}),
+    "stored bytes": lambda decision: clear_bytes(decision, application.Transcript, TRANSCRIPT),
+    "a page": lambda decision: clear_page(decision, v1p2.User, [], b"[]"),
+}
+
+
+@pytest.mark.parametrize("door", [pytest.param(door, id=name) for name, door in DOORS.items()])
+@pytest.mark.parametrize("reason", [errors.CON_REFUSED, errors.INT_POLICY_ERROR])
+def test_a_denied_decision_clears_nothing(door, reason):
+    with pytest.raises(Refused) as refused:
+        door(Decision(REQUEST, (reason,), frozenset(REGISTER)))
+    assert refused.value.reason is reason
+
+
+def _sealed() -> Cleared[bytes]:
+    return clear(permitting("family.child"), family.Report, {"child": "A", "school": "B"})
+
+
+@pytest.mark.parametrize(
+    "seal", [None, True, "seal", object(), Seal()], ids=["none", "true", "text", "thing", "another"]
+)
+def test_nobody_else_can_make_what_leaves(seal):
+    with pytest.raises(PermissionError):
+        Cleared(b"{}", "tr_aaaaaaaa", frozenset(), seal)
+
+
+def test_what_is_cleared_cannot_be_changed_in_place():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        _sealed().payload = b"something else"
+
+
+def test_what_is_cleared_lends_its_seal_to_no_other_payload():
+    with pytest.raises((PermissionError, TypeError, ValueError)):
+        dataclasses.replace(_sealed(), payload=b"something else")
+
+
+@pytest.mark.parametrize("way", [pickle.dumps, copy.copy, copy.deepcopy], ids=["pickle", "copy", "deepcopy"])
+def test_a_seal_is_neither_pickled_nor_copied(way):
+    with pytest.raises(TypeError):
+        way(SEAL)
+
+
+@pytest.mark.parametrize("way", [pickle.dumps, copy.deepcopy], ids=["pickle", "deepcopy"])
+def test_what_is_cleared_is_not_stored_beside_its_decision(way):
+    with pytest.raises(TypeError):
+        way(_sealed())
+
+
+def test_the_seal_is_not_shown():
+    assert "seal" not in repr(_sealed()).lower()
