@@ -89,12 +89,16 @@ def load(instance: Path | None = None) -> Settings:
 def _from_file(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
-    with path.open("rb") as file:
-        return tomllib.load(file)
+    try:
+        return tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise UnsafeSettings(f"{path.name} cannot be read: {error}") from error
 
 
 def _refuse_unsafe(settings: Settings) -> None:
     parts = urlsplit(settings.url)
+    if parts.scheme not in ("https", "http") or not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise UnsafeSettings("SCHOOLGATE_URL must be the bare https:// address that browsers reach")
     loopback = parts.hostname in ("127.0.0.1", "localhost", "::1")
     if parts.scheme != "https" and not loopback:
         raise UnsafeSettings(f"SCHOOLGATE_URL is {settings.url}: launches need https outside loopback")

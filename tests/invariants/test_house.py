@@ -1,7 +1,9 @@
 """Laws of the house that are read off its files: names, sockets, SQL, clocks, dependencies."""
 
 import ast
+import importlib
 import re
+import sys
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
@@ -113,3 +115,29 @@ def test_locks_are_hashed_and_name_no_address():
         pins = [line for line in text.splitlines() if "==" in line]
         assert len(pins) > 30
         assert text.count("\\\n    --hash=sha256:") >= len(pins)
+
+
+# What each named package does here, and where; the demo goes through every one of these lines.
+NAMED = {
+    "flask": ("gateway/web/oneroster.py", "Blueprint"),
+    "pylti1p3": ("gateway/identity/launch.py", "FlaskMessageLaunch"),
+    "authlib.integrations.flask_oauth2": ("gateway/identity/clients.py", "AuthorizationServer"),
+    "authlib.integrations.requests_client": ("connectors/tokens.py", "OAuth2Session"),
+    "requests": ("connectors/egress.py", "HTTPAdapter"),
+    "marshmallow": ("mappings/oneroster/v1p2.py", "Schema"),
+    "redis": ("gateway/cache.py", "Redis"),
+}
+
+
+@pytest.mark.parametrize("package", NAMED)
+def test_a_named_package_does_the_work_it_is_made_for(package):
+    """It is imported where its work is done, its class is used there, and the running gateway loads it."""
+    path, used = NAMED[package]
+    tree = ast.parse((ROOT / path).read_text())
+    modules = {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+    modules |= {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+    assert any(m == package or m.startswith(f"{package}.") for m in modules)
+    names = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
+    assert used in names | {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
+    importlib.import_module("gateway.app")
+    assert package in sys.modules
