@@ -46,20 +46,33 @@ def _person(parts: Office) -> Person:
 
 
 def acting(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Run a command with the parts and the person behind SCHOOLGATE_TOKEN; refusals become exit codes."""
+    """Run a command with the parts and the person behind SCHOOLGATE_TOKEN; what it returns is the exit code."""
 
     @wraps(command)
     def run(**values: Any) -> None:
-        from gateway.errors import Refused
-
-        try:
-            with _open() as parts:
-                status = command(parts, _person(parts), **values)
-        except Refused as refused:
-            sys.exit(_say_refusal(refused))
+        with _open() as parts:
+            status = command(parts, _person(parts), **values)
         sys.exit(status or OK)
 
     return run
+
+
+class _Desk(click.Group):
+    """Whatever a command is refused for is said in words, with its code, remedy and owner."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from gateway import errors
+
+        try:
+            return super().invoke(ctx)
+        except errors.Refused as refused:
+            sys.exit(_say_refusal(refused))
+        except Exception as error:
+            from gateway.store.tenant import UNREACHABLE
+
+            if not isinstance(error, UNREACHABLE):
+                raise
+            sys.exit(_say_refusal(errors.Refused(errors.INT_UNAVAILABLE)))
 
 
 def _say_refusal(refused: Any) -> int:
@@ -107,7 +120,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _schools = click.option("--school", "schools", multiple=True, help="A school (name or reference); all when none.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Desk, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="schoolgate")
 def main() -> None:
     """Schoolgate: a gateway between an assessment platform and schools' LMS, SIS and gradebooks.
@@ -160,7 +173,10 @@ def serve(port: int, workers: int, web_only: bool) -> None:
     """Run the gateway: web processes and one worker, on the embedded database unless DATABASE_URL is set."""
     from gateway.serve import run
 
-    sys.exit(run(port, workers, with_worker=not web_only))
+    with _open() as office:
+        office.database.ping()
+        code = run(port, workers, with_worker=not web_only)
+    sys.exit(code)
 
 
 @main.command()
@@ -173,6 +189,7 @@ def worker(once: bool) -> None:
 
     logs.configure()
     with _open() as office:
+        office.database.ping()
         work(make_parts(office), once=once)
 
 
@@ -229,14 +246,10 @@ def district() -> None:
 @_json
 def district_add(name: str, admin: str, policy: str, as_json: bool) -> None:
     """Make a district and its first administrator. Whoever runs this holds the installation's keys."""
-    from gateway.errors import Refused
     from gateway.flows import onboarding
 
-    try:
-        with _open() as parts:
-            ref, staff, token = onboarding.add_district(parts, name, admin, policy)
-    except Refused as refused:
-        sys.exit(_say_refusal(refused))
+    with _open() as parts:
+        ref, staff, token = onboarding.add_district(parts, name, admin, policy)
     text = [f"District {name} is {ref}.", f"{admin} is {staff}; the personal token is shown once:", token,
             "Next: export SCHOOLGATE_TOKEN=… ; schoolgate source add NAME ; schoolgate school add NAME"]  # fmt: skip
     _print(as_json, {"district": ref, "staff": staff, "token": token}, text)

@@ -26,6 +26,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from gateway import errors
+from gateway.errors import Refused
 from gateway.store import roles
 
 _UNPRIVILEGED = ("nobody",)
@@ -44,8 +46,11 @@ log_min_messages = fatal
 """
 
 
-class EmbeddedUnavailable(Exception):  # noqa: N818 - a refusal to start
+class EmbeddedUnavailable(Refused):
     """No PostgreSQL could be started here; the text says what to do."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(errors.INT_SETTINGS, detail)
 
 
 @dataclass(frozen=True, slots=True)

@@ -324,6 +324,11 @@ INT_UNAVAILABLE = _reason(
     "The database cannot be reached, so nothing was read or sent.",
     "Try again later.",
 )  # fmt: skip
+INT_SETTINGS = _reason(
+    "INT_SETTINGS", 503, _O,
+    "This installation cannot run as it is set up.",
+    "Correct what the message names; docs/reference/settings.md lists every setting.",
+)  # fmt: skip
 RATE_LIMITED = _reason(
     "RATE_LIMITED", 429, _C,
     "Too many requests.",

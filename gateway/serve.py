@@ -1,4 +1,4 @@
-"""Runs a one-box gateway: the embedded database, gunicorn, one worker; stops them together."""
+"""Runs a one-box gateway: gunicorn and one worker, stopped together. Its caller holds the database open."""
 
 from __future__ import annotations
 
@@ -10,19 +10,11 @@ import time
 from types import FrameType
 
 from gateway import logs
-from gateway.embedded import EmbeddedPostgres
-from gateway.settings import load
-from gateway.store.migrate import upgrade
 
 
 def run(port: int, workers: int, *, with_worker: bool) -> int:
     """Serve on 127.0.0.1 until told to stop, or until one part dies. Return an exit code."""
     logs.configure()
-    settings = load()
-    server = None
-    if not settings.database_url:
-        server = EmbeddedPostgres(settings.instance)
-        upgrade(server.ensure().owner)
     parts = [_web(port, workers)] + ([_worker()] if with_worker else [])
     stopping: list[int] = []
 
@@ -36,8 +28,6 @@ def run(port: int, workers: int, *, with_worker: bool) -> int:
     for part in parts:
         part.terminate()
     codes = [part.wait(timeout=30) for part in parts]
-    if server is not None:
-        server.stop()
     return 0 if stopping else max(abs(code) for code in codes) or 1
 
 

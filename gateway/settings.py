@@ -27,6 +27,9 @@ from urllib.parse import urlsplit
 
 from marshmallow import Schema, ValidationError, fields, validate
 
+from gateway import errors
+from gateway.errors import Refused
+
 _ENVIRONMENT = {
     "url": "SCHOOLGATE_URL",
     "database_url": "DATABASE_URL",
@@ -38,8 +41,11 @@ _ENVIRONMENT = {
 }
 
 
-class UnsafeSettings(Exception):  # noqa: N818 - a refusal to start
+class UnsafeSettings(Refused):
     """The settings would make this installation unsafe; the text says which and what to do."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(errors.INT_SETTINGS, detail)
 
 
 class SettingsSchema(Schema):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import os
@@ -10,11 +11,17 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from gateway import errors
+from gateway.errors import Refused
+
 _NONCE = 12
 
 
-class WrongKey(Exception):  # noqa: N818 - the database belongs to another installation
+class WrongKey(Refused):
     """What was sealed cannot be opened with this installation's key, or belongs elsewhere."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(errors.INT_SETTINGS, detail)
 
 
 class Vault:
@@ -22,7 +29,7 @@ class Vault:
 
     def __init__(self, key: bytes) -> None:
         if len(key) != 32:
-            raise ValueError("the installation's key is 32 bytes")
+            raise WrongKey("the installation's key, instance/keys/kek, is not 32 bytes: restore it")
         self._key = key
         self._cipher = AESGCM(self.derive("envelope"))
 
@@ -39,7 +46,7 @@ class Vault:
         try:
             return self._cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], belongs_to.encode())
         except InvalidTag as error:
-            raise WrongKey(belongs_to) from error
+            raise WrongKey("the database was sealed with another key: restore instance/keys/kek") from error
 
     def derive(self, use: str) -> bytes:
         """Return a 32-byte key for one use; different uses share nothing."""
@@ -56,8 +63,21 @@ def open_vault(folder: Path) -> Vault:
     path = folder / "kek"
     if not path.exists():
         if not folder.exists():
-            folder.mkdir(mode=0o700, parents=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_key(path)
+    return Vault(path.read_bytes())
+
+
+def _make_key(path: Path) -> None:
+    """Make the key whole or not at all; of several processes that make it at once, one does."""
+    made = path.with_name(f"{path.name}.{os.getpid()}")
+    descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(os.urandom(32))
-    return Vault(path.read_bytes())
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(made, path)
+    finally:
+        made.unlink()
