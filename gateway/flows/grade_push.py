@@ -272,8 +272,13 @@ def page(parts: Parts, key: str, cookies: Mapping[str, str]) -> Page:
     counts = Counter(row.state for row in rows)
     return Page(
         named, batch.title, class_.title, float(batch.points), batch.state,
-        {name: counts.get(name, 0) for name in BUCKETS}, sorted(shown, key=lambda r: r["name"]),
+        {name: counts.get(name, 0) for name in BUCKETS}, sorted(shown, key=_attention),
     )  # fmt: skip
+
+
+def _attention(row: Mapping[str, Any]) -> tuple[bool, str]:
+    """What needs somebody comes first, then by name."""
+    return not row["state"].startswith("needs_"), row["name"]
 
 
 def _row(session: Session, row: Any, *, named: bool) -> dict[str, Any]:

@@ -10,11 +10,13 @@ is a top-level one: no frames, no Referer, no scripts except "submit this form".
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from html.parser import HTMLParser
 from http.cookiejar import DefaultCookiePolicy
+from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlencode, urljoin, urlsplit
 
@@ -216,6 +218,13 @@ class Browser:
     def text(self) -> str:
         """The words of that page."""
         return self.page.text
+
+    def save(self, path: Path) -> None:
+        """Keep the page as a file that looks the same without the site: its style sheet inside."""
+        sheets = re.findall(r'<link rel="stylesheet" href="([^"]+)">', self.page.body)
+        styles = [self._wire.get(urljoin(self.page.url, sheet), timeout=30).text for sheet in sheets]
+        style = "".join(f"<style>{text}</style>" for text in styles)
+        path.write_text(re.sub(r'<link rel="stylesheet"[^>]*>', lambda _: style, self.page.body))
 
     def get(self, url: str) -> Page:
         """Type an address: no site has sent us, so every cookie of that origin goes along."""

@@ -237,11 +237,11 @@ def grades(story: Story) -> str:
     browser = story.facts["browser"]
     browser.get(handed["push_url"])
     check("Send" in browser.text and "Osei-Lind" in browser.text, "the teacher's page has no button or no names")
-    (story.out / "teacher-before.html").write_text(browser.text)
+    browser.save(story.out / "teacher-before.html")
     browser.submit()
     batch = _until_done(story, handed["id"])
     browser.get(handed["push_url"])
-    (story.out / "teacher-after.html").write_text(browser.text)
+    browser.save(story.out / "teacher-after.html")
     arrived = [s for s in story.peer("lms", "/_sandbox/scores") if s["status"] < 300]
     counts = batch["counts"]
     check(counts["sent"] == len(arrived) > 15, f"{counts} sent, {len(arrived)} arrived")
@@ -339,7 +339,7 @@ def parent(story: Story) -> str:
     for company in ("BrightQuiz", "Mastery App", "SimCanvas"):
         check(company in browser.text, f"the report does not name {company}")
     check(story.refs["BrightQuiz"] in browser.text, "the report does not name the agreement")
-    (story.out / "family.html").write_text(browser.text)
+    browser.save(story.out / "family.html")
     left = story.vendor("BrightQuiz").read("students", "limit=1000").rows
     check(len(left) == story.facts["students"] - 1, "the next read still has the child")
     browser.submit("Ask everybody to delete")

@@ -1,0 +1,160 @@
+"""Launches: the whole gate beside a bare Flask route, over HTTP, by eight clients at once, all at one school.
+
+A launch is two requests with the platform between them: the login (`/lti/login` answers with state, nonce and cookie)
+and the launch itself (`/lti/launch` checks everything, uses up the nonce, decides, and commits launch, one-time code
+and ledger entry in one transaction). Both are timed; the platform's signature, made between them, is not.
+
+The floor's login makes a nonce and redirects, and checks nothing. Its launch verifies a token of the same claims and
+size with the same library, and commits one row. All launches go to one school, whose one ledger they queue for.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from statistics import median
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from gateway.flows import onboarding
+from tests.benchmarks.client import Answer, get, post, together
+from tests.benchmarks.table import Row, Target, require
+from tests.benchmarks.town import Town
+from tests.platforms import AGS, LTI, NRPS, application, public_jwk
+
+ROUNDS, LAUNCHES, WARM, CLASSES = 3, 1200, 96, 8  # in all below the rate limit of one address in one minute
+TARGET = Target("≥", 0.4)
+Person = tuple[str, str]  # of a course: (course, person)
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One round of one side: seconds of all logins and of all launches, and how long each launch took."""
+
+    logins: float
+    launches: float
+    each: tuple[float, ...]
+
+    @property
+    def whole(self) -> float:
+        return self.logins + self.launches
+
+
+def measure(town: Town) -> list[Row]:
+    """Run both sides in turn and compare them."""
+    with _key_server(town) as lms, town.serving():
+        people = _onboard(town, lms)
+        sides = [(town.ports[0], "/lti/"), (town.ports[1], "/")]
+        for side in sides:
+            _round(town, lms, people, *side, WARM)
+        before = _written(town)
+        rounds = [[_round(town, lms, people, *side, LAUNCHES) for side in sides] for _ in range(ROUNDS)]
+        wrote = [after - then for after, then in zip(_written(town), before, strict=True)]
+    require(wrote == [ROUNDS * LAUNCHES] * 3, f"launches, ledger entries and the floor's rows: {wrote}")
+    ours, floors = zip(*rounds, strict=True)
+    said = "launch, both requests", "launch, the second request alone"
+    floor = "Flask: redirect, then verified token and one row", "the second alone"
+    return [
+        Row(said[0], _rate(ours, "whole"), f"{floor[0]}: {_rate(floors, 'whole')}",
+            median(f.whole / o.whole for o, f in rounds), TARGET),
+        Row(said[1], _rate(ours, "launches"), f"{floor[1]}: {_rate(floors, 'launches')}",
+            median(f.launches / o.launches for o, f in rounds), TARGET),
+        Row(f"{said[0]} against one", _rate(ours, "whole"), f"{floor[1]}: {_rate(floors, 'launches')}",
+            median(f.launches / o.whole for o, f in rounds)),
+    ]  # fmt: skip
+
+
+def _rate(passes: Sequence[Pass], what: str) -> str:
+    each = sorted(seconds for one in passes for seconds in one.each)
+    rate = LAUNCHES / median(getattr(one, what) for one in passes)
+    return f"{rate:.0f}/s, p99 of the second {1000 * each[len(each) * 99 // 100]:.0f} ms"
+
+
+def _written(town: Town) -> list[int]:
+    """How many launches, ledger entries of schools, and rows of the floor there are."""
+    counts = ("count(*) FROM launch", "coalesce(sum(size), 0)::bigint FROM ledger_head", "count(*) FROM floor.launch")
+    return [town.sql(f"SELECT {count}")[0][0] for count in counts]
+
+
+def _round(town: Town, lms: str, people: Sequence[Person], port: int, path: str, count: int) -> Pass:
+    """Log in `count` times, sign, launch `count` times."""
+    login = get(f"{path}login?{urlencode(town.platform.parameters(town.world))}")
+    logins, began = together(port, [login] * count)
+    require(all(answer.status == 302 for answer in began), f"{path}login: {_said(began)}")
+    requests = [_launch(town, lms, people[n * 7 % len(people)], path, one) for n, one in enumerate(began)]
+    launches, ended = together(port, requests)
+    good = all(answer.status == 303 and "code=" in answer.header("Location") for answer in ended)
+    require(good, f"{path}launch: {_said(ended)}")
+    return Pass(logins, launches, tuple(answer.seconds for answer in ended))
+
+
+def _said(answers: Sequence[Answer]) -> str:
+    """The first answer that sends nobody on."""
+    bad = next((a for a in answers if b"code=" not in a.head and b"nonce=" not in a.head), answers[0])
+    return f"{bad.status} {re.sub(rb'<[^>]*>|[^ -~]+', b' ', bad.body)[:200]!r}"
+
+
+def _launch(town: Town, lms: str, who: Person, path: str, login: Answer) -> bytes:
+    """Return the request with which a platform sends the browser back."""
+    asked = {k: v[0] for k, v in parse_qs(urlsplit(login.header("Location")).query).items()}
+    now, items = int(datetime.now(UTC).timestamp()), f"{lms}/courses/{who[0]}/line_items"
+    claims = town.platform.message(who[1]) | {
+        "nonce": asked["nonce"], "iat": now, "exp": now + 3600, LTI + "target_link_uri": f"{town.url}/lti/launch",
+        LTI + "context": {"id": who[0], "title": "Algebra"},
+        LTI + "custom": {"activity": "unit-1"} | {f"course_setting_{n}": f"{n}" * 32 for n in range(8)},
+        LTI + "launch_presentation": {"document_target": "iframe", "locale": "en", "return_url": f"{lms}/back"},
+        AGS + "claim/endpoint": {"scope": [AGS + "scope/score"], "lineitems": items, "lineitem": f"{items}/1"},
+        NRPS + "claim/namesroleservice": {"context_memberships_url": f"{lms}/names", "service_versions": ["2.0"]},
+    }  # fmt: skip
+    form = {"id_token": town.platform.sign(claims), "state": asked["state"]}
+    return post(f"{path}launch", form, Cookie=login.header("Set-Cookie").partition(";")[0])
+
+
+# --- the district's part ---------------------------------------------------------------------------
+
+
+def _onboard(town: Town, lms: str) -> list[Person]:
+    """Connect an LMS and the application at one school, link courses; return the pupils in them."""
+    world, platform, school = town.world, town.platform, town.district.schools[0]
+    onboarding.add_vendor(town.office, world.by, "LMS", "lms", "lms@example.org", None)
+    said = onboarding.Lms(
+        platform.issuer, platform.client_id, platform.deployment_id, f"{lms}/auth", f"{lms}/token", f"{lms}/keys"
+    )
+    platform.deployment = onboarding.add_lms(town.office, world.by, "LMS", said, [world.refs[school]])
+    application(world, school)
+    town.sql("CREATE TABLE floor.launch (id bigserial PRIMARY KEY, sub text NOT NULL, nonce text NOT NULL)")
+    people = []
+    for n in range(CLASSES):
+        class_, pupils = town.district.group(0, n)
+        platform.link(world, school, class_, f"course-{n}")
+        people += [(f"course-{n}", pupil) for pupil in pupils]
+    return people
+
+
+@contextmanager
+def _key_server(town: Town) -> Iterator[str]:
+    """Serve the platform's key set on loopback; yield the platform's address."""
+    body = json.dumps({"keys": [public_jwk(town.platform.key, kid=town.platform.kid)]}).encode()
+
+    class Keys(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_said: object) -> None:
+            """Nobody reads it."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Keys) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()

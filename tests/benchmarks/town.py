@@ -1,0 +1,148 @@
+"""Where the measuring happens: one embedded PostgreSQL, a district onboarded through the product's own flows, and
+both web servers, the gateway and the floors, run alike (gunicorn, one process, eight threads).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import psycopg
+
+from gateway.embedded import EmbeddedPostgres
+from gateway.office import make_office
+from gateway.settings import Settings
+from gateway.store.migrate import upgrade
+from tests.benchmarks.client import Connection, get
+from tests.benchmarks.district import District, Night
+from tests.benchmarks.table import require
+from tests.platforms import Platform, public_jwk
+from tests.worlds import Steered, World
+
+DATABASE = "bench"
+OPTIONS = "--workers=1 --worker-class=gthread --threads=8 --keep-alive=60 --no-control-socket --log-level=error"
+_UNIT = 1 << 20 if sys.platform == "darwin" else 1 << 10  # of ru_maxrss, in a mebibyte
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A delivery brought in by a process of its own: how long, its peak of resident memory, and what it said."""
+
+    seconds: float
+    mebibytes: float
+    report: dict[str, Any]
+
+
+class Town:
+    """The server and the district of one run of the benchmarks."""
+
+    def __init__(self, folder: Path, district: District, server: EmbeddedPostgres) -> None:
+        self.folder, self.district, self.log = folder, district, folder / "servers.log"
+        addresses = server.ensure(DATABASE)
+        upgrade(addresses.owner)
+        self.admin = addresses.admin.replace("@/postgres?", f"@/{DATABASE}?")
+        self.sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+        self.ports = [listening.getsockname()[1] for listening in self.sockets]  # the gateway's, the floors'
+        self.url = f"http://127.0.0.1:{self.ports[0]}"
+        settings = Settings(server.instance, self.url, addresses.application, "", "", True, 0, 4096)
+        self.office = make_office(settings, addresses.application)
+        self.world = World(self.office, Steered(datetime.now(UTC))).onboard(*district.schools)
+        self.platform = Platform()
+        self.environment = os.environ | {
+            "SCHOOLGATE_INSTANCE": str(server.instance), "DATABASE_URL": addresses.application,
+            "SCHOOLGATE_URL": self.url, "SCHOOLGATE_SANDBOX": "1", "SCHOOLGATE_TOKEN": self.world.token,
+        }  # fmt: skip
+        self.sql("CREATE SCHEMA floor")
+        durable = self.sql("SELECT current_setting('fsync') || current_setting('synchronous_commit')")
+        require(durable == [("onon",)], "the server does not keep what it commits")
+
+    def close(self) -> None:
+        self.office.database.close()
+        for listening in self.sockets:
+            listening.close()
+
+    def sql(self, statement: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a statement run by the server's superuser, who sees every school."""
+        with psycopg.connect(self.admin, autocommit=True) as admin:
+            cursor = admin.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+    def load(self, night: Night) -> Applied:
+        """Write a night's delivery, bring it in, and check that it came in whole."""
+        path = self.district.write(self.folder / "delivery.zip", night)
+        self.sql("CHECKPOINT")  # what was written before is not this night's burden
+        applied = self._apply(path)
+        report = applied.report
+        require(not report["faults"] and not any(f["bad"] for f in report["files"]), f"{night.name}: rows are bad")
+        wanted = "unchanged" if night is Night.SHUFFLED else "published"
+        require(report["state"] == wanted, f"{night.name}: {report['state']}")
+        return applied
+
+    def _apply(self, delivery: Path) -> Applied:
+        """Run `schoolgate sync apply` in a process of its own; its start-up counts.
+
+        The peak counts in what this process held when it forked, so it is never too low.
+        """
+        command = [sys.executable, "-m", "gateway.cli", "sync", "apply", "sis", str(delivery), "--json"]
+        with tempfile.TemporaryFile() as said:
+            began = perf_counter()
+            process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT, env=self.environment)
+            _, status, used = os.wait4(process.pid, 0)
+            seconds = perf_counter() - began
+            process.returncode = os.waitstatus_to_exitcode(status)
+            said.seek(0)
+            text = said.read().decode("utf-8", "replace")
+        require(process.returncode == 0, f"sync apply ended with {process.returncode}: {text[-300:]}")
+        return Applied(seconds, used.ru_maxrss / _UNIT, json.loads(text.splitlines()[-1]))
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """Run both web servers."""
+        floor = {"BENCH_ADMIN": self.admin, "BENCH_CLIENT": self.platform.client_id,
+                 "BENCH_KEY": json.dumps(public_jwk(self.platform.key))}  # fmt: skip
+        with ExitStack() as stack:
+            stack.enter_context(self._gunicorn(self.sockets[0], "gateway.app:create_app()", self.environment))
+            stack.enter_context(
+                self._gunicorn(self.sockets[1], "tests.benchmarks.floor_app:create_app()", self.environment | floor)
+            )
+            for port in self.ports:
+                with Connection(port) as connection:
+                    require(connection.ask(get("/readyz")).status == 200, "a web server is not ready")
+            yield
+
+    @contextmanager
+    def _gunicorn(self, listening: socket.socket, app: str, environment: dict[str, str]) -> Iterator[None]:
+        command = [sys.executable, "-m", "gunicorn", app, "--bind", f"fd://{listening.fileno()}", *OPTIONS.split()]
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(command, env=environment, pass_fds=[listening.fileno()], stderr=log)
+            try:
+                yield
+            finally:
+                process.terminate()
+                process.wait(timeout=60)
+
+
+@contextmanager
+def built(district: District) -> Iterator[Town]:
+    """A town in a folder of its own; nothing of it is left afterwards."""
+    with tempfile.TemporaryDirectory(prefix="schoolgate-bench-") as name:
+        server = EmbeddedPostgres(Path(name) / "instance")
+        try:
+            town = Town(Path(name), district, server)
+            try:
+                yield town
+            finally:
+                town.close()
+        finally:
+            server.destroy()
