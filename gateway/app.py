@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any, cast
+from typing import Any
 
-import flask
 import orjson
 from flask import Flask
 from flask.json.provider import JSONProvider
@@ -22,7 +21,7 @@ from gateway.identity.platforms import Registrations
 from gateway.identity.states import States
 from gateway.jobs import Deferrer
 from gateway.office import make_office
-from gateway.settings import Settings, load
+from gateway.settings import load
 from gateway.web import api, family, health, limits, lti, oauth, oneroster, problems, security, teacher
 from gateway.web.contract import EXTENSION, Running
 
@@ -70,24 +69,11 @@ def create_app(parts: Parts | None = None) -> Flask:
     problems.register(app)
     for module in _BLUEPRINTS:
         app.register_blueprint(module.blueprint)
-    _limit(app, parts.settings)
+    limits.register(app, parts.settings.redis_url)
     if parts.settings.trusted_proxies:
         hops = parts.settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=0)  # type: ignore[method-assign]
     return app
-
-
-def _limit(app: Flask, settings: Settings) -> None:
-    limiter = limits.make(app, settings.redis_url)
-    for endpoints, limit in (
-        (("lti.login", "lti.arrive"), limits.LAUNCHES),
-        (("oauth.token",), limits.TOKENS),
-        (("family.page",), limits.CODES),
-    ):
-        for endpoint in endpoints:
-            app.view_functions[endpoint] = cast(
-                "flask.typing.RouteCallable", limiter.limit(limit)(app.view_functions[endpoint])
-            )
 
 
 def _installed() -> Parts:

@@ -11,7 +11,8 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
 def _random_tail(length: int) -> str:
-    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
+    bits = secrets.randbits(5 * length)
+    return "".join(_ALPHABET[bits >> shift & 31] for shift in range(0, 5 * length, 5))
 
 
 @dataclass(frozen=True, slots=True)

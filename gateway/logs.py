@@ -7,6 +7,7 @@ import sys
 from collections.abc import MutableMapping
 from typing import Any
 
+import orjson
 import structlog
 
 ALLOWED = frozenset(
@@ -21,6 +22,10 @@ def _only_allowed(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> 
     return {name: value for name, value in event.items() if name in ALLOWED and value is not None}
 
 
+def _line(event: Any, **_options: Any) -> str:
+    return orjson.dumps(event, default=str).decode()
+
+
 def configure(level: int = logging.INFO) -> None:
     """Set up logging of this process, to standard error."""
     structlog.configure(
@@ -28,10 +33,10 @@ def configure(level: int = logging.INFO) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _only_allowed,
-            structlog.processors.JSONRenderer(),
+            structlog.processors.JSONRenderer(_line),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=False,
+        cache_logger_on_first_use=True,
     )
     logging.getLogger().setLevel(logging.ERROR)

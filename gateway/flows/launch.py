@@ -18,7 +18,7 @@ from gateway.policy.decide import Decision, decide_person
 from gateway.policy.facts import Credential, Person
 from gateway.policy.minimise import clear
 from gateway.policy.request import Actor, ActorKind, Operation, Purpose, Request
-from gateway.store import aliases, credentials, registrations, roster
+from gateway.store import aliases, credentials, launches, registrations, roster
 from gateway.store import facts as fact_store
 from gateway.store.secrets import token_hash
 from gateway.store.tenant import Place, Session
@@ -74,9 +74,9 @@ def arrive(parts: Parts, form: Mapping[str, str], cookies: Mapping[str, str]) ->
                 gate.spend(session)
         raise
     with parts.database.open_identity() as session:
-        admitted = gate.consume(session)
+        admitted, found = gate.consume(session)
         try:
-            arrival = _locate(session, admitted)
+            arrival = _locate(admitted, found)
             session.narrow(arrival.place)
             outcome: Entry | Refused = _hand_over(parts, session, admitted, arrival)
         except Refused as refused:
@@ -88,21 +88,20 @@ def arrive(parts: Parts, form: Mapping[str, str], cookies: Mapping[str, str]) ->
     return outcome
 
 
-def _locate(session: Session, admitted: Admitted) -> Arrival:
+def _locate(admitted: Admitted, row: Any) -> Arrival:
     """Find the school: the stored link from the course to a class, inside the deployment's schools."""
     message = admitted.message
     if "context" not in message:
         raise Refused(errors.LTI_CONTEXT)
-    context_id = message["context"]["id"]
-    row = registrations.arrival(session, admitted.platform.ref, message["deployment_id"], context_id)
-    if row is None or row.registration_status != "active":
+    if row.registration_status != "active":
         raise Refused(errors.LTI_REGISTRATION_DISABLED)
     if row.deployment is None or row.deployment_status != "active":
         raise Refused(errors.LTI_DEPLOYMENT)
     links = [link for link in row.links or () if link["school"] in (row.schools or ())]
     if len(links) != 1:
         raise Refused(errors.LTI_CONTEXT_UNLINKED)
-    return Arrival(Place(row.district, links[0]["school"]), row.deployment, context_id, links[0]["class_id"])
+    place = Place(row.district, links[0]["school"])
+    return Arrival(place, row.deployment, message["context"]["id"], links[0]["class_id"])
 
 
 def _hand_over(parts: Parts, session: Session, admitted: Admitted, arrival: Arrival) -> Entry | Refused:
@@ -110,46 +109,44 @@ def _hand_over(parts: Parts, session: Session, admitted: Admitted, arrival: Arri
     grant = credentials.application(session)
     if grant is None:
         return Refused(errors.AGR_NONE, "no application is connected to this school")
-    person_id = _person(session, admitted, now)
-    role = _role(session, arrival.class_id, person_id)
-    school = fact_store.school_ref(session)
-    request = _request(parts, school, grant.vendor, role, arrival.class_id)
-    facts = fact_store.load(session, _credential(grant, school))
-    decision = decide_person(request, facts, _facts_of(session, person_id), now)
+    who = _who(session, admitted, arrival)
+    known = fact_store.known(session, grant.vendor, grant.agreement)
+    request = _request(parts, known.school, grant.vendor, who.role, arrival.class_id)
+    decision = decide_person(request, known.facts(_credential(grant, known.school)), who.facts, now)
     if not decision.permits:
         return disclosure.deny(parts, session, decision, grant.access_grant)
-    launch = _keep(parts, session, admitted, arrival, person_id, role, grant, now)
-    _keep_services(session, arrival, message)
     code = parts.ids.secret()
-    registrations.cut_key(
-        session, token_hash(code), "launch", launch, grant.access_grant, now + timedelta(seconds=CODE_SECONDS)
-    )
+    _keep(parts, session, admitted, arrival, who, grant, code, now)
     disclosure.note(parts, session, decision, grant.access_grant)
     url = f"{grant.launch_url}{'&' if '?' in grant.launch_url else '?'}{urlencode({'code': code})}"
     cookie = parts.states.teacher_cookie(arrival.deployment, message["sub"], now.date())
-    return Entry(url, cookie if role == "teacher" else None)
+    return Entry(url, cookie if who.role == "teacher" else None)
 
 
-def _person(session: Session, admitted: Admitted, now: datetime) -> str | None:
-    """Return the roster person: known from before, or by the SIS id the platform sends; never by e-mail. A test user
+@dataclass(frozen=True, slots=True)
+class _Who:
+    """Who is launching: the roster's person, whether the SIS id said so, and the role the roster gives in the class;
+    what the platform says gives nobody power."""
+
+    id: str | None
+    by_sis_id: bool
+    role: str
+    facts: Person
+
+
+def _who(session: Session, admitted: Admitted, arrival: Arrival) -> _Who:
+    """Find the roster person: by the SIS id the platform sends, or as known from before; never by e-mail. A test user
     is nobody, whatever id it carries."""
-    if vocabulary.TEST_USER in admitted.message["roles"]:
-        return None
-    sub, registration = admitted.message["sub"], admitted.platform.ref
-    said = lti.said(admitted.message.get("lis", {}).get("person_sourcedid"))
-    if said and roster.user(session, said):
-        registrations.know(session, registration, {sub: said}, "lis", now)
-        return said
-    return registrations.person_of(session, registration, sub)
-
-
-def _role(session: Session, class_id: str, person_id: str | None) -> str:
-    """The role the roster gives; what the platform says gives nobody power."""
-    return (roster.role_in_class(session, person_id, class_id) if person_id else None) or "none"
-
-
-def _facts_of(session: Session, person_id: str | None) -> Person:
-    return fact_store.person(session, person_id) if person_id else Person(associated=False, is_pupil=True)
+    message = admitted.message
+    nobody = vocabulary.TEST_USER in message["roles"]
+    sis_id = None if nobody else lti.said(message.get("lis", {}).get("person_sourcedid"))
+    row = launches.who(
+        session, admitted.platform.ref, message["sub"], sis_id, arrival.class_id, nobody=nobody
+    )  # fmt: skip
+    roles = row.roles or ["none"]
+    role = "teacher" if "teacher" in roles else roles[0]
+    facts = fact_store.person_of(row) if row.associated else fact_store.NOBODY
+    return _Who(row.id, row.id is not None and row.id == sis_id, role, facts)
 
 
 def _credential(grant: Any, school: str) -> Credential:
@@ -168,10 +165,10 @@ def _request(parts: Parts, school: str, vendor: str, role: str, class_id: str) -
 
 
 def _keep(
-    parts: Parts, session: Session, admitted: Admitted, arrival: Arrival, person_id: str | None, role: str,
-    grant: Any, now: datetime,
-) -> str:  # fmt: skip
-    launch, message = parts.ids.new("la"), admitted.message
+    parts: Parts, session: Session, admitted: Admitted, arrival: Arrival, who: _Who, grant: Any, code: str,
+    now: datetime,
+) -> None:  # fmt: skip
+    message = admitted.message
     shown = message.get("presentation", {})
     facts = {
         "activity": lti.said(message.get("custom", {}).get("activity")),
@@ -180,19 +177,14 @@ def _keep(
         "resource_link": message["resource_link"]["id"],
         "course_roles": sorted(vocabulary.course_roles(message["roles"])),
     }
-    registrations.keep_launch(
-        session, launch=launch, deployment=arrival.deployment, context_id=arrival.context_id,
-        class_id=arrival.class_id, sub=message["sub"], person_id=person_id, role=role,
-        access_grant=grant.access_grant, decision={}, facts=facts, created_at=now,
+    launches.keep(
+        session, launch=parts.ids.new("la"), deployment=arrival.deployment, context_id=arrival.context_id,
+        class_id=arrival.class_id, registration=admitted.platform.ref, sub=message["sub"], person_id=who.id,
+        by_sis_id=who.by_sis_id, role=who.role, access_grant=grant.access_grant, facts=facts,
+        services={name: message[name] for name in ("ags", "nrps") if name in message}, code_hash=token_hash(code),
+        code_until=now + timedelta(seconds=CODE_SECONDS), created_at=now,
         expires_at=now + timedelta(hours=LAUNCH_HOURS),
     )  # fmt: skip
-    return launch
-
-
-def _keep_services(session: Session, arrival: Arrival, message: dict[str, Any]) -> None:
-    services: dict[str, Any] = {name: message[name] for name in ("ags", "nrps") if name in message}
-    if services:
-        registrations.keep_services(session, arrival.deployment, arrival.context_id, services)
 
 
 # --- exchange --------------------------------------------------------------------------------------
@@ -216,10 +208,10 @@ def _tell(parts: Parts, session: Session, grant: Grant, launch: str, now: dateti
     row = registrations.launch(session, launch, now)
     if row is None:
         return Refused(errors.LTI_CODE)
-    school = fact_store.school_ref(session)
-    request = _request(parts, school, grant.vendor, row.role, row.class_id)
-    facts = fact_store.load(session, grant.credential(session.place, school))
-    decision = decide_person(request, facts, _facts_of(session, row.person_id), now)
+    known = fact_store.known(session, grant.vendor, grant.agreement)
+    request = _request(parts, known.school, grant.vendor, row.role, row.class_id)
+    facts = known.facts(grant.credential(session.place, known.school))
+    decision = decide_person(request, facts, fact_store.person(session, row.person_id), now)
     if not decision.permits:
         return disclosure.deny(parts, session, decision, grant.ref)
     cleared = clear(decision, application.Launch, _record(session, grant, row, decision))

@@ -29,7 +29,7 @@ from gateway.identity.keys import PlatformKeys
 from gateway.identity.platforms import Platform, Registrations, as_pylti
 from gateway.identity.states import STATE_SECONDS, State, States, bind
 from gateway.identity.tokens import read_header, verify
-from gateway.store import registrations
+from gateway.store import launches, registrations
 from gateway.store.tenant import Session
 from mappings import lti
 
@@ -169,20 +169,26 @@ class GatewayLaunch(FlaskMessageLaunch):  # type: ignore[misc]
         self._jwt, self._registration, self._validated = {"body": claims}, as_pylti(platform), True
         return self
 
-    def consume(self, session: Session) -> Admitted:
-        """Use up the nonce (LV-05, LV-21), after everything else was found good. Raises Refused."""
+    def consume(self, session: Session) -> tuple[Admitted, Any]:
+        """Use up the nonce (LV-05, LV-21), after everything else was found good, and return with the admitted launch
+        where it comes in (`store.launches.arrive`). Raises Refused."""
         if self.admitted is None:
             self.validate()
         admitted = self.admitted
         assert admitted is not None  # noqa: S101 - validate sets it or raises
-        if not self.spend(session):
+        state, message = admitted.state, admitted.message
+        found = launches.arrive(
+            session, state.nonce_hash, state.forgotten_at, admitted.platform.ref, message["deployment_id"],
+            message.get("context", {}).get("id"),
+        )  # fmt: skip
+        if not found.fresh:
             raise Refused(errors.LTI_REPLAYED)
-        return admitted
+        return admitted, found
 
-    def spend(self, session: Session) -> bool:
-        """Use up the login's nonce, whatever came of it; whether this was the first time."""
-        state = self._state
-        return state is not None and registrations.consume_nonce(session, state.nonce_hash, state.forgotten_at)
+    def spend(self, session: Session) -> None:
+        """Use up the nonce of a login that came to nothing (LV-02)."""
+        if self._state is not None:
+            registrations.spend_nonce(session, self._state.nonce_hash, self._state.forgotten_at)
 
 
 def _issuer(claims: dict[str, Any], state: State, _now: float) -> None:

@@ -93,8 +93,7 @@ class Registrations(ToolConfAbstract):  # type: ignore[misc]
     ) -> Deployment | None:
         platform = self.platform(iss, client_id or None)
         with self._database.open_identity() as session:
-            row = registrations.arrival(session, platform.ref, deployment_id, "")
-        known = row is not None and row.deployment is not None
+            known = registrations.has_deployment(session, platform.ref, deployment_id)
         return Deployment().set_deployment_id(deployment_id) if known else None
 
 

@@ -7,14 +7,13 @@ from datetime import datetime
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy.exc import SQLAlchemyError
 
 from gateway import errors
 from gateway.errors import Refused
 from gateway.ledger import checkpoint, entry, merkle
 from gateway.store import credentials, tables
 from gateway.store.secrets import Vault
-from gateway.store.tenant import Session
+from gateway.store.tenant import UNREACHABLE, Session
 
 _LOCK = "SELECT size, frontier FROM ledger_head WHERE district = %(district)s AND school = %(school)s FOR UPDATE"
 _WRITE = """
@@ -24,6 +23,21 @@ WITH written AS (
     FROM unnest(%(indices)s::bigint[], %(hashes)s::bytea[], %(bodies)s::bytea[]) AS t(i, h, b) RETURNING 1)
 UPDATE ledger_head SET size = %(size)s, frontier = %(frontier)s
 WHERE district = %(district)s AND school = %(school)s AND (SELECT count(*) FROM written) = %(added)s
+"""
+
+
+_LOCK_EACH = """
+SELECT school, size, frontier FROM ledger_head WHERE district = %(district)s AND school = ANY(%(at)s)
+ORDER BY school FOR UPDATE
+"""
+_WRITE_EACH = """
+WITH written AS (
+    INSERT INTO ledger_entry (district, school, index, leaf_hash, body)
+    SELECT %(district)s, s, i, h, b FROM unnest(%(at)s::int[], %(indices)s::bigint[], %(hashes)s::bytea[],
+        %(bodies)s::bytea[]) AS t(s, i, h, b) RETURNING 1)
+UPDATE ledger_head l SET size = g.size, frontier = g.frontier
+FROM unnest(%(at)s::int[], %(sizes)s::bigint[], %(frontiers)s::bytea[]) AS g(school, size, frontier)
+WHERE l.district = %(district)s AND l.school = g.school AND (SELECT count(*) FROM written) = %(added)s
 """
 
 
@@ -45,11 +59,12 @@ def append(session: Session, entries: Sequence[Mapping[str, Any]]) -> list[int]:
     bodies = [entry.encode(e) for e in entries]
     try:
         return _append(session, bodies)
-    except (SQLAlchemyError, merkle.InvalidFrontier) as error:
+    except (*UNREACHABLE, merkle.InvalidFrontier) as error:
         raise Refused(errors.LED_UNAVAILABLE) from error
 
 
 def _append(session: Session, bodies: list[bytes]) -> list[int]:
+    session.flush_after_commit()
     head = session.row(_LOCK)
     if head is None:
         raise Refused(errors.LED_UNAVAILABLE)
@@ -63,6 +78,41 @@ def _append(session: Session, bodies: list[bytes]) -> list[int]:
         frontier=frontier.packed(), added=len(bodies),
     )  # fmt: skip
     if grown != 1:
+        raise Refused(errors.LED_UNAVAILABLE)
+    return indices
+
+
+def append_each(session: Session, entries: Mapping[int, Mapping[str, Any]]) -> dict[int, int]:
+    """Write one entry to the log of each of these schools of the session; return {school: index}.
+
+    The promise of `append`, for all or for none. Logs are locked in the order of their schools' numbers, so that of
+    several writers to the same schools none waits for one that waits for it.
+    """
+    bodies = {school: entry.encode(entries[school]) for school in sorted(entries)}
+    try:
+        return _append_each(session, bodies)
+    except (*UNREACHABLE, merkle.InvalidFrontier) as error:
+        raise Refused(errors.LED_UNAVAILABLE) from error
+
+
+def _append_each(session: Session, bodies: dict[int, bytes]) -> dict[int, int]:
+    session.flush_after_commit()
+    at = list(bodies)
+    frontiers = {
+        head.school: merkle.Frontier(head.size, bytes(head.frontier)) for head in session.rows(_LOCK_EACH, at=at)
+    }
+    if list(frontiers) != at:
+        raise Refused(errors.LED_UNAVAILABLE)
+    indices = {school: frontier.size for school, frontier in frontiers.items()}
+    hashes = {school: merkle.leaf_hash(body) for school, body in bodies.items()}
+    for school, frontier in frontiers.items():
+        frontier.append(hashes[school])
+    grown = session.run(
+        _WRITE_EACH, at=at, indices=list(indices.values()), hashes=list(hashes.values()),
+        bodies=list(bodies.values()), sizes=[f.size for f in frontiers.values()],
+        frontiers=[f.packed() for f in frontiers.values()], added=len(at),
+    )  # fmt: skip
+    if grown != len(at):
         raise Refused(errors.LED_UNAVAILABLE)
     return indices
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
@@ -101,16 +101,14 @@ class Facts:
 
 
 def fingerprint(*parts: Any) -> str:
-    """Return the SHA-256 of the canonical form of facts or a request, in hex."""
-    text = orjson.dumps([_plain(p) for p in parts], option=orjson.OPT_SORT_KEYS)
-    return hashlib.sha256(text).hexdigest()
+    """Return the SHA-256 of the canonical form of facts or a request, in hex: sorted keys, sets as sorted lists.
+
+    Raises TypeError for what facts never hold.
+    """
+    return hashlib.sha256(orjson.dumps(parts, default=_sorted, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def _plain(value: Any) -> Any:
-    if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+def _sorted(value: Any) -> list[Any]:
     if isinstance(value, frozenset | set):
-        return sorted(_plain(v) for v in value)
-    if isinstance(value, tuple | list):
-        return [_plain(v) for v in value]
-    return value
+        return sorted(value)
+    raise TypeError(f"not a fact: {type(value).__name__}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -10,21 +11,60 @@ from gateway.policy import facts
 from gateway.store import tables
 from gateway.store.tenant import Session
 
-_CURRENT_AGREEMENT = """
-SELECT DISTINCT ON (agreement) agreement, version, vendor, status, effective_at, expires_at, body
-FROM agreement WHERE district = %(district)s AND school = %(school)s AND vendor = %(vendor)s
-AND agreement = %(agreement)s ORDER BY agreement, version DESC
+# A school, one agreement there and the directions under it, each in its latest version.
+_KNOWN = """
+SELECT s.ref, d.source_policy,
+    EXISTS (SELECT FROM ledger_head h WHERE h.district = s.district AND h.school = s.school) AS ledger,
+    (SELECT to_jsonb(a) FROM (SELECT agreement, version, vendor, status, effective_at, expires_at, body FROM agreement
+        WHERE district = s.district AND school = s.school AND agreement = %(agreement)s AND vendor = %(vendor)s
+        ORDER BY version DESC LIMIT 1) a) AS agreement,
+    (SELECT jsonb_agg(to_jsonb(x)) FROM (SELECT DISTINCT ON (direction) direction, version, agreement, operation,
+        status, valid_from, expires_at, body FROM direction WHERE district = s.district AND school = s.school
+        AND agreement = %(agreement)s ORDER BY direction, version DESC) x) AS directions
+FROM school s JOIN district d USING (district) WHERE s.district = %(district)s AND s.school = %(school)s
 """
-_CURRENT_DIRECTIONS = """
-SELECT DISTINCT ON (direction) direction, version, agreement, operation, status, valid_from, expires_at, body
-FROM direction WHERE district = %(district)s AND school = %(school)s AND agreement = %(agreement)s
-ORDER BY direction, version DESC
-"""
-_SCHOOL = """
-SELECT s.ref, d.source_policy, EXISTS (SELECT FROM ledger_head h WHERE h.district = s.district
-AND h.school = s.school) AS ledger FROM school s JOIN district d USING (district)
-WHERE s.district = %(district)s AND s.school = %(school)s
-"""
+_KNOWN_EACH = _KNOWN.replace("SELECT s.ref", "SELECT s.school, s.ref", 1).replace(
+    "s.school = %(school)s", "s.school = ANY(%(schools)s)"
+)
+# The facts of a person `u` of the roster: columns, and what to join for them.
+PERSON = """u.is_pupil, b.birth_date, (SELECT jsonb_agg(to_jsonb(c)) FROM (SELECT DISTINCT ON (k.consent) k.consent,
+    k.version, k.scope, k.status, k.agreement, k.valid_from, k.valid_until FROM consent k WHERE k.district = u.district
+    AND k.school = u.school AND k.person_id = u.sourced_id ORDER BY k.consent, k.version DESC) c) AS consents"""
+BIRTH = (
+    "LEFT JOIN roster_demographics b ON b.district = u.district AND b.school = u.school "
+    "AND b.sourced_id = u.sourced_id AND b.until IS NULL"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a school has on file about one vendor's agreement, whoever asks under it."""
+
+    school: str
+    source_policy: str
+    ledger_ready: bool
+    agreements: tuple[facts.Agreement, ...]
+    directions: tuple[facts.Direction, ...]
+
+    def facts(self, credential: facts.Credential) -> facts.Facts:
+        """Return the facts of a decision about this credential."""
+        return facts.Facts(self.ledger_ready, credential, self.agreements, self.directions, self.source_policy)
+
+
+def known(session: Session, vendor: str, agreement: str) -> Known:
+    """Return what the session's school has on file about a vendor's agreement."""
+    (row,) = session.rows(_KNOWN, vendor=vendor, agreement=agreement)
+    return _known(row)
+
+
+def _known(row: Any) -> Known:
+    agreements = (_agreement(row.agreement, row.ref),) if row.agreement else ()
+    return Known(row.ref, row.source_policy, row.ledger, agreements, tuple(map(_direction, row.directions or ())))
+
+
+def known_each(session: Session, vendor: str, agreement: str) -> dict[int, Known]:
+    """Return, by school, what each of the session's schools has on file about a vendor's agreement."""
+    return {row.school: _known(row) for row in session.rows(_KNOWN_EACH, vendor=vendor, agreement=agreement)}
 
 
 def school_ref(session: Session) -> str:
@@ -41,66 +81,57 @@ def school_name(session: Session) -> str:
 
 def load(session: Session, credential: facts.Credential) -> facts.Facts:
     """Return the facts about one credential at the session's school: its own agreement and the directions under it."""
-    (school,) = session.rows(_SCHOOL)
-    rows = session.rows(_CURRENT_AGREEMENT, vendor=credential.vendor, agreement=credential.agreement)
-    agreements = tuple(_agreement(row, school.ref) for row in rows)
-    directions = tuple(_direction(row) for row in session.rows(_CURRENT_DIRECTIONS, agreement=credential.agreement))
-    return facts.Facts(school.ledger, credential, agreements, directions, school.source_policy)
+    return known(session, credential.vendor, credential.agreement).facts(credential)
 
 
-def _agreement(row: Any, school: str) -> facts.Agreement:
-    body = row.body
+def _agreement(said: dict[str, Any], school: str) -> facts.Agreement:
+    body = said["body"]
     return facts.Agreement(
-        row.agreement, row.version, row.vendor, body["category"], row.status, frozenset({school}),
+        said["agreement"], said["version"], said["vendor"], body["category"], said["status"], frozenset({school}),
         frozenset(body["schedule"]), frozenset(body["purposes"]), frozenset(body["operations"]),
-        row.effective_at, row.expires_at, bool(body["school_agent"]), body.get("document", ""),
+        datetime.fromisoformat(said["effective_at"]), datetime.fromisoformat(said["expires_at"]),
+        bool(body["school_agent"]), body.get("document", ""),
     )  # fmt: skip
 
 
-def _direction(row: Any) -> facts.Direction:
+def _direction(said: dict[str, Any]) -> facts.Direction:
+    body = said["body"]
     return facts.Direction(
-        row.direction, row.version, row.agreement, row.operation, row.body["role"], row.status, row.valid_from,
-        row.expires_at, frozenset(row.body["elements"]), row.body.get("record"),
+        said["direction"], said["version"], said["agreement"], said["operation"], body["role"], said["status"],
+        datetime.fromisoformat(said["valid_from"]), datetime.fromisoformat(said["expires_at"]),
+        frozenset(body["elements"]), body.get("record"),
     )  # fmt: skip
 
 
-def person(session: Session, person_id: str) -> facts.Person:
+NOBODY = facts.Person(associated=False, is_pupil=True)
+
+
+def person(session: Session, person_id: str | None) -> facts.Person:
     """Return the facts of one person at the session's school; absent, foreign and erased look alike."""
-    found = people(session, [person_id])
-    return found.get(person_id, facts.Person(associated=False, is_pupil=True))
+    return people(session, [person_id]).get(person_id, NOBODY) if person_id else NOBODY
 
 
 def people(session: Session, ids: Iterable[str]) -> dict[str, facts.Person]:
     """Return the facts of those of these people who belong to the session's school."""
-    wanted = sorted(set(ids))
     rows = session.rows(
-        "SELECT u.sourced_id, u.is_pupil, d.birth_date FROM roster_user u LEFT JOIN roster_demographics d "
-        "ON d.district = u.district AND d.school = u.school AND d.sourced_id = u.sourced_id AND d.until IS NULL "
-        "WHERE u.district = %(district)s AND u.school = %(school)s AND u.sourced_id = ANY(%(ids)s) "
-        "AND u.until IS NULL",
-        ids=wanted,
+        f"SELECT u.sourced_id, {PERSON} FROM roster_user u {BIRTH} WHERE u.district = %(district)s "
+        "AND u.school = %(school)s AND u.sourced_id = ANY(%(ids)s) AND u.until IS NULL",
+        ids=sorted(set(ids)),
     )
-    consents = _consents(session, wanted)
-    return {
-        row.sourced_id: facts.Person(True, row.is_pupil, row.birth_date, False, tuple(consents.get(row.sourced_id, ())))
-        for row in rows
-    }
+    return {row.sourced_id: person_of(row) for row in rows}
 
 
-def _consents(session: Session, ids: list[str]) -> dict[str, list[facts.Consent]]:
-    found: dict[str, list[facts.Consent]] = {}
-    for row in session.rows(
-        "SELECT DISTINCT ON (consent) consent, version, person_id, scope, status, agreement, valid_from, "
-        "valid_until FROM consent WHERE district = %(district)s AND school = %(school)s AND person_id = ANY(%(ids)s) "
-        "ORDER BY consent, version DESC",
-        ids=ids,
-    ):
-        found.setdefault(row.person_id, []).append(
-            facts.Consent(
-                row.consent, row.version, row.scope, row.status, row.agreement, row.valid_from, row.valid_until
-            )
-        )
-    return found
+def person_of(row: Any) -> facts.Person:
+    """Return the facts in the columns of PERSON."""
+    return facts.Person(True, row.is_pupil, row.birth_date, False, tuple(map(_consent, row.consents or ())))
+
+
+def _consent(said: dict[str, Any]) -> facts.Consent:
+    until = said["valid_until"]
+    return facts.Consent(
+        said["consent"], said["version"], said["scope"], said["status"], said["agreement"],
+        datetime.fromisoformat(said["valid_from"]), datetime.fromisoformat(until) if until else None,
+    )  # fmt: skip
 
 
 # --- recording versions ----------------------------------------------------------------------------

@@ -11,17 +11,6 @@ from psycopg.types.json import Jsonb
 from gateway.store import tables
 from gateway.store.tenant import Place, Session
 
-_ARRIVAL = """
-SELECT r.status AS registration_status, r.vendor, d.deployment, d.district, d.status AS deployment_status,
-    (SELECT array_agg(s.school) FROM deployment_school s WHERE s.district = d.district
-        AND s.deployment = d.deployment) AS schools,
-    (SELECT jsonb_agg(jsonb_build_object('school', l.school, 'class_id', l.class_id)) FROM context_link l
-        WHERE l.district = d.district AND l.deployment = d.deployment AND l.context_id = %(context)s) AS links
-FROM registration r LEFT JOIN deployment d
-    ON d.registration = r.registration AND d.deployment_id = %(deployment_id)s
-WHERE r.registration = %(registration)s
-"""
-
 
 def by_issuer(session: Session, issuer: str, client_id: str | None) -> Sequence[Any]:
     """Return the registrations of an issuer, narrowed by client id where one is given."""
@@ -36,14 +25,18 @@ def by_ref(session: Session, registration: str) -> Any | None:
     return session.row("SELECT * FROM registration WHERE registration = %(r)s", r=registration)
 
 
-def arrival(session: Session, registration: str, deployment_id: str, context_id: str) -> Any | None:
-    """Return where a launch comes in: registration and deployment with their state, schools and course links."""
-    return session.row(_ARRIVAL, registration=registration, deployment_id=deployment_id, context=context_id)
+def has_deployment(session: Session, registration: str, deployment_id: str) -> bool:
+    """Whether the registration has a deployment of this id."""
+    row = session.row(
+        "SELECT 1 FROM deployment WHERE registration = %(r)s AND deployment_id = %(d)s",
+        r=registration, d=deployment_id,
+    )  # fmt: skip
+    return row is not None
 
 
-def consume_nonce(session: Session, nonce_hash: bytes, expires_at: datetime) -> bool:
-    """Use up a nonce; False when it was used before. Durable with the caller's transaction."""
-    return session.insert(tables.launch_nonce, ignore=True, nonce_hash=nonce_hash, expires_at=expires_at)
+def spend_nonce(session: Session, nonce_hash: bytes, expires_at: datetime) -> None:
+    """Use up the nonce of a login that came to nothing."""
+    session.insert(tables.launch_nonce, ignore=True, nonce_hash=nonce_hash, expires_at=expires_at)
 
 
 def forget_nonces(session: Session, now: datetime) -> int:
@@ -78,16 +71,6 @@ def link_context(session: Session, deployment: str, context_id: str, class_id: s
         "ON CONFLICT (district, school, deployment, context_id) DO UPDATE SET class_id = excluded.class_id, "
         "linked_at = excluded.linked_at, linked_by = excluded.linked_by",
         deployment=deployment, context=context_id, now=now, by=by, **{"class": class_id},
-    )  # fmt: skip
-
-
-def keep_services(session: Session, deployment: str, context_id: str, services: dict[str, Any]) -> None:
-    """Remember the service addresses a verified launch named for its course."""
-    session.run(
-        "UPDATE context_link SET services = services || %(services)s WHERE district = %(district)s "
-        "AND school = %(school)s AND deployment = %(deployment)s AND context_id = %(context)s "
-        "AND NOT services @> %(services)s",
-        deployment=deployment, context=context_id, services=Jsonb(services),
     )  # fmt: skip
 
 
@@ -152,11 +135,6 @@ def subs_of(session: Session, registration: str, people: list[str]) -> dict[str,
 
 
 # --- launches --------------------------------------------------------------------------------------
-
-
-def keep_launch(session: Session, **values: Any) -> None:
-    """Record a launch that passed the gate."""
-    session.insert(tables.launch, **values)
 
 
 def launch(session: Session, ref: str, now: datetime) -> Any | None:

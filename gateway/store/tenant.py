@@ -7,7 +7,8 @@ takes the one role listed for it in `store/roles.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import namedtuple
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,7 +18,7 @@ import psycopg
 import sqlalchemy as sa
 from psycopg.types.json import Jsonb
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.exc import DataError, DBAPIError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from gateway.store import roles
@@ -28,10 +29,13 @@ _ENTER = (
 )
 
 
+# A message to nobody, whose commit waits until everything written before it is on disk.
+_FLUSH = "SELECT pg_logical_emit_message(true, 'schoolgate', '')"
+
 # What a session raises when the database is gone or does not answer.
-UNREACHABLE = (DBAPIError, PoolTimeout)
+UNREACHABLE = (psycopg.Error, DBAPIError, PoolTimeout)
 # What it raises for a value that cannot be kept: NUL, half a character, a number out of range.
-UNKEEPABLE = (DataError, UnicodeEncodeError)
+UNKEEPABLE = (psycopg.DataError, UnicodeEncodeError)
 
 
 class Undo(Exception):  # noqa: N818 - a wish, not an error
@@ -52,6 +56,7 @@ class Session:
     connection: sa.Connection
     district: int
     schools: tuple[int, ...]
+    watch: Callable[[str], None] | None = None  # told of every statement
 
     @property
     def place(self) -> Place:
@@ -66,15 +71,15 @@ class Session:
 
     def rows(self, statement: str, **values: Any) -> Sequence[Any]:
         """Return all rows. `%(district)s`, `%(school)s` and `%(schools)s` are those of the session."""
-        return self.connection.exec_driver_sql(statement, self._with_place(values)).all()
+        return self._execute(statement, self._with_place(values)).fetchall()
 
     def row(self, statement: str, **values: Any) -> Any | None:
         """Return the first row, or None."""
-        return self.connection.exec_driver_sql(statement, self._with_place(values)).first()
+        return self._execute(statement, self._with_place(values)).fetchone()
 
     def run(self, statement: str, **values: Any) -> int:
         """Run a statement; return how many rows it touched."""
-        return self.connection.exec_driver_sql(statement, self._with_place(values)).rowcount
+        return self._execute(statement, self._with_place(values)).rowcount
 
     def insert(self, table: sa.Table, *, ignore: bool = False, **values: Any) -> bool:
         """Insert one row, in the session's school or district where the table has one.
@@ -88,16 +93,38 @@ class Session:
         statement, json_names = _insertion(table, tuple(values), ignore)
         for name in json_names:
             values[name] = Jsonb(values[name])
-        return self.connection.exec_driver_sql(statement, values).rowcount == 1
+        return self._execute(statement, values).rowcount == 1
 
     def at(self, school: int) -> Session:
         """The same transaction and role, seen as a session of one school of its district."""
-        return Session(self.connection, self.district, (school,))
+        return Session(self.connection, self.district, (school,), self.watch)
+
+    def flush_after_commit(self) -> None:
+        """Let go of this transaction's locks before it is on disk, and wait for the disk after: a lock that everybody
+        at a school queues for is then not held while the disk turns, and those who wait for the disk wait together.
+
+        What others see of it early is on disk before they can end, because the log of the database is written in
+        order; whoever opened the session goes on only when it is on disk.
+        """
+        if not self.connection.info.get("flush"):
+            self._execute("SET LOCAL synchronous_commit = off")
+            self.connection.info["flush"] = True
 
     def narrow(self, place: Place) -> None:
         """Become a session of one school, in the same transaction. There is no way back."""
-        _enter(self.connection, roles.SCHOOL, place.district, (place.school,))
-        self.district, self.schools = place.district, (place.school,)
+        self.enter(roles.SCHOOL, place.district, (place.school,))
+
+    def enter(self, role: str, district: int, schools: Sequence[int]) -> None:
+        """Act from here on in this role, for these schools."""
+        listed = "{" + ",".join(map(str, schools)) + "}"
+        self._execute(_ENTER, {"role": role, "district": str(district), "schools": listed})
+        self.district, self.schools = district, tuple(schools)
+
+    def _execute(self, statement: str, values: dict[str, Any] | None = None) -> psycopg.Cursor[Any]:
+        if self.watch:
+            self.watch(statement)
+        cursor = self.raw.cursor(row_factory=_named)
+        return cursor.execute(statement.encode(), values)
 
     def _with_place(self, values: dict[str, Any]) -> dict[str, Any]:
         values.setdefault("district", self.district)
@@ -116,9 +143,15 @@ def _insertion(table: sa.Table, names: tuple[str, ...], ignore: bool) -> tuple[s
     return f'INSERT INTO "{table.name}" ({columns}) VALUES ({values}){tail}', json_names
 
 
-def _enter(connection: sa.Connection, role: str, district: int, schools: Sequence[int]) -> None:
-    listed = "{" + ",".join(map(str, schools)) + "}"
-    connection.exec_driver_sql(_ENTER, {"role": role, "district": str(district), "schools": listed})
+def _named(cursor: psycopg.Cursor[Any]) -> Callable[[Sequence[Any]], Any]:
+    """Rows whose columns are attributes; a column that Python could not name so is reached by its place."""
+    make: Callable[[Sequence[Any]], Any] = _row_class(tuple(c.name for c in cursor.description or ()))._make
+    return make
+
+
+@lru_cache(maxsize=512)
+def _row_class(names: tuple[str, ...]) -> Any:
+    return namedtuple("Row", names, rename=True)
 
 
 def driver(url: str) -> str:
@@ -131,6 +164,7 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int = 12) -> None:
         self.url = url
+        self.watch: Callable[[str], None] | None = None
         self.engine = sa.create_engine(
             driver(url), pool_size=pool_size, max_overflow=8, pool_timeout=5, pool_pre_ping=False,
             connect_args={"connect_timeout": 5, "prepare_threshold": 3},
@@ -138,9 +172,17 @@ class Database:
 
     @contextmanager
     def _open(self, role: str, district: int, schools: Sequence[int]) -> Iterator[Session]:
-        with suppress(Undo), self.engine.begin() as connection:
-            _enter(connection, role, district, schools)
-            yield Session(connection, district, tuple(schools))
+        with self.engine.connect() as connection:
+            try:
+                with suppress(Undo), connection.begin():
+                    session = Session(connection, district, tuple(schools), self.watch)
+                    session.enter(role, district, schools)
+                    yield session
+            finally:
+                flush = connection.info.pop("flush", False)
+            if flush:
+                with connection.begin():
+                    connection.exec_driver_sql(_FLUSH)
 
     @contextmanager
     def open_school(self, place: Place) -> Iterator[Session]:
@@ -173,8 +215,7 @@ class Database:
         """A session for a district that does not exist yet."""
         with self._open(roles.ONBOARDING, 0, ()) as session:
             number = session.rows("SELECT nextval('district_number')")[0][0]
-            _enter(session.connection, roles.ONBOARDING, number, ())
-            session.district = number
+            session.enter(roles.ONBOARDING, number, ())
             yield session
 
     @contextmanager

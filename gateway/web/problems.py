@@ -78,7 +78,7 @@ def answer(reason: Reason, detail: str, fields: Any = None) -> Response:
     if reason.http == 401:
         response.headers["WWW-Authenticate"] = 'Bearer realm="schoolgate"'
     if reason.http in (429, 503):
-        response.headers.setdefault("Retry-After", "60" if reason.http == 429 else "5")
+        response.headers.setdefault("Retry-After", str(g.get("retry_after", 60)) if reason.http == 429 else "5")
     return response
 
 

@@ -8,8 +8,7 @@ from random import Random
 
 import psycopg
 import pytest
-from psycopg import sql
-from sqlalchemy.exc import DBAPIError
+from psycopg import DatabaseError, sql
 
 from gateway import errors
 from gateway.errors import Refused
@@ -58,6 +57,22 @@ def versions(world: World) -> dict[str, int]:
         with world.office.database.open_school(place) as session:
             serving[org] = roster.current_version(session)
     return serving
+
+
+@pytest.mark.parametrize(
+    "twice",
+    [
+        to.row("users.csv", sourcedId="p3", enabledUser="true", username="u", givenName="Two", familyName="Two"),
+        lambda delivery: delivery.rows["enrollments.csv"].append(dict(delivery.rows["enrollments.csv"][0])),
+    ],
+    ids=["another row", "the same row"],
+)
+def test_an_id_twice_in_a_first_delivery_costs_the_later_line_only(world: World, twice: to.Spoil) -> None:
+    report = world.onboard("A", "B").deliver(night(twice))
+    assert (report.state, [fault.code for fault in report.faults]) == ("published", ["CSV_ID_TWICE"])
+    before = live(world)
+    assert world.deliver(night()).state == "unchanged"
+    assert live(world) == before
 
 
 def of(held: dict[tuple[str, str], list], org: str) -> list:
@@ -314,7 +329,7 @@ def test_a_failure_in_the_middle_leaves_everything_as_it_was(fresh_database, set
             if name == "ledger_entry":
                 assert world.deliver(night(gone("p2")).enroll("p4", "kB", "B")).code == "LED_UNAVAILABLE"
             else:
-                with pytest.raises(DBAPIError, match="stumble"):
+                with pytest.raises(DatabaseError, match="stumble"):
                     world.deliver(night(gone("p2"), to.cells("users.csv", "p1", grades="10")).enroll("p4", "kB", "B"))
             assert holdings(world) == before, name
             owner.execute(sql.SQL("DROP TRIGGER stumble ON {}").format(table))

@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 import responses
-import sqlalchemy as sa
 from hypothesis import HealthCheck, given
 from hypothesis import settings as trials
 from hypothesis import strategies as st
@@ -79,7 +78,7 @@ class Twin:
         self.world.office = replace(self.office, ids=counted_ids("a"))
         seen = Answers()
         statements: list[str] = []
-        sa.event.listen(self.office.database.engine, "before_cursor_execute", lambda *a: statements.append(a[2]))
+        self.office.database.watch = statements.append
         client = create_app(self.world.parts).test_client(use_cookies=False)
         with self.wire as wire:
             base.lesson.lms.serve_keys(wire)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from itertools import pairwise
 
 import pytest
-from sqlalchemy.exc import DBAPIError
+from psycopg import DatabaseError
 
 from gateway import errors
 from gateway.errors import Refused
@@ -203,7 +203,7 @@ def test_the_application_cannot_rewrite_what_is_written(schools, door, statement
     with schools.office.database.open_school(schools.places["A"]) as session:
         note, _ = log.sign_checkpoint(session, schools.office.vault, schools.clock.at)
     before = written(schools)
-    with pytest.raises(DBAPIError), _door(schools, door) as session:
+    with pytest.raises(DatabaseError), _door(schools, door) as session:
         session.run(statement)
     assert written(schools) == before
     assert_whole(schools)
@@ -231,7 +231,7 @@ def test_another_school_neither_sees_nor_touches_the_log(schools, statement):
     try:
         with schools.office.database.open_school(schools.places["B"]) as session:
             touched = session.run(statement, theirs=schools.places["A"].school)
-    except DBAPIError:
+    except DatabaseError:
         pass
     assert touched == 0
     assert len(written(schools)) == 3
