@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
 import psycopg
 import sqlalchemy as sa
+from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.types.json import Jsonb
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError
@@ -23,14 +24,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from gateway.store import roles
 
-_ENTER = (
-    "SELECT set_config('role', %(role)s, true), set_config('schoolgate.district', %(district)s, true), "
-    "set_config('schoolgate.schools', %(schools)s, true)"
-)
-
-
 # A message to nobody, whose commit waits until everything written before it is on disk.
-_FLUSH = "SELECT pg_logical_emit_message(true, 'schoolgate', '')"
+_FLUSH = "BEGIN; SET LOCAL synchronous_commit = on; SELECT pg_logical_emit_message(true, 'schoolgate', ''); COMMIT"
 
 # What a session raises when the database is gone or does not answer.
 UNREACHABLE = (psycopg.Error, DBAPIError, PoolTimeout)
@@ -50,6 +45,13 @@ class Place(NamedTuple):
 
 
 @dataclass(slots=True)
+class _Ending:
+    """How a transaction ends; shared by all who look at it."""
+
+    waits_for_disk: bool = False
+
+
+@dataclass(slots=True)
 class Session:
     """One transaction for named schools. Statements are psycopg's: `%(name)s`."""
 
@@ -57,6 +59,7 @@ class Session:
     district: int
     schools: tuple[int, ...]
     watch: Callable[[str], None] | None = None  # told of every statement
+    ending: _Ending = field(default_factory=_Ending)
 
     @property
     def place(self) -> Place:
@@ -97,7 +100,7 @@ class Session:
 
     def at(self, school: int) -> Session:
         """The same transaction and role, seen as a session of one school of its district."""
-        return Session(self.connection, self.district, (school,), self.watch)
+        return Session(self.connection, self.district, (school,), self.watch, self.ending)
 
     def flush_after_commit(self) -> None:
         """Let go of this transaction's locks before it is on disk, and wait for the disk after: a lock that everybody
@@ -106,9 +109,9 @@ class Session:
         What others see of it early is on disk before they can end, because the log of the database is written in
         order; whoever opened the session goes on only when it is on disk.
         """
-        if not self.connection.info.get("flush"):
-            self._execute("SET LOCAL synchronous_commit = off")
-            self.connection.info["flush"] = True
+        if not self.ending.waits_for_disk:
+            self._say("SET LOCAL synchronous_commit = off")
+            self.ending.waits_for_disk = True
 
     def narrow(self, place: Place) -> None:
         """Become a session of one school, in the same transaction. There is no way back."""
@@ -116,9 +119,13 @@ class Session:
 
     def enter(self, role: str, district: int, schools: Sequence[int]) -> None:
         """Act from here on in this role, for these schools."""
-        listed = "{" + ",".join(map(str, schools)) + "}"
-        self._execute(_ENTER, {"role": role, "district": str(district), "schools": listed})
+        self._say(_entering(role, district, schools))
         self.district, self.schools = district, tuple(schools)
+
+    def _say(self, command: str) -> None:
+        if self.watch:
+            self.watch(command)
+        say(self.raw, command)
 
     def _execute(self, statement: str, values: dict[str, Any] | None = None) -> psycopg.Cursor[Any]:
         if self.watch:
@@ -143,15 +150,36 @@ def _insertion(table: sa.Table, names: tuple[str, ...], ignore: bool) -> tuple[s
     return f'INSERT INTO "{table.name}" ({columns}) VALUES ({values}){tail}', json_names
 
 
+def _entering(role: str, district: int, schools: Sequence[int]) -> str:
+    """The commands that make the rest of a transaction act in a role of `store/roles.py`, for schools by number."""
+    listed = ",".join(str(int(school)) for school in schools)
+    return (
+        f"SET LOCAL ROLE {role}; SET LOCAL schoolgate.district = '{int(district)}'; "
+        f"SET LOCAL schoolgate.schools = '{{{listed}}}'"
+    )
+
+
+def say(raw: psycopg.Connection[Any], command: str) -> None:
+    """Send a command of our own, in which no value of anybody's stands. Raises psycopg.Error."""
+    result = raw.pgconn.exec_(command.encode())
+    if result.status not in (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK):
+        raise psycopg.errors.error_from_result(result, encoding="utf-8")
+    if command.endswith("COMMIT") and result.command_status != b"COMMIT":
+        raise psycopg.errors.InFailedSqlTransaction("a statement had failed: nothing was written")
+
+
 def _named(cursor: psycopg.Cursor[Any]) -> Callable[[Sequence[Any]], Any]:
     """Rows whose columns are attributes; a column that Python could not name so is reached by its place."""
-    make: Callable[[Sequence[Any]], Any] = _row_class(tuple(c.name for c in cursor.description or ()))._make
+    result = cursor.pgresult
+    make: Callable[[Sequence[Any]], Any] = _row_class(
+        tuple(result.fname(n) for n in range(result.nfields)) if result else ()
+    )._make
     return make
 
 
 @lru_cache(maxsize=512)
-def _row_class(names: tuple[str, ...]) -> Any:
-    return namedtuple("Row", names, rename=True)
+def _row_class(names: tuple[bytes | None, ...]) -> Any:
+    return namedtuple("Row", [(name or b"").decode() for name in names], rename=True)
 
 
 def driver(url: str) -> str:
@@ -166,23 +194,34 @@ class Database:
         self.url = url
         self.watch: Callable[[str], None] | None = None
         self.engine = sa.create_engine(
-            driver(url), pool_size=pool_size, max_overflow=8, pool_timeout=5, pool_pre_ping=False,
+            driver(url), pool_size=pool_size, max_overflow=8, pool_timeout=5, isolation_level="AUTOCOMMIT",
             connect_args={"connect_timeout": 5, "prepare_threshold": 3},
         )  # fmt: skip
 
     @contextmanager
     def _open(self, role: str, district: int, schools: Sequence[int]) -> Iterator[Session]:
         with self.engine.connect() as connection:
+            session = Session(connection, district, tuple(schools), self.watch)
             try:
-                with suppress(Undo), connection.begin():
-                    session = Session(connection, district, tuple(schools), self.watch)
-                    session.enter(role, district, schools)
-                    yield session
-            finally:
-                flush = connection.info.pop("flush", False)
-            if flush:
-                with connection.begin():
-                    connection.exec_driver_sql(_FLUSH)
+                say(session.raw, f"BEGIN; {_entering(role, district, schools)}")
+                yield session
+                say(session.raw, "COMMIT")
+            except BaseException as error:
+                self._roll_back(connection, session.raw)
+                if not isinstance(error, Undo):
+                    raise
+            else:
+                if session.ending.waits_for_disk:
+                    say(session.raw, _FLUSH)
+
+    def _roll_back(self, connection: sa.Connection, raw: psycopg.Connection[Any]) -> None:
+        """Leave nothing of a transaction; a connection that is gone takes its idle neighbours along."""
+        try:
+            if raw.info.transaction_status is not TransactionStatus.IDLE:
+                say(raw, "ROLLBACK")
+        except psycopg.Error:
+            connection.invalidate()
+            self.engine.dispose()
 
     @contextmanager
     def open_school(self, place: Place) -> Iterator[Session]:

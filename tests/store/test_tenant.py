@@ -1,0 +1,116 @@
+"""A session is one transaction: whole or not at all, on disk before its opener goes on, gone with its connection."""
+
+from __future__ import annotations
+
+import threading
+
+import psycopg
+import pytest
+
+from gateway.ledger import log
+from gateway.store import roles
+from gateway.store.tenant import UNREACHABLE, Database, Place, Undo
+from tests.worlds import World
+
+
+@pytest.fixture
+def place(world: World) -> Place:
+    return world.onboard("A").places["A"]
+
+
+def entry(world: World) -> dict[str, object]:
+    return {"v": 1, "type": "task", "at": "2026-11-02T09:00:00.000Z", "school": world.refs["A"], "id": "ta_00000000",
+            "outcome": "opened"}  # fmt: skip
+
+
+def size(database: Database, place: Place) -> int:
+    with database.open_school(place) as session:
+        return len(log.bodies(session))
+
+
+def test_what_is_raised_inside_leaves_nothing(world, place):
+    before = size(world.office.database, place)
+    with pytest.raises(RuntimeError), world.office.database.open_school(place) as session:
+        log.append(session, [entry(world)])
+        raise RuntimeError
+    with world.office.database.open_school(place) as session:
+        log.append(session, [entry(world)])
+        raise Undo
+    assert size(world.office.database, place) == before
+
+
+def test_a_failed_statement_that_somebody_swallowed_is_not_taken_for_written(world, place):
+    before = size(world.office.database, place)
+    with pytest.raises(psycopg.errors.InFailedSqlTransaction), world.office.database.open_school(place) as session:
+        log.append(session, [entry(world)])
+        with pytest.raises(psycopg.errors.UndefinedTable):
+            session.rows("SELECT * FROM nothing")
+    assert size(world.office.database, place) == before
+
+
+def test_a_session_keeps_no_role_and_no_school_for_the_next(world, place):
+    with world.office.database.open_school(place) as session:
+        assert session.row("SELECT current_user AS who").who == roles.SCHOOL
+    with world.office.database.engine.connect() as connection:
+        (who, schools) = connection.exec_driver_sql(
+            "SELECT current_user, current_setting('schoolgate.schools', true)"
+        ).one()
+    assert (who == roles.SCHOOL, schools) == (False, "")
+
+
+def test_connections_that_were_cut_cost_one_request_and_no_more(world, place, addresses):
+    database = world.office.database
+    with database.open_school(place) as one, database.open_school(place) as other:
+        pids = [s.row("SELECT pg_backend_pid() AS pid").pid for s in (one, other)]
+    with psycopg.connect(addresses.admin, autocommit=True) as admin:
+        for pid in pids:
+            admin.execute("SELECT pg_terminate_backend(%s)", [pid])
+    with pytest.raises(UNREACHABLE), database.open_school(place) as session:
+        session.rows("SELECT 1")
+    for _ in range(4):
+        assert size(database, place) >= 0
+
+
+def test_a_connection_cut_in_the_middle_leaves_nothing(world, place, addresses):
+    database, before = world.office.database, size(world.office.database, place)
+    with pytest.raises(UNREACHABLE), database.open_school(place) as session:
+        log.append(session, [entry(world)])
+        pid = session.row("SELECT pg_backend_pid() AS pid").pid
+        with psycopg.connect(addresses.admin, autocommit=True) as admin:
+            admin.execute("SELECT pg_terminate_backend(%s)", [pid])
+    assert size(database, place) == before
+
+
+def test_what_the_ledger_holds_is_on_disk_before_the_opener_goes_on(world, place):
+    """The lock is let go first: the commit does not wait for the disk, a message after it does."""
+    said: list[str] = []
+    world.office.database.watch = said.append
+    with world.office.database.open_school(place) as session:
+        log.append(session, [entry(world)])
+        setting = session.row("SELECT current_setting('synchronous_commit') AS s").s
+        (written,) = session.rows("SELECT pg_current_wal_insert_lsn() AS at")
+    world.office.database.watch = None
+    with world.office.database.open_school(place) as session:
+        (flushed,) = session.rows("SELECT pg_current_wal_flush_lsn() >= %(at)s::pg_lsn AS yes", at=str(written.at))
+    assert (setting, flushed.yes) == ("off", True)
+    assert "SET LOCAL synchronous_commit = off" in said
+
+
+def test_many_at_once_write_one_sequence(world, place):
+    database, before = world.office.database, size(world.office.database, place)
+
+    def write() -> None:
+        for _ in range(10):
+            with database.open_school(place) as session:
+                log.append(session, [entry(world)])
+
+    threads = [threading.Thread(target=write) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with database.open_school(place) as session:
+        rows = session.rows(
+            "SELECT index FROM ledger_entry WHERE district = %(district)s AND school = %(school)s ORDER BY index"
+        )
+    assert [row.index for row in rows] == list(range(before + 60))
