@@ -596,6 +596,11 @@ LTI_CONTEXT_UNLINKED = _reason(
     "This course is not linked to a class of the roster yet.",
     "A school administrator links it with `schoolgate lms link`.",
 )  # fmt: skip
+LTI_PERSON = _reason(
+    "LTI_PERSON", 403, _S,
+    "The school's roster does not let you into this activity.",
+    "Ask the school office whether you are in its roster; the LMS must send SIS ids (lis.person_sourcedid).",
+)  # fmt: skip
 LTI_CODE = _reason(
     "LTI_CODE", 404, _C,
     "The launch code is unknown, used or older than a minute.",

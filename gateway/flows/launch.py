@@ -114,7 +114,8 @@ def _hand_over(parts: Parts, session: Session, admitted: Admitted, arrival: Arri
     request = _request(parts, known.school, grant.vendor, who.role, arrival.class_id)
     decision = decide_person(request, known.facts(_credential(grant, known.school)), who.facts, now)
     if not decision.permits:
-        return disclosure.deny(parts, session, decision, grant.access_grant)
+        refused = disclosure.deny(parts, session, decision, grant.access_grant)
+        return Refused(errors.LTI_PERSON) if refused.reason is errors.OWN_NOT_ASSOCIATED else refused
     code = parts.ids.secret()
     _keep(parts, session, admitted, arrival, who, grant, code, now)
     disclosure.note(parts, session, decision, grant.access_grant)

@@ -297,7 +297,7 @@ def test_a_denied_pupil_sees_what_an_unknown_person_sees(gate: Gate) -> None:
     unknown = launch(gate, "p99")
     refuse(gate, "p6")
     denied = launch(gate, "p6")
-    assert refusal_of(denied) == "OWN_NOT_ASSOCIATED"
+    assert refusal_of(denied) == "LTI_PERSON"
     assert as_seen(denied) == as_seen(unknown)
     assert gate.world.denials("A")[-2:] == ["OWN_NOT_ASSOCIATED", "RET_RESTRICTED"]
 

@@ -200,7 +200,7 @@ PEOPLE: tuple[tuple[str, str, Attack], ...] = (
     ("a course linked for another client", "LTI_CONTEXT_UNLINKED", person("x", context=course("course-2"))),
     ("our course, from a stranger's LMS", "LTI_CONTEXT_UNLINKED", person("x", by="strange")),
     ("a school without the application", "AGR_NONE", person("x", context=course("course-b"), lis=sis("p1"))),
-    *((what, "OWN_NOT_ASSOCIATED", attack) for what, attack in (
+    *((what, "LTI_PERSON", attack) for what, attack in (
         ("nobody of the roster", person("x", lis=sis("p99"))),
         ("a pupil of the other school", person("x", lis=sis("p1"))),
         ("a teacher of the other school", person("x", lis=sis("tB"), roles=TEACHER)),
@@ -278,7 +278,7 @@ def test_one_token_posted_by_twenty_at_once_is_one_launch(gate: Gate) -> None:
 def test_a_refused_person_does_not_get_a_second_try_with_the_same_login(gate: Gate) -> None:
     login = gate.lms.login(gate.world)
     nobody = gate.token(login, {"sub": "y", LTI + "lis": sis("p99")})
-    assert refusal_of(gate.post(nobody, login)) == "OWN_NOT_ASSOCIATED"
+    assert refusal_of(gate.post(nobody, login)) == "LTI_PERSON"
     assert refusal_of(gate.post(gate.token(login, {}), login)) == "LTI_REPLAYED"
 
 
