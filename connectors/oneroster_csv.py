@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
 from typing import IO, cast
@@ -24,6 +25,7 @@ from mappings.oneroster.rows import MAX_LINE
 MAX_FILES = 32
 MAX_RATIO = 100  # a roster of random ids packs about 4 to 1, a repetitive one 30 to 1
 _SMALL = 1 << 20  # below a mebibyte a ratio says nothing
+_CHUNK = 4 * MAX_LINE
 
 
 @dataclass
@@ -175,13 +177,23 @@ def _check_overlap(entries: list[zipfile.ZipInfo], path: Path) -> None:
 
 def _bounded_lines(raw: io.BufferedReader[io.RawIOBase], name: str) -> Iterator[bytes]:
     """Yield lines; one without an end within the limit is not a line of a roster."""
+    number, rest = 0, b""
     try:
-        number = 0
-        while line := raw.readline(MAX_LINE):
-            number += 1
-            if len(line) == MAX_LINE and not line.endswith(b"\n"):
-                code = "CSV_HEADER" if number == 1 else "CSV_VALUE_LENGTH"
-                raise Unreadable(code, name, f"a line is longer than {MAX_LINE} bytes", number)
-            yield line
+        while chunk := raw.read(_CHUNK):
+            lines = io.BytesIO(rest + chunk).readlines()
+            rest = b"" if lines[-1].endswith(b"\n") else lines.pop()
+            if len(rest) >= MAX_LINE or max(map(len, lines), default=0) > MAX_LINE:
+                good = list(takewhile(lambda line: len(line) <= MAX_LINE, lines))
+                yield from good
+                raise _too_long(name, number + len(good) + 1)
+            number += len(lines)
+            yield from lines
+        if rest:
+            yield rest
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         raise Unreadable("CSV_ZIP_DAMAGED", name, type(error).__name__) from error
+
+
+def _too_long(name: str, number: int) -> Unreadable:
+    code = "CSV_HEADER" if number == 1 else "CSV_VALUE_LENGTH"
+    return Unreadable(code, name, f"a line is longer than {MAX_LINE} bytes", number)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,29 +54,62 @@ def intend(
     """Write the intent of a transfer. Raises Refused with LED_UNAVAILABLE: then nothing may be sent."""
     ref, now, key = decision.request.id, parts.clock.now(), os.urandom(32)
     found = handles.handles_of(session, parts.vault, people, ref)
-    one = _entry(parts, decision, "intent", grant) | {
-        "subjects": len(found) // handles.SIZE,
-        "subjects_root": handles.root_of(found),
-        "payload_hmac": hmac.digest(key, payload, "sha256").hex(),
-        "payload_bytes": len(payload),
-        "attempt": attempt,
-        "rows_withheld": _counted(rows_withheld),
-    }
+    one = _intent(parts, decision, grant, found, key, payload, rows_withheld) | {"attempt": attempt}
     (index,) = log.append(session, [one])
-    agreement = decision.agreement
     transfers.keep(
         session, transfer=ref, operation=str(decision.request.operation), vendor=decision.request.vendor,
-        agreement=agreement.id if agreement else "", access_grant=grant, entry=index, at=now, handles=found,
+        agreement=_agreement_id(decision), access_grant=grant, entry=index, at=now, handles=found,
         payload_key=key, elements=sorted(decision.permitted), outcome="unknown" if attempt else "answered",
     )  # fmt: skip
     return Sent(ref, index)
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What of one answer is one school's: who is in it, its bytes, and who was withheld."""
+
+    decision: Decision
+    people: frozenset[str]
+    payload: bytes
+    rows_withheld: Counter[str]
+
+
+def intend_each(
+    parts: Office, session: Session, grant: str, shares: Mapping[int, Share], denied: Mapping[int, Decision]
+) -> None:
+    """Write to the log of each school its share of an answer, or its denial: all of them or none.
+
+    Raises Refused with LED_UNAVAILABLE: then nothing may be sent.
+    """
+    refs = {school: share.decision.request.id for school, share in shares.items()}
+    found = handles.handles_of_each(session, parts.vault, {s: share.people for s, share in shares.items()}, refs)
+    keys = {school: os.urandom(32) for school in shares}
+    entries = {
+        school: _intent(parts, share.decision, grant, found[school], keys[school], share.payload, share.rows_withheld)
+        for school, share in shares.items()
+    }
+    entries |= {school: _entry(parts, decision, "denial", grant) for school, decision in denied.items()}
+    indices = log.append_each(session, entries)
+    if shares:
+        own = [
+            transfers.Own(school, refs[school], _agreement_id(share.decision), indices[school], found[school],
+                          keys[school], sorted(share.decision.permitted))
+            for school, share in shares.items()
+        ]  # fmt: skip
+        request = next(share.decision.request for share in shares.values())
+        transfers.keep_each(session, own, operation=str(request.operation), vendor=request.vendor,
+                            access_grant=grant, at=parts.clock.now(), outcome="answered")  # fmt: skip
+
+
 def deny(parts: Office, session: Session, decision: Decision, grant: str | None) -> Refused:
     """Write a denial and return the refusal to raise once the transaction has committed."""
     log.append(session, [_entry(parts, decision, "denial", grant)])
-    reason = decision.primary or errors.INT_POLICY_ERROR
-    return Refused(outward(reason), decision=decision.request.id)
+    return refusal(decision)
+
+
+def refusal(decision: Decision) -> Refused:
+    """Return a denial as an outside party may read it."""
+    return Refused(outward(decision.primary or errors.INT_POLICY_ERROR), decision=decision.request.id)
 
 
 def note(parts: Office, session: Session, decision: Decision, grant: str | None) -> None:
@@ -97,6 +130,23 @@ def conclude(parts: Office, session: Session, transfer: str, outcome: str, reaso
         ],
     )  # fmt: skip
     transfers.set_outcome(session, transfer, outcome)
+
+
+def _agreement_id(decision: Decision) -> str:
+    return decision.agreement.id if decision.agreement else ""
+
+
+def _intent(
+    parts: Office, decision: Decision, grant: str, found: bytes, key: bytes, payload: bytes,
+    rows_withheld: Counter[str] | None,
+) -> dict[str, Any]:  # fmt: skip
+    return _entry(parts, decision, "intent", grant) | {
+        "subjects": len(found) // handles.SIZE,
+        "subjects_root": handles.root_of(found),
+        "payload_hmac": hmac.digest(key, payload, "sha256").hex(),
+        "payload_bytes": len(payload),
+        "rows_withheld": _counted(rows_withheld),
+    }
 
 
 def _entry(parts: Office, decision: Decision, type_: str, grant: str | None) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from gateway.ledger import entry, log
 from gateway.policy import guards
 from gateway.store import sources
 from gateway.store.publish import Change, Projection, Seat
-from gateway.store.staging import Seen, Staging
+from gateway.store.staging import ReadAgain, Seen, Staging
 from gateway.store.tenant import Session, Undo
 from mappings.oneroster.csv import FILES, REQUIRED, Unreadable, read_header
 from mappings.oneroster.records import KINDS
@@ -123,7 +123,10 @@ def _read(delivery: Delivery, staging: Staging, report: Report) -> frozenset[str
     """Stage every file; return the optional kinds that came empty."""
     seen, empty = staging.known(), set()
     for name in delivery.files():
-        tally = _read_file(delivery, name, staging, seen, report)
+        try:
+            tally = _read_file(delivery, name, staging, seen, report)
+        except ReadAgain:
+            tally = _read_file(delivery, name, staging, seen, report)
         kind = FILES[delivery.manifest.version][name].kind
         report.files.append(
             {"file": name, "rows": tally.lines, "accepted": tally.accepted, "unchanged": tally.unchanged,
@@ -148,6 +151,9 @@ def _read_file(delivery: Delivery, name: str, staging: Staging, seen: Seen, repo
     reader = FileReader(read_header(file, next(lines, b"")), seen, note)
     try:
         staging.copy(file.kind, reader.rows(lines))
+    except ReadAgain:
+        faults.clear()
+        raise
     finally:
         report.faults += faults
         report.causes = _causes(report.faults)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from itsdangerous import BadSignature, URLSafeSerializer
 
@@ -22,12 +23,14 @@ from gateway.policy.minimise import clear_page, permitted_fields, sample_is_perm
 from gateway.policy.request import Actor, ActorKind, Operation, Purpose, Request
 from gateway.store import aliases, pages
 from gateway.store import facts as fact_store
-from gateway.store.tenant import Session
+from gateway.store.tenant import Place, Session
 from mappings.cleared import Cleared
 from mappings.oneroster.v1p2 import BASE, Collection
 from mappings.text import is_text
 
 MOST = 10_000
+Decisions = Mapping[int, Decision]
+Shares = Mapping[int, disclosure.Share]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +67,11 @@ def read(parts: Parts, grant: Grant, collection: Collection, query: Query) -> Pa
         raise Refused(errors.ACT_WRONG_SCHOOL)
     place = _open_cursor(parts, grant, collection, query)
     with parts.database.open_schools(grant.district, grant.schools) as session:
-        decisions = {school: _decide(parts, session.at(school), grant, collection, query) for school in grant.schools}
-        permitted = {school: d for school, d in decisions.items() if d.permits}
-        for school, decision in decisions.items():
-            if not decision.permits:
-                refused = disclosure.deny(parts, session.at(school), decision, grant.ref)
-        if permitted:
-            page = _page(parts, session, grant, collection, query, place, permitted)
-    if not permitted:
-        raise _as_asked(refused, query)
+        permitted, denied = _decide(parts, session, grant, collection, query)
+        page, shares = _page(parts, session, grant, collection, query, place, permitted) if permitted else (None, {})
+        disclosure.intend_each(parts, session, grant.ref, shares, denied)
+    if page is None:
+        raise _as_asked(_last(denied), query)
     return page
 
 
@@ -85,55 +84,62 @@ def read_one(parts: Parts, grant: Grant, collection: Collection, key: str) -> Cl
         raise Refused(errors.ACT_WRONG_SCHOOL)
     key = key if is_text(key) else ""
     with parts.database.open_schools(grant.district, grant.schools) as session:
-        decisions = {s: _decide(parts, session.at(s), grant, collection, Query()) for s in grant.schools}
-        permitted = {school: d for school, d in decisions.items() if d.permits}
-        for school, decision in decisions.items():
-            if not decision.permits:
-                refused = disclosure.deny(parts, session.at(school), decision, grant.ref)
-        if permitted:
-            body, refused = _one(parts, session, grant, collection, key, permitted)
-    if not permitted or body is None:
-        raise refused
+        permitted, denied = _decide(parts, session, grant, collection, Query())
+        body, shares = _one(parts, session, grant, collection, key, permitted) if permitted else (None, {})
+        absent = {} if body else _absent(session, grant, collection, key, permitted)
+        disclosure.intend_each(parts, session, grant.ref, shares, denied | absent)
+    if body is None:
+        raise Refused(errors.OWN_NOT_ASSOCIATED) if permitted else _last(denied)
     return body
 
 
+def _last(denied: Decisions) -> Refused:
+    return disclosure.refusal(list(denied.values())[-1])
+
+
 def _one(
-    parts: Parts, session: Session, grant: Grant, collection: Collection, key: str, decisions: Mapping[int, Decision]
-) -> tuple[Cleared[bytes] | None, Refused]:
-    aliases.ensure(session, grant.ref)
+    parts: Parts, session: Session, grant: Grant, collection: Collection, key: str, decisions: Decisions
+) -> tuple[Cleared[bytes] | None, Shares]:
+    """Return a record and, of the school it is from, the share to write down; nothing if it may not be seen."""
+    now = aliases.ensure(session, grant.ref)
     decision = _narrowest(list(decisions.values()))
     names = tuple(permitted_fields(collection.schema, decision.permitted))
-    aliased = "record.source_id" not in decision.permitted
-    wanted = pages.Wanted(
-        collection, names, decision.plan, grant.ref, aliased, parts.settings.url + BASE,
-        {s: v for s, v in pages.versions(session).items() if s in decisions}, 1, key=key,
-    )  # fmt: skip
-    rows = pages.read(session, wanted)
+    pinned = {s: v for s, v in now.items() if s in decisions}
+    rows = pages.read(session, _wanted(parts, grant, collection, decision, names, pinned, 1, key=key))
     if not rows:
-        _note_absent(parts, session, grant, collection, key, aliased, decisions)
-        return None, Refused(errors.OWN_NOT_ASSOCIATED)
+        return None, {}
     if not sample_is_permitted(decision, collection.schema, rows[0].body.encode()):
         raise Refused(errors.INT_POLICY_ERROR)
     whole = f'{{"{collection.single}":{rows[0].body}}}'.encode()
     body = clear_page(decision, collection.schema, names, whole)
-    school = rows[0].school
-    _record(parts, session.at(school), decisions[school], grant, rows, body)
-    return body, Refused(errors.OWN_NOT_ASSOCIATED)
+    return body, _shares(session, {rows[0].school: decisions[rows[0].school]}, rows, body)
 
 
-def _note_absent(
-    parts: Parts, session: Session, grant: Grant, collection: Collection, key: str, aliased: bool,
-    decisions: Mapping[int, Decision],
-) -> None:  # fmt: skip
-    """Write to each school's ledger that one record was asked for and not given, with the reason that holds there."""
+def _wanted(
+    parts: Parts, grant: Grant, collection: Collection, decision: Decision, names: tuple[str, ...],
+    pinned: Mapping[int, int], limit: int, **more: Any,
+) -> pages.Wanted:  # fmt: skip
+    aliased = "record.source_id" not in decision.permitted
+    base = parts.settings.url + BASE
+    return pages.Wanted(collection, names, decision.plan, grant.ref, aliased, base, pinned, limit, **more)
+
+
+def _absent(
+    session: Session, grant: Grant, collection: Collection, key: str, decisions: Decisions
+) -> dict[int, Decision]:
+    """Return the denials for the ledgers of schools of which a record was asked for and not given: why, at each."""
+    if not decisions:
+        return {}
+    aliased = "record.source_id" not in _narrowest(list(decisions.values())).permitted
     known = aliases.inward(session, grant.ref, collection.kind, [key.replace("-", "")]) if aliased else {}
     ours = next((sourced for _, sourced in known.values()), "" if aliased else key)
+    denied = {}
     for school, decision in decisions.items():
         here = session.at(school)
         person = pages.person_of(here, collection, ours)
         reason = rowplan.judge(decision.plan, fact_store.person(here, person)) if person else None
-        denied = replace(decision, reasons=(reason or errors.OWN_NOT_ASSOCIATED,), permitted=frozenset())
-        disclosure.deny(parts, here, denied, grant.ref)
+        denied[school] = replace(decision, reasons=(reason or errors.OWN_NOT_ASSOCIATED,), permitted=frozenset())
+    return denied
 
 
 def _as_asked(refused: Refused, query: Query) -> Refused:
@@ -143,46 +149,48 @@ def _as_asked(refused: Refused, query: Query) -> Refused:
     return refused
 
 
-def _decide(parts: Parts, session: Session, grant: Grant, collection: Collection, query: Query) -> Decision:
-    school = fact_store.school_ref(session)
+def _decide(
+    parts: Parts, session: Session, grant: Grant, collection: Collection, query: Query
+) -> tuple[dict[int, Decision], dict[int, Decision]]:
+    """Decide at each school of the grant, at one moment; return the decisions that permit and those that deny."""
     wire = {f.data_key or n: f for n, f in collection.schema._declared_fields.items()}  # noqa: SLF001
     if set(query.fields) - set(wire):
         raise Refused(errors.REQ_FIELD_UNKNOWN)
-    asked = {wire[name].metadata["element"] for name in query.fields or wire}
-    needed = asked if query.fields else {f.metadata["element"] for f in wire.values() if f.required}
-    request = Request(
-        parts.ids.new("tr"), Operation.ROSTER_READ, Actor(ActorKind.VENDOR, grant.ref), school, grant.vendor,
-        Purpose.ROSTERING, frozenset(asked | {"record.source_id"}), frozenset(needed),
-    )  # fmt: skip
-    facts = fact_store.load(session, grant.credential(session.place, school))
-    return decide(request, facts, parts.clock.now())
+    asked = frozenset(wire[name].metadata["element"] for name in query.fields or wire)
+    needed = asked if query.fields else frozenset(f.metadata["element"] for f in wire.values() if f.required)
+    known, now, found = fact_store.known_each(session, grant.vendor, grant.agreement), parts.clock.now(), {}
+    for school in grant.schools:
+        here = known[school]
+        request = Request(
+            parts.ids.new("tr"), Operation.ROSTER_READ, Actor(ActorKind.VENDOR, grant.ref), here.school,
+            grant.vendor, Purpose.ROSTERING, asked | {"record.source_id"}, needed,
+        )  # fmt: skip
+        credential = grant.credential(Place(grant.district, school), here.school)
+        found[school] = decide(request, here.facts(credential), now)
+    permitted = {school: decision for school, decision in found.items() if decision.permits}
+    return permitted, {school: decision for school, decision in found.items() if not decision.permits}
 
 
 def _page(
     parts: Parts, session: Session, grant: Grant, collection: Collection, query: Query, place: _Place | None,
-    decisions: Mapping[int, Decision],
-) -> Page:  # fmt: skip
+    decisions: Decisions,
+) -> tuple[Page, Shares]:  # fmt: skip
     """Read one page over the permitted schools. Where they permit different things, all get the narrowest."""
-    aliases.ensure(session, grant.ref)
+    now = aliases.ensure(session, grant.ref)
     decision = _narrowest(list(decisions.values()))
     offered = permitted_fields(collection.schema, decision.permitted)
     names = tuple(name for name in offered if not query.fields or name in query.fields)
-    now = pages.versions(session)
     pinned = {s: v for s, v in (place.versions if place else now).items() if s in decisions}
-    wanted = pages.Wanted(
-        collection, names, decision.plan, grant.ref, "record.source_id" not in decision.permitted,
-        parts.settings.url + BASE, pinned, query.limit + 1, query.offset, place.after if place else None,
-    )  # fmt: skip
+    wanted = _wanted(parts, grant, collection, decision, names, pinned, query.limit + 1, offset=query.offset,
+                     after=place.after if place else None)  # fmt: skip
     found = pages.read(session, wanted)
     total = place.total if place and place.total is not None else pages.count(session, wanted)
     rows, more = found[: query.limit], len(found) > query.limit
     if rows and not sample_is_permitted(decision, collection.schema, rows[0].body.encode()):
         raise Refused(errors.INT_POLICY_ERROR)
     body = clear_page(decision, collection.schema, names, _join(collection.member, rows))
-    for school, own in decisions.items():
-        _record(parts, session.at(school), own, grant, rows, body)
     following = _cursor(parts, grant, collection, pinned, rows, total) if more else None
-    return Page(body, total, following)
+    return Page(body, total, following), _shares(session, decisions, rows, body)
 
 
 def _narrowest(decisions: list[Decision]) -> Decision:
@@ -199,16 +207,21 @@ def _join(member: str, rows: Sequence[pages.PageRow]) -> bytes:
     return f'{{"{member}":['.encode() + ",".join(row.body for row in rows).encode() + b"]}"
 
 
-def _record(
-    parts: Parts, session: Session, decision: Decision, grant: Grant, rows: Sequence[pages.PageRow],
-    body: Cleared[bytes],
-) -> None:  # fmt: skip
-    """Write the intent to one school's ledger: its own rows, and nothing of another school's."""
-    school = session.place.school
-    own = [row for row in rows if row.school == school]
-    payload = body.payload if len(own) == len(rows) else "\n".join(row.body for row in own).encode()
-    people = {row.person for row in own if row.person}
-    disclosure.intend(parts, session, decision, grant.ref, people, payload, pages.withheld(session, decision.plan))
+def _shares(session: Session, decisions: Decisions, rows: Sequence[pages.PageRow], body: Cleared[bytes]) -> Shares:
+    """Return what goes into each school's ledger: its own rows, and nothing of another school's."""
+    withheld = pages.withheld(session, {school: decision.plan for school, decision in decisions.items()})
+    people: dict[int, set[str | None]] = {school: set() for school in decisions}
+    texts: dict[int, list[str]] = {school: [] for school in decisions}
+    for row in rows:
+        people[row.school].add(row.person)
+        texts[row.school].append(row.body)
+    return {
+        school: disclosure.Share(
+            decision, frozenset(filter(None, people[school])),
+            body.payload if len(texts[school]) == len(rows) else "\n".join(texts[school]).encode(), withheld[school],
+        )
+        for school, decision in decisions.items()
+    }  # fmt: skip
 
 
 # --- the way to the next page ----------------------------------------------------------------------

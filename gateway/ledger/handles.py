@@ -7,22 +7,37 @@ and every proof still verifies.
 
 from __future__ import annotations
 
-import hmac
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
+
+from psycopg.types.json import Jsonb
 
 from gateway.ledger import merkle
 from gateway.store.secrets import Vault
 from gateway.store.tenant import Session
 
 SIZE = 16
+_INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
 
 
 def handles_of(session: Session, vault: Vault, persons: Iterable[str], transfer: str) -> bytes:
     """Return the sorted handles of these persons in this transfer, one after the other."""
-    salts = _salts(session, sorted(set(persons)))
-    key = _school_key(session, vault)
-    return b"".join(sorted(_handle(key, salt, transfer) for salt in salts.values()))
+    school = session.place.school
+    return handles_of_each(session, vault, {school: persons}, {school: transfer})[school]
+
+
+def handles_of_each(
+    session: Session, vault: Vault, persons: Mapping[int, Iterable[str]], transfers: Mapping[int, str]
+) -> dict[int, bytes]:
+    """Return {school: the sorted handles of its persons in its transfer}, for several of the session's schools."""
+    asked = [(school, person) for school in sorted(persons) for person in sorted(set(persons[school]))]
+    salts = _salts(session, asked)
+    found: dict[int, list[bytes]] = {school: [] for school in persons}
+    keys = {school: _school_key(session.at(school), vault) for school in persons}
+    for (school, _), salt in salts.items():
+        found[school].append(_handle(keys[school], salt, transfers[school]))
+    return {school: b"".join(sorted(own)) for school, own in found.items()}
 
 
 def find(session: Session, vault: Vault, person: str, transfers: Iterable[tuple[str, bytes]]) -> list[str]:
@@ -53,28 +68,42 @@ def _school_key(session: Session, vault: Vault) -> bytes:
 
 
 def _handle(key: bytes, salt: bytes, transfer: str) -> bytes:
-    person = hmac.digest(key, salt, "sha256")
-    return hmac.digest(person, transfer.encode(), "sha256")[:SIZE]
+    return _hmac(_hmac(key, salt), transfer.encode())[:SIZE]
 
 
-def _salts(session: Session, persons: list[str]) -> dict[str, bytes]:
-    known = _read(session, persons)
-    missing = [p for p in persons if p not in known]
+def _hmac(key: bytes, message: bytes) -> bytes:
+    """HMAC-SHA-256 under a key of 32 bytes (RFC 2104): what the library says, in half its time."""
+    block = key + bytes(32)
+    inner = sha256(block.translate(_INNER) + message).digest()
+    return sha256(block.translate(_OUTER) + inner).digest()
+
+
+Subject = tuple[int, str]  # a person at a school
+
+
+def _salts(session: Session, subjects: Sequence[Subject]) -> dict[Subject, bytes]:
+    known = _read(session, subjects)
+    missing = [one for one in subjects if one not in known]
     if missing:
         session.run(
-            "INSERT INTO subject_key (district, school, person_id, salt) "
-            "SELECT %(district)s, %(school)s, p, s FROM unnest(%(p)s::text[], %(s)s::bytea[]) AS t(p, s) "
-            "ON CONFLICT DO NOTHING",
-            p=missing, s=[os.urandom(32) for _ in missing],
+            "INSERT INTO subject_key (district, school, person_id, salt) SELECT %(district)s, s, p, k "
+            "FROM unnest(%(at)s::int[], %(persons)s::text[], %(salts)s::bytea[]) AS t(s, p, k) ON CONFLICT DO NOTHING",
+            at=[school for school, _ in missing], persons=[person for _, person in missing],
+            salts=[os.urandom(32) for _ in missing],
         )  # fmt: skip
         known |= _read(session, missing)
     return known
 
 
-def _read(session: Session, persons: list[str]) -> dict[str, bytes]:
+def _read(session: Session, subjects: Sequence[Subject]) -> dict[Subject, bytes]:
+    """Look at each school's own persons, one school after the other."""
+    persons: dict[int, list[str]] = {}
+    for school, person in subjects:
+        persons.setdefault(school, []).append(person)
     rows = session.rows(
-        "SELECT person_id, salt FROM subject_key WHERE district = %(district)s AND school = %(school)s "
-        "AND person_id = ANY(%(persons)s)",
-        persons=persons,
+        "SELECT k.school, k.person_id, k.salt FROM jsonb_to_recordset(%(persons)s) AS t(s int, p text[]) "
+        "CROSS JOIN LATERAL (SELECT * FROM subject_key k WHERE k.district = %(district)s AND k.school = t.s "
+        "AND k.person_id = ANY(t.p) OFFSET 0) k",
+        persons=Jsonb([{"s": school, "p": own} for school, own in persons.items()]),
     )
-    return {row.person_id: bytes(row.salt) for row in rows}
+    return {(row.school, row.person_id): row.salt for row in rows}

@@ -25,27 +25,36 @@ ON CONFLICT DO NOTHING
 _AS_SETS = "SELECT set_config('enable_nestloop', %(on)s, true)"
 
 
-def ensure(session: Session, grant: str) -> None:
-    """Give every record of the session's schools its alias for this grant, if versions came since last time."""
-    for row in session.rows(
+def ensure(session: Session, grant: str) -> dict[int, int]:
+    """Give every record of the session's schools its alias for this grant, if versions came since last time.
+
+    Return the version that each school serves now.
+    """
+    served = session.rows(
         "SELECT v.school, v.version, coalesce(s.version, 0) AS behind FROM (SELECT school, "
         "max(version) AS version FROM roster_version WHERE district = %(district)s AND school = ANY(%(schools)s) GROUP BY school) v "
         "LEFT JOIN alias_state s ON s.district = %(district)s AND s.school = v.school AND s.access_grant = %(grant)s "
-        "WHERE coalesce(s.version, 0) < v.version ORDER BY v.school",
+        "ORDER BY v.school",
         grant=grant,
-    ):
-        session.run(_AS_SETS, on="off")
-        for kind in PROJECTED:
-            session.run(
-                _MAKE.replace("{kind}", kind.name), grant=grant, kind=kind.name, at=row.school, behind=row.behind
-            )
-        session.run(_AS_SETS, on="on")
-        session.run(
-            "INSERT INTO alias_state (district, school, access_grant, version) VALUES (%(district)s, %(at)s, "
-            "%(grant)s, %(version)s) ON CONFLICT (district, school, access_grant) DO UPDATE SET version = "
-            "greatest(alias_state.version, excluded.version)",
-            grant=grant, at=row.school, version=row.version,
-        )  # fmt: skip
+    )
+    for row in served:
+        if row.behind < row.version:
+            _make(session, grant, row.school, row.version, row.behind)
+    return {row.school: row.version for row in served}
+
+
+def _make(session: Session, grant: str, school: int, version: int, behind: int) -> None:
+    """Give the records that came to a school after a version their aliases."""
+    session.run(_AS_SETS, on="off")
+    for kind in PROJECTED:
+        session.run(_MAKE.replace("{kind}", kind.name), grant=grant, kind=kind.name, at=school, behind=behind)
+    session.run(_AS_SETS, on="on")
+    session.run(
+        "INSERT INTO alias_state (district, school, access_grant, version) VALUES (%(district)s, %(at)s, "
+        "%(grant)s, %(version)s) ON CONFLICT (district, school, access_grant) DO UPDATE SET version = "
+        "greatest(alias_state.version, excluded.version)",
+        grant=grant, at=school, version=version,
+    )  # fmt: skip
 
 
 def outward(session: Session, grant: str, kind: str, ids: Iterable[str]) -> dict[str, str]:
@@ -67,9 +76,10 @@ def inward(session: Session, grant: str, kind: str, aliases: Iterable[str]) -> d
         except ValueError:
             continue
     rows = session.rows(
-        "SELECT school, sourced_id, alias FROM alias WHERE district = %(district)s AND school = ANY(%(schools)s) "
-        "AND access_grant = %(grant)s AND kind = %(kind)s AND alias = ANY(%(aliases)s) "
-        "AND alias >= '00000000-0000-0000-0000-000000000000'::uuid ORDER BY school DESC",
+        "SELECT a.school, a.sourced_id, a.alias FROM unnest(%(aliases)s::uuid[]) w(alias) CROSS JOIN LATERAL (SELECT "
+        "* FROM alias WHERE district = %(district)s AND school = ANY(%(schools)s) AND access_grant = %(grant)s "
+        "AND kind = %(kind)s AND alias BETWEEN w.alias AND w.alias "  # a range of one: see store/pages.py
+        "AND alias >= '00000000-0000-0000-0000-000000000000'::uuid OFFSET 0) a ORDER BY a.school DESC",
         grant=grant, kind=kind, aliases=wanted,
     )  # fmt: skip
     return {UUID(str(row.alias)).hex: (row.school, row.sourced_id) for row in rows}

@@ -9,9 +9,9 @@ database has looked at fresh rows yet.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Protocol
 from uuid import UUID
 
 from gateway.policy.rowplan import RowPlan
@@ -46,13 +46,17 @@ class Wanted:
     key: str | None = None
 
 
-class PageRow(NamedTuple):
+class PageRow(Protocol):
     """One record of a page: its key, the school and person it belongs to, and its JSON text."""
 
-    key: str
-    school: int
-    person: str | None
-    body: str
+    @property
+    def key(self) -> str: ...
+    @property
+    def school(self) -> int: ...
+    @property
+    def person(self) -> str | None: ...
+    @property
+    def body(self) -> str: ...
 
 
 def versions(session: Session) -> dict[int, int]:
@@ -64,20 +68,18 @@ def versions(session: Session) -> dict[int, int]:
     return {row.school: row.version for row in rows}
 
 
-def read(session: Session, wanted: Wanted) -> list[PageRow]:
+def read(session: Session, wanted: Wanted) -> Sequence[PageRow]:
     """Return one page, in the order of its keys."""
     chosen, values = _chosen(wanted)
     statement = (
-        f"WITH barred AS MATERIALIZED ({BARRED}), chosen AS MATERIALIZED (SELECT * FROM ({chosen}) c "
-        f"ORDER BY key OFFSET %(offset)s LIMIT %(limit)s) "
-        f"SELECT r.key, r.school, {_PERSON.get(wanted.collection.kind, 'NULL')} AS person, "
-        f"{_body(wanted)} AS body FROM chosen r {_joins(wanted)} ORDER BY r.key"
+        f"WITH barred AS MATERIALIZED ({BARRED}), chosen AS MATERIALIZED ({chosen}){_named(wanted)} "
+        f"SELECT r.key::text, r.school, {_PERSON.get(wanted.collection.kind, 'NULL')} AS person, "
+        f"{_body(wanted)} AS body FROM chosen r ORDER BY r.key"
     )
     offset = 0 if wanted.after else wanted.offset
-    rows = session.rows(
+    return session.rows(
         statement, **values, limit=wanted.limit, offset=offset, reach=offset + wanted.limit, base=wanted.base
     )
-    return [PageRow(row.key, row.school, row.person, row.body) for row in rows]
 
 
 def person_of(session: Session, collection: Collection, sourced_id: str) -> str | None:
@@ -95,25 +97,32 @@ def person_of(session: Session, collection: Collection, sourced_id: str) -> str 
 def count(session: Session, wanted: Wanted) -> int:
     """Return how many records the vendor may see in all. Every record has its alias, so none is asked for it."""
     condition, values = _condition(wanted)
-    what = "count(*)" if len(wanted.versions) == 1 else "count(DISTINCT r.sourced_id)"
+    once = "" if len(wanted.versions) < 2 else "GROUP BY r.sourced_id"
     (row,) = session.rows(
-        f"WITH barred AS MATERIALIZED ({BARRED}) SELECT {what} AS n FROM roster_{wanted.collection.kind} r "
-        f"JOIN (VALUES {_pins(wanted)}) v(at, version) ON v.at = r.school WHERE {_AT_VERSION} AND {condition}",
+        f"WITH barred AS MATERIALIZED ({BARRED}) SELECT count(*) AS n FROM (SELECT FROM "
+        f"roster_{wanted.collection.kind} r JOIN (VALUES {_pins(wanted)}) v(at, version) ON v.at = r.school "
+        f"WHERE {_at('v.version')} AND {condition} {once}) c",
         **values,
     )
     return int(row.n)
 
 
-def withheld(session: Session, plan: RowPlan) -> Counter[str]:
-    """Return how many people of the session's schools the plan withholds, by the first reason that holds."""
-    query, values = withholding(plan)
-    rows = session.rows(
-        f"WITH barred AS ({BARRED}) SELECT code, count(*) AS n FROM ({query}) w GROUP BY code", **values
-    )
-    return Counter({row.code: row.n for row in rows})
+def withheld(session: Session, plans: Mapping[int, RowPlan]) -> dict[int, Counter[str]]:
+    """Return how many people each school's plan withholds there, by the first reason that holds."""
+    found = {school: Counter[str]() for school in plans}
+    for plan in dict.fromkeys(plans.values()):
+        query, values = withholding(plan)
+        for row in session.rows(
+            f"WITH barred AS ({BARRED}) SELECT school, code, count(*) AS n FROM ({query}) w GROUP BY school, code",
+            **values, schools=[school for school, own in plans.items() if own == plan],
+        ):  # fmt: skip
+            found[row.school][row.code] = row.n
+    return found
 
 
-_AT_VERSION = "r.since <= v.version AND (r.until IS NULL OR r.until > v.version)"
+def _at(version: str) -> str:
+    """What holds of a row that is true in this version."""
+    return f"r.since <= {version} AND (r.until IS NULL OR r.until > {version})"
 
 
 def _pins(wanted: Wanted) -> str:
@@ -121,14 +130,15 @@ def _pins(wanted: Wanted) -> str:
 
 
 def _chosen(wanted: Wanted) -> tuple[str, dict[str, Any]]:
-    """The first rows the vendor may see, as far as the page reaches, with the key they are paged by."""
+    """The rows of the page, of those the vendor may see, with the key they are paged by."""
     condition, values = _condition(wanted)
     walk = _along_aliases(wanted, condition) if wanted.aliased else _along_ids(wanted, condition)
-    every = f"SELECT w.* FROM (VALUES {_pins(wanted)}) v(at, version) CROSS JOIN LATERAL ({walk}) w"
+    found = walk if len(wanted.versions) < 2 else _once(walk, wanted.collection.kind)
     values |= {"grant": wanted.grant, "after": wanted.after, "key": wanted.key}
+    values |= {"at": sorted(wanted.versions), "pins": [version for _, version in sorted(wanted.versions.items())]}
     if wanted.aliased and wanted.key is not None:
         values["key"] = _canonical(wanted.key)
-    return (every if len(wanted.versions) < 2 else _once(every, wanted.collection.kind)), values
+    return f"SELECT * FROM ({found}) c ORDER BY key OFFSET %(offset)s LIMIT %(limit)s", values
 
 
 def _canonical(key: str) -> str:
@@ -143,50 +153,61 @@ def _position(wanted: Wanted, column: str, type_: str) -> str:
     """Where in the order of keys the walk begins."""
     if wanted.after is not None:
         return f"AND {column} > %(after)s::{type_}"
-    return f"AND {column} = %(key)s::{type_}" if wanted.key is not None else ""
+    # A range of one: an equality would let a planner that knows nothing of fresh aliases take their other index.
+    return f"AND {column} BETWEEN %(key)s::{type_} AND %(key)s::{type_}" if wanted.key is not None else ""
 
 
 def _along_aliases(wanted: Wanted, condition: str) -> str:
-    """Walk one school's aliases in order; look at each one's record by its id."""
+    """Walk the aliases of all schools in one order; look at each one's record by its id."""
     kind = wanted.collection.kind
+    version = "(%(pins)s::int[])[array_position(%(at)s::int[], a.school)]"
     row = (
-        f"SELECT * FROM roster_{kind} r WHERE r.district = %(district)s AND r.school = v.at "
-        f"AND r.sourced_id = a.sourced_id AND {_AT_VERSION} AND {condition} OFFSET 0"
+        f"SELECT * FROM roster_{kind} r WHERE r.district = %(district)s AND r.school = a.school "
+        f"AND r.sourced_id = a.sourced_id AND {_at(version)} AND {condition} OFFSET 0"
     )
     return (
-        f"SELECT a.alias::text AS key, q.* FROM alias a CROSS JOIN LATERAL ({row}) q WHERE a.district = %(district)s "
-        f"AND a.school = v.at AND a.access_grant = %(grant)s AND a.kind = '{kind}' AND a.alias >= '{_NIL}'::uuid "
-        f"{_position(wanted, 'a.alias', 'uuid')} ORDER BY a.alias LIMIT %(reach)s"
+        f"SELECT a.alias AS key, a.school AS place, q.* FROM alias a CROSS JOIN LATERAL ({row}) q WHERE "
+        f"a.district = %(district)s AND a.school = ANY(%(at)s::int[]) AND a.access_grant = %(grant)s "
+        f"AND a.kind = '{kind}' AND a.alias >= '{_NIL}'::uuid {_position(wanted, 'a.alias', 'uuid')} "
+        "ORDER BY a.alias, a.school"
     )
 
 
 def _along_ids(wanted: Wanted, condition: str) -> str:
-    return (
-        f"SELECT r.sourced_id AS key, r.* FROM roster_{wanted.collection.kind} r WHERE r.district = %(district)s "
-        f"AND r.school = v.at AND {_AT_VERSION} AND {condition} {_position(wanted, 'r.sourced_id', 'text')} "
-        "ORDER BY r.sourced_id LIMIT %(reach)s"
+    """Walk each school's records in the order of their ids, as far as the page reaches."""
+    walk = (
+        f"SELECT r.sourced_id AS key, r.school AS place, r.* FROM roster_{wanted.collection.kind} r "
+        f"WHERE r.district = %(district)s AND r.school = v.at AND {_at('v.version')} AND {condition} "
+        f"{_position(wanted, 'r.sourced_id', 'text')} ORDER BY r.sourced_id LIMIT %(reach)s"
     )
+    return f"SELECT w.* FROM unnest(%(at)s::int[], %(pins)s::int[]) v(at, version) CROSS JOIN LATERAL ({walk}) w"
 
 
-def _once(every: str, kind: str) -> str:
+_TOGETHER = {
+    "roles": "jsonb_agg(x ORDER BY o.place, n) FROM every o, jsonb_array_elements(o.roles) WITH ORDINALITY e(x, n)",
+    "agents": "array_agg(DISTINCT x) FROM every o, unnest(o.agents) x",
+    "primary_org": "min(o.primary_org) FROM every o",
+    "modified": "max(o.modified) FROM every o",
+}
+
+
+def _once(walk: str, kind: str) -> str:
     """A record that stands in several schools of a grant once, with what those schools hold together.
 
     A key within the page's reach stands within reach in each school that has it, so nothing of it is missing.
     """
     if kind != "user":
-        return f"SELECT DISTINCT ON (key) * FROM ({every}) s ORDER BY key, school"
-    together = {
-        "roles": "jsonb_agg(x ORDER BY o.school, n) FROM every o, jsonb_array_elements(o.roles) WITH ORDINALITY e(x, n)",
-        "agents": "array_agg(DISTINCT x) FROM every o, unnest(o.agents) x",
-        "primary_org": "min(o.primary_org) FROM every o",
-        "modified": "max(o.modified) FROM every o",
-    }
-    alone = [c.name for c in KINDS[kind].columns if c.name not in together]
-    columns = [f's."{name}"' for name in ("key", "district", "school", "sourced_id", "is_pupil", *alone)]
-    columns += [f'(SELECT {what} WHERE o.key = s.key) AS "{name}"' for name, what in together.items()]
+        return f"SELECT DISTINCT ON (key) * FROM ({walk}) s ORDER BY key, place"
+    alone = ["key", "place", "district", "school", "sourced_id", "is_pupil"]
+    alone += [c.name for c in KINDS[kind].columns if c.name not in _TOGETHER]
+    columns = [f's."{name}"' for name in alone] + [
+        f'CASE WHEN s.places > 1 THEN (SELECT {what} WHERE o.key = s.key) ELSE s."{name}" END AS "{name}"'
+        for name, what in _TOGETHER.items()
+    ]
     return (
-        f"SELECT t.* FROM (WITH every AS MATERIALIZED ({every}) SELECT DISTINCT ON (s.key) {', '.join(columns)} "
-        "FROM every s ORDER BY s.key, s.school) t"
+        "SELECT t.* FROM (WITH every AS MATERIALIZED (SELECT * FROM (SELECT w.*, dense_rank() OVER (ORDER BY key) "
+        f"AS nth FROM ({walk}) w) n WHERE nth <= %(reach)s) SELECT DISTINCT ON (s.key) {', '.join(columns)} FROM "
+        "(SELECT e.*, count(*) OVER (PARTITION BY e.key) AS places FROM every e) s ORDER BY s.key, s.place) t"
     )
 
 
@@ -236,7 +257,14 @@ def _user_ids(_wanted: Wanted, _hint: Mapping[str, Any], column: str) -> str:
 
 
 def _reference(wanted: Wanted, hint: Mapping[str, Any], column: str) -> str:
-    return _ref(hint["kind"], f"a_{hint['column']}.alias::text" if wanted.aliased else column)
+    """A reference to one record: found among those of the page (`_named`), each at the school of its row."""
+    if not wanted.aliased:
+        return _ref(hint["kind"], column)
+    named = f"(SELECT names FROM named_{hint['column']}) ->> {column}"
+    if len(wanted.versions) < 2:
+        return f"({named})"
+    elsewhere = _alias_of(hint["kind"], column, "= ANY(%(schools)s)")
+    return f"coalesce({named}, (SELECT {_ref(hint['kind'], 'z.alias::text')} FROM ({elsewhere}) z))"
 
 
 def _references(wanted: Wanted, hint: Mapping[str, Any], column: str) -> str:
@@ -256,7 +284,7 @@ def _roles(wanted: Wanted, _hint: Mapping[str, Any], _column: str) -> str:
 
 _MOMENT = "to_char(r.modified AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
 _SHAPES: dict[str, Callable[[Wanted, Mapping[str, Any], str], str]] = {
-    "id": lambda _w, _h, _c: "to_json(r.key)::text",
+    "id": lambda _w, _h, _c: "to_json(r.key::text)::text",
     "status": lambda _w, _h, _c: "'\"active\"'",
     "moment": lambda _w, _h, _c: f"'\"' || {_MOMENT} || '\"'",
     "flag": _quoted,
@@ -278,31 +306,34 @@ def _ref(kind: str, key: str) -> str:
     )
 
 
-def _refs_joined(wanted: Wanted) -> list[tuple[str, str, str]]:
-    """The single references among the rendered names: (join name, kind, column)."""
-    hints = ((name, _field(wanted, name)) for name in wanted.names)
-    return [(f"a_{h['column']}", h["kind"], h["column"]) for _, h in hints if h["shape"] == "ref"]
+def _named(wanted: Wanted) -> str:
+    """What each record that the page refers to is called, looked up once for all rows that refer to it."""
+    hints = [_field(wanted, name) for name in wanted.names]
+    return "".join(_names(h["kind"], h["column"]) for h in hints if wanted.aliased and h["shape"] == "ref")
 
 
-def _joins(wanted: Wanted) -> str:
-    """Joins that turn single references into aliases."""
-    if not wanted.aliased:
-        return ""
-    joins = []
-    for name, kind, column in _refs_joined(wanted):
-        found = _alias_of(wanted, kind, f'r."{column}"')
-        joins.append(f"LEFT JOIN LATERAL ({found}) {name} ON TRUE")
-    return " ".join(joins)
+def _names(kind: str, column: str) -> str:
+    """One object from our ids to references, ready to be sent; planned in one way, whatever is known of the rows."""
+    referred = f'SELECT school, array_agg(DISTINCT "{column}") AS ids FROM chosen GROUP BY school'
+    aliases = (
+        "SELECT z.sourced_id, z.alias::text FROM alias z WHERE z.district = %(district)s AND z.school = r.school "
+        f"AND z.access_grant = %(grant)s AND z.kind = '{kind}' AND z.sourced_id = ANY(r.ids) OFFSET 0"
+    )
+    return (
+        f", named_{column} AS MATERIALIZED (SELECT jsonb_object_agg(z.sourced_id, {_ref(kind, 'z.alias')}) AS names "
+        f"FROM ({referred}) r CROSS JOIN LATERAL ({aliases}) z)"
+    )
 
 
 def _looked_up(wanted: Wanted, kind: str, value: str) -> str:
-    """The outward id of a reference inside a list."""
-    return f"({_alias_of(wanted, kind, value)})::text" if wanted.aliased else value
+    """The outward id of a record in a list: as the row's own school knows it, or another that holds it with it."""
+    if not wanted.aliased:
+        return value
+    own, elsewhere = (f"({_alias_of(kind, value, school)})" for school in ("= r.school", "= ANY(%(schools)s)"))
+    return f"{own}::text" if len(wanted.versions) < 2 else f"coalesce({own}, {elsewhere})::text"
 
 
-def _alias_of(wanted: Wanted, kind: str, value: str) -> str:
-    """The alias of a record this one refers to: at its own school, or at another that holds it together with it."""
-    school = "= r.school" if len(wanted.versions) < 2 else "= ANY(%(schools)s)"
+def _alias_of(kind: str, value: str, school: str) -> str:
     return (
         f"SELECT z.alias FROM alias z WHERE z.district = r.district AND z.school {school} "
         f"AND z.access_grant = %(grant)s AND z.kind = '{kind}' AND z.sourced_id = {value} LIMIT 1"

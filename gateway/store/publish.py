@@ -52,6 +52,13 @@ class Projection:
     everything: bool = False  # else only what was touched
     versions: dict[int, int] = field(default_factory=dict)
     counts: dict[int, dict[str, int]] = field(default_factory=dict)
+    still: set[str] = field(default_factory=set)  # kinds of which nothing was touched
+    _changes: list[Change] | None = None
+
+    @property
+    def first(self) -> bool:
+        """Whether no school here holds a version yet: then every row is an addition and nothing need be compared."""
+        return not self.versions
 
     def note_touched(self) -> None:
         """Remember which records may look different, before what the source says is brought up to date."""
@@ -76,6 +83,10 @@ class Projection:
         self._touch("demographics", "SELECT sourced_id FROM touched_user")
         self._touch("class", f"SELECT m.sourced_id FROM {mirror('class')} m JOIN touched_course t "
                              "ON t.sourced_id = m.course WHERE m.source = %(source)s")  # fmt: skip
+        for kind in PROJECTED:
+            self._run(f"ANALYZE touched_{kind.name}")
+            if not self._rows(f"SELECT 1 FROM touched_{kind.name} LIMIT 1"):
+                self.still.add(kind.name)
 
     def _places_move(self) -> bool:
         """Whether a school is new here, or an org came, went or changed: then anybody may sit elsewhere."""
@@ -103,13 +114,19 @@ class Projection:
     # --- projecting ------------------------------------------------------------------------------
 
     def project(self) -> None:
-        """Make `proj_<kind>`: the rows each school would hold of everything touched."""
+        """Make `proj_<kind>`: the rows each school would hold of everything touched. The first version is only
+        counted now, and written as it is projected."""
+        if len(self.still) == len(PROJECTED):
+            return
         self._make_seats()
         self._make_associations()
-        for kind in PROJECTED:
-            self._run(f"CREATE TEMP TABLE proj_{kind.name} ON COMMIT DROP AS {_PROJECTIONS[kind.name](self)}")
+        for kind in () if self.first else self._moving():
+            self._run(f"CREATE TEMP TABLE proj_{kind.name} ON COMMIT DROP AS {self._rows_of(kind)}")
             self._run(f"ANALYZE proj_{kind.name}")
             self._compare(kind)
+
+    def _moving(self) -> list[Kind]:
+        return [kind for kind in PROJECTED if kind.name not in self.still]
 
     def _make_seats(self) -> None:
         """Where each org sits: at or under a school of ours, or above it (districts, not other schools)."""
@@ -173,12 +190,15 @@ class Projection:
             "WHERE l.school IS NULL OR p.school IS NULL "
             f"OR (p.hash <> l.hash AND ROW({ours}) IS DISTINCT FROM ROW({theirs}))"
         )
-        if not self.versions:
-            joined = f"SELECT school, sourced_id, 'a' AS what FROM proj_{name}"
         self._run(f"CREATE TEMP TABLE diff_{name} ON COMMIT DROP AS {joined}", seats=[s.school for s in self.seats])
 
     def changes(self) -> list[Change]:
         """Return what would change, one entry per school and kind."""
+        if self._changes is None:
+            self._changes = self._count()
+        return self._changes
+
+    def _count(self) -> list[Change]:
         found = {
             (seat.school, kind.name): Change(
                 seat.school, kind.name, before=self.counts.get(seat.school, {}).get(kind.name, 0)
@@ -187,10 +207,17 @@ class Projection:
             for kind in PROJECTED
         }
         words = {"a": "added", "c": "changed", "r": "removed"}
-        for kind in PROJECTED:
-            for row in self._rows(f"SELECT school, what, count(*) AS n FROM diff_{kind.name} GROUP BY school, what"):
+        for kind in self._moving():
+            told = (
+                f"(SELECT school, 'a' AS what FROM ({self._rows_of(kind)}) p) d" if self.first else f"diff_{kind.name}"
+            )
+            for row in self._rows(f"SELECT school, what, count(*) AS n FROM {told} GROUP BY school, what"):
                 setattr(found[row.school, kind.name], words[row.what], row.n)
         return list(found.values())
+
+    def _rows_of(self, kind: Kind) -> str:
+        """The query of the rows that each school would hold of a kind."""
+        return _PROJECTIONS[kind.name](self)
 
     # --- publishing ------------------------------------------------------------------------------
 
@@ -202,7 +229,7 @@ class Projection:
         self._run("CREATE TEMP TABLE fresh (school int, version int) ON COMMIT DROP")
         for school, version in versions.items():
             self._run("INSERT INTO fresh VALUES (%(number)s, %(version)s)", number=school, version=version)
-        for kind in PROJECTED:
+        for kind in self._moving():
             self._write(kind, now)
         for school, version in versions.items():
             counts = {c.kind: c.after for c in changes if c.school == school}
@@ -215,18 +242,19 @@ class Projection:
 
     def _write(self, kind: Kind, now: datetime) -> None:
         name, columns = kind.name, ", ".join(f'"{c}"' for c in stored_columns(kind))
-        if self.versions:
+        rows = f"({self._rows_of(kind)}) p JOIN fresh f USING (school)"
+        if not self.first:
             self._run(
                 f"UPDATE roster_{name} l SET until = f.version FROM diff_{name} d JOIN fresh f USING (school) "
                 "WHERE d.what <> 'a' AND l.district = %(district)s AND l.school = d.school "
                 "AND l.sourced_id = d.sourced_id AND l.until IS NULL"
             )
-        picked = f"JOIN diff_{name} d USING (school, sourced_id)" if self.versions else ""
-        where = "WHERE d.what <> 'r'" if self.versions else ""
+            rows = f"proj_{name} p JOIN fresh f USING (school) JOIN diff_{name} d USING (school, sourced_id)"
+            rows += " WHERE d.what <> 'r'"
         self._run(
             f"INSERT INTO roster_{name} (district, school, sourced_id, since, modified, hash, {columns}) "
             f"SELECT %(district)s, p.school, p.sourced_id, f.version, %(now)s, p.hash, {columns} "
-            f"FROM proj_{name} p JOIN fresh f USING (school) {picked} {where} ORDER BY p.school, p.sourced_id",
+            f"FROM {rows} ORDER BY p.school, p.sourced_id",
             now=now,
         )
 

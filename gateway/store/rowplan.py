@@ -41,7 +41,7 @@ def compile_plan(plan: RowPlan, person: str, is_pupil: str) -> tuple[str, dict[s
 
 
 def withholding(plan: RowPlan) -> tuple[str, dict[str, Any]]:
-    """Return (query, values) for who is withheld by the plan: `person`, and `code`, the first reason that holds.
+    """Return (query, values) for who is withheld by the plan: `school`, `person`, and `code`, the first reason that holds.
 
     The query names the CTE `barred`. It looks at people of the schools as their rosters stand.
     """
@@ -53,19 +53,19 @@ def withholding(plan: RowPlan) -> tuple[str, dict[str, Any]]:
             case OfAge(by):
                 values[f"plan_by_{n}"] = by
                 found.append(
-                    "SELECT r.sourced_id AS person, 0 AS step, 'AGE_CHILD_NO_SCHOOL_AGREEMENT' AS code FROM "
+                    "SELECT r.school, r.sourced_id AS person, 0 AS step, 'AGE_CHILD_NO_SCHOOL_AGREEMENT' AS code FROM "
                     "roster_user r WHERE r.district = %(district)s AND r.school = ANY(%(schools)s) "
                     f"AND r.until IS NULL AND r.is_pupil AND NOT {_born_by('r.sourced_id', n)}"
                 )
             case NotRefused() | NotRestricted():
                 found.append(
-                    f"SELECT b.person_id, {_STEP}, {_CODE} FROM barred b JOIN roster_user r ON r.district = %(district)s "
+                    f"SELECT b.school, b.person_id, {_STEP}, {_CODE} FROM barred b JOIN roster_user r ON r.district = %(district)s "
                     "AND r.school = b.school AND r.sourced_id = b.person_id AND r.until IS NULL "
                     f"WHERE {_bars(part, n, values)}"
                 )
-    nobody = "SELECT NULL::text AS person, 0 AS step, NULL::text AS code WHERE FALSE"
+    nobody = "SELECT 0 AS school, NULL::text AS person, 0 AS step, NULL::text AS code WHERE FALSE"
     every = " UNION ALL ".join([nobody, *found])
-    return f"SELECT DISTINCT ON (person) person, code FROM ({every}) w ORDER BY person, step", values
+    return f"SELECT DISTINCT ON (school, person) school, code FROM ({every}) w ORDER BY school, person, step", values
 
 
 _STEP = "CASE WHEN b.scope = 'use' THEN 3 WHEN b.status = 'refused' THEN 1 ELSE 2 END"

@@ -3,47 +3,75 @@
 Only new and changed rows are staged (`in_<kind>`); a row met unchanged is ticked off in memory. `gone_<kind>`
 holds what is truly absent: not quarantined, not hidden behind a line whose record cannot be told. Everything
 happens in one transaction; a plan rolls it back.
+
+Of a source of which nothing was accepted before, every row is new: it goes straight into the mirror, and
+`in_<kind>` is a view of it there. What the checks take out, they take out of the mirror.
 """
 
 from __future__ import annotations
 
 import tempfile
 from array import array
-from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import IO, Any, cast
 
 import psycopg
+from psycopg.copy import QueuedLibpqWriter
+from psycopg.errors import UniqueViolation
+from psycopg.sql import SQL, Literal
 
 from gateway.store.tables import MIRRORS
 from gateway.store.tenant import Session
 from mappings.oneroster.records import KINDS, Column, Kind
-from mappings.oneroster.rows import Fault, Row
+from mappings.oneroster.rows import NO_HASH, Fault, Row
 
 _BATCH = 2000
 _FAULT_COLUMNS = "file, line, column_name, code, effect, shape, hint, sourced_id"
 
 
 class Seen:
-    """Hashes of the rows a source had accepted before, ticked off as they are met. Eight bytes a row."""
+    """Hashes of the rows a source had accepted before, ticked off as they are met. Eight bytes a row, and
+    some hundred once its file is being read."""
 
     def __init__(self, hashes: dict[str, array[int]]) -> None:
         self._hashes = hashes
-        self._ticks = {kind: bytearray(len(found)) for kind, found in hashes.items()}
+        self._known: dict[str, frozenset[int]] = {}
+        self._unmet: dict[str, set[int]] = {}
 
     def meet(self, kind: str, row_hash: int) -> int:
         """Return 0 for a hash never accepted, 1 when met for the first time in this run, 2 after that."""
-        hashes = self._hashes[kind]
-        at = bisect_left(hashes, row_hash)
-        if at == len(hashes) or hashes[at] != row_hash:
-            return 0
-        ticks = self._ticks[kind]
-        ticks[at] += ticks[at] < 2
-        return ticks[at]
+        unmet = self._looked_up(kind)
+        if row_hash in unmet:
+            unmet.remove(row_hash)
+            return 1
+        return 2 if row_hash in self._known[kind] else 0
 
-    def unmet(self, kind: str) -> Iterable[int]:
-        """Yield the hashes not met in this run."""
-        return (h for h, tick in zip(self._hashes[kind], self._ticks[kind], strict=True) if not tick)
+    def meet_all(self, kind: str, hashes: Sequence[int]) -> bool:
+        """Meet all of these hashes if each would be met for the first time in this run; else none. Say which."""
+        unmet, together = self._looked_up(kind), set(hashes)
+        if len(together) < len(hashes) or not together <= unmet:
+            return False
+        unmet -= together
+        return True
+
+    def knows_none(self, kind: str, hashes: Sequence[int]) -> bool:
+        """Whether none of these hashes was ever accepted."""
+        self._looked_up(kind)
+        return self._known[kind].isdisjoint(hashes)
+
+    def _looked_up(self, kind: str) -> set[int]:
+        if kind not in self._unmet:
+            self._known[kind] = frozenset(self._hashes.pop(kind))
+            self._unmet[kind] = set(self._known[kind])
+        return self._unmet[kind]
+
+    def unmet(self, kind: str) -> Collection[int]:
+        """Return the hashes not met in this run."""
+        return self._unmet[kind] if kind in self._unmet else self._hashes[kind]
+
+
+class ReadAgain(Exception):  # noqa: N818 - a wish, not an error
+    """An id stands twice in a file whose rows went straight into the mirror: read it again, to be staged."""
 
 
 class Staging:
@@ -55,14 +83,40 @@ class Staging:
         self.roles_in_users = False  # 1.1: a user's row holds the roles
         session.run("SET LOCAL work_mem = '96MB'")
         session.run("SET LOCAL temp_buffers = '64MB'")
+        self.fresh = {kind for kind in KINDS if not self._has_rows(kind)}
+        self._straight: set[str] = set()
+        self._sure: set[str] = set()  # kinds of which every row is recognised by its hash and none was missed before
+        self._all_met: set[str] = set()  # those of them of which every row was met again
         for kind in KINDS.values():
             for statement in _tables_of(kind):
                 session.run(statement)
+            self._open(kind, straight=len(self.fresh) == len(KINDS))
         session.run(
             "CREATE TEMP TABLE fault (file text, line int, column_name text, code text, effect text, shape text, "
             "hint text, sourced_id text) ON COMMIT DROP"
         )
-        self.fresh = {kind for kind in KINDS if not self._has_rows(kind)}
+        if self._straight:
+            # Of rows that came in this transaction there are no statistics: they are joined as the whole that they are.
+            session.run("SET LOCAL enable_nestloop = off")
+
+    def _open(self, kind: Kind, *, straight: bool) -> None:
+        """Make `in_<kind>`: a table of its own, or a view of the source's rows in the mirror."""
+        name = kind.name
+        if straight:
+            self._straight.add(name)
+            columns = SQL(f"line, sourced_id, hash, {_quoted(c.name for c in kind.columns)}")
+            view = SQL(f"CREATE TEMP VIEW in_{name} AS SELECT {{}} FROM {mirror(name)} WHERE source = {{}}")
+            self.session.raw.execute(view.format(columns, Literal(self.source)))
+            return
+        typed = ", ".join(f'"{c.name}" {c.type}{_c(c)}' for c in kind.columns)
+        self.run(f'CREATE TEMP TABLE in_{name} (line int, sourced_id text COLLATE "C", hash bigint, {typed}) '
+                 "ON COMMIT DROP")  # fmt: skip
+
+    def _stage_instead(self, kind: str) -> None:
+        if kind in self._straight:
+            self._straight.remove(kind)
+            self.run(f"DROP VIEW in_{kind}")
+            self._open(KINDS[kind], straight=False)
 
     def _has_rows(self, kind: str) -> bool:
         return self._row(f"SELECT 1 FROM {mirror(kind)} WHERE source = %(source)s LIMIT 1") is not None
@@ -78,34 +132,61 @@ class Staging:
 
     def known(self) -> Seen:
         """Return the hashes of rows accepted before. A row accepted with a warning is always checked anew."""
-        found = {}
+        found = {kind: array("q") for kind in self.fresh}
         for kind in KINDS:
+            if kind in self.fresh:
+                continue
             row = self._row(
-                f"SELECT string_agg(int8send(hash), ''::bytea ORDER BY hash) AS packed FROM {mirror(kind)} "
-                "WHERE source = %(source)s AND hash <> 0"
+                "SELECT string_agg(int8send(hash), ''::bytea) FILTER (WHERE hash <> 0) AS packed, "
+                f"bool_or(hash = 0 OR missed > 0) AS unsure FROM {mirror(kind)} WHERE source = %(source)s"
             )
+            if not row.unsure:
+                self._sure.add(kind)
             hashes = array("q", bytes(row.packed or b""))
             hashes.byteswap()  # int8send writes network order
             found[kind] = hashes
         return Seen(found)
 
     def copy(self, kind: str, rows: Iterable[Row]) -> None:
-        """Copy rows in. Rows of another kind among them (roles of 1.1 users) are set aside, then copied."""
-        with self._cursor().copy(_copy_into(kind)) as target:
-            for chunk in _chunks(kind, rows, self._set_aside):
+        """Copy rows in. Rows of another kind among them (roles of 1.1 users) are set aside, then copied.
+        Raises ReadAgain, with none of the rows copied."""
+        try:
+            with self.session.raw.transaction():
+                self._copy(kind, rows)
+        except UniqueViolation as twice:
+            for one in (kind, *self._later):
+                self._stage_instead(one)
+            raise ReadAgain from twice
+        finally:
+            self._later.clear()
+
+    def _copy(self, kind: str, rows: Iterable[Row]) -> None:
+        cursor = self._cursor()
+        # A thread of the writer's hands rows to the server while the next ones are being read.
+        with cursor.copy(self._copy_into(kind), writer=QueuedLibpqWriter(cursor)) as target:
+            for chunk in _chunks(kind, rows, self._head(kind), self._set_aside):
                 target.write(chunk)
-        for other, spool in list(self._later.items()):
-            with spool, self._cursor().copy(_copy_into(other)) as target:
+        for other, spool in self._later.items():
+            with spool, self._cursor().copy(self._copy_into(other)) as target:
                 spool.seek(0)
                 while chunk := spool.read(1 << 20):
                     target.write(chunk)
-            del self._later[other]
+
+    def _copy_into(self, kind: str) -> str:
+        columns = f"line, sourced_id, hash, {_quoted(c.name for c in KINDS[kind].columns)}"
+        if kind in self._straight:
+            return f"COPY {mirror(kind)} (source, {columns}) FROM STDIN (NULL '')"
+        return f"COPY in_{kind} ({columns}) FROM STDIN (NULL '')"
+
+    def _head(self, kind: str) -> str:
+        """What each copied row of a kind begins with: the mirror wants to know the source."""
+        return f"{self.source}\t" if kind in self._straight else ""
 
     def _set_aside(self, row: Row) -> None:
         if row.kind not in self._later:
             spool = tempfile.SpooledTemporaryFile(1 << 24)  # noqa: SIM115 - closed with the staging
             self._later[row.kind] = cast("IO[bytes]", spool)
-        self._later[row.kind].write(_line(row).encode())
+        self._later[row.kind].write((self._head(row.kind) + _line(row)).encode())
 
     def _cursor(self) -> psycopg.Cursor[Any]:
         return self.session.raw.cursor()
@@ -129,11 +210,15 @@ class Staging:
     def tick_off(self, seen: Seen) -> None:
         """Copy the hashes of rows that were not met again."""
         for kind in KINDS:
-            with self._cursor().copy(f"COPY unmet_{kind} FROM STDIN") as target:
-                for row_hash in seen.unmet(kind):
-                    target.write(f"{row_hash}\n")
-            self.run(f"ANALYZE unmet_{kind}")
-            self.run(f"ANALYZE in_{kind}")
+            if kind not in self.fresh:
+                unmet = seen.unmet(kind)
+                if kind in self._sure and not unmet:
+                    self._all_met.add(kind)
+                with self._cursor().copy(f"COPY unmet_{kind} FROM STDIN") as target:
+                    target.write("".join([f"{row_hash}\n" for row_hash in unmet]))
+                self.run(f"ANALYZE unmet_{kind}")
+            if kind not in self._straight:
+                self.run(f"ANALYZE in_{kind}")
 
     # --- sets ------------------------------------------------------------------------------------
 
@@ -152,7 +237,7 @@ class Staging:
             if kind.name not in skip:
                 self._gone(kind, complete=complete)
             self._orphaned(kind)
-            if kind.name == "enrollment":
+            if kind.name == "enrollment" and kind.name not in self.fresh:
                 self._follow_class()
             self._loosened(kind)
 
@@ -171,6 +256,8 @@ class Staging:
     def _duplicates(self, kind: Kind) -> None:
         """One row per id: the one equal to what was accepted before, else the first; the rest is quarantined."""
         name, took = kind.name, "'stands on line ' || {} || ' already'"
+        if name in self._straight:  # its key saw to it
+            return
         if name not in self.fresh:
             self._drop_twice(
                 kind, f"EXISTS (SELECT FROM {mirror(name)} m WHERE m.source = %(source)s AND m.sourced_id = "
@@ -192,6 +279,8 @@ class Staging:
         self.run(
             "DELETE FROM in_role r USING fault f WHERE f.file = 'users.csv' AND f.effect = 'row' AND f.line = r.line"
         )
+        if "role" in self.fresh:
+            return
         self.run(
             f'INSERT INTO bad_role SELECT m.sourced_id FROM {mirror("role")} m JOIN bad_user b ON b.sourced_id = m."user" '
             "WHERE m.source = %(source)s ON CONFLICT DO NOTHING"
@@ -268,7 +357,8 @@ class Staging:
     def _seat_at_class(self) -> None:
         """An enrollment belongs to the school of its class, whatever school its row names."""
         older = "AND c.source = %(source)s AND NOT EXISTS (SELECT FROM in_class n WHERE n.sourced_id = c.sourced_id)"
-        for classes, more in {"in_class": "", mirror("class"): older}.items():
+        places = {"in_class": ""} if "class" in self.fresh else {"in_class": "", mirror("class"): older}
+        for classes, more in places.items():
             self.run(
                 f"WITH moved AS (UPDATE in_enrollment i SET org = c.org, hash = 0 FROM {classes} c "
                 f'WHERE c.sourced_id = i."class" AND c.org <> i.org {more} RETURNING i.line, i.sourced_id) '
@@ -290,23 +380,30 @@ class Staging:
     def _gone(self, kind: Kind, *, complete: bool) -> None:
         name = kind.name
         hidden = self._row(f"SELECT 1 FROM nameless WHERE kind = '{name}'")
-        if name in self.fresh or hidden:
+        if name in self.fresh or name in self._all_met or hidden:
             return
-        absent = (
-            f"m.source = %(source)s AND (m.hash = 0 OR EXISTS (SELECT FROM unmet_{name} u WHERE u.hash = m.hash)) "
+        self.run(
+            f"CREATE TEMP TABLE absent_{name} ON COMMIT DROP AS SELECT m.sourced_id FROM {mirror(name)} m "
+            f"WHERE m.source = %(source)s AND m.hash IN (SELECT hash FROM unmet_{name} UNION ALL SELECT {NO_HASH}) "
             f"AND NOT EXISTS (SELECT FROM in_{name} i WHERE i.sourced_id = m.sourced_id) "
             f"AND NOT EXISTS (SELECT FROM bad_{name} b WHERE b.sourced_id = m.sourced_id)"
         )
-        if complete:
+        self.run(f"ANALYZE absent_{name}")
+        absent = f"SELECT FROM absent_{name} a WHERE a.sourced_id = m.sourced_id"
+        often = ""
+        if not complete:
             self.run(
-                f"UPDATE {mirror(name)} m SET missed = 0 WHERE m.source = %(source)s AND m.missed > 0 AND NOT ({absent})"
+                f"UPDATE {mirror(name)} m SET missed = m.missed + 1 WHERE m.source = %(source)s AND EXISTS ({absent})"
             )
-            self.run(f"INSERT INTO gone_{name} SELECT m.sourced_id FROM {mirror(name)} m WHERE {absent}")
-            return
-        self.run(f"UPDATE {mirror(name)} m SET missed = m.missed + 1 WHERE {absent}")
-        self.run(f"INSERT INTO gone_{name} SELECT m.sourced_id FROM {mirror(name)} m WHERE {absent} AND m.missed > 1")
-        back = f"m.source = %(source)s AND m.missed > 0 AND NOT ({absent})"
-        self.run(f"UPDATE {mirror(name)} m SET missed = 0 WHERE {back}")
+            often = "AND m.missed > 1"
+        self.run(
+            f"INSERT INTO gone_{name} SELECT m.sourced_id FROM {mirror(name)} m "
+            f"WHERE m.source = %(source)s AND EXISTS ({absent}) {often}"
+        )
+        self.run(
+            f"UPDATE {mirror(name)} m SET missed = 0 WHERE m.source = %(source)s AND m.missed > 0 "
+            f"AND NOT EXISTS ({absent})"
+        )
 
     def _loosened(self, kind: Kind) -> None:
         """An accepted row that is not in this delivery's changes lets go of what left with this delivery."""
@@ -356,7 +453,10 @@ class Staging:
     def accept(self) -> None:
         """Bring what the source says up to date: removed, new and changed records."""
         for kind in KINDS.values():
-            name, columns = kind.name, ", ".join(f'"{c.name}"' for c in kind.columns)
+            name, columns = kind.name, _quoted(c.name for c in kind.columns)
+            if name in self._straight:
+                self.run(f"DROP VIEW in_{name}")
+                continue
             if name not in self.fresh:
                 self.run(
                     f"DELETE FROM {mirror(name)} m USING gone_{name} g "
@@ -403,11 +503,8 @@ def _header(kind: Kind, column: Column) -> str:
 
 
 def _tables_of(kind: Kind) -> list[str]:
-    name = kind.name
-    columns = ", ".join(f'"{c.name}" {c.type}{_c(c)}' for c in kind.columns)
-    drop = "ON COMMIT DROP"
+    name, drop = kind.name, "ON COMMIT DROP"
     made = [
-        f'CREATE TEMP TABLE in_{name} (line int, sourced_id text COLLATE "C", hash bigint, {columns}) {drop}',
         f"CREATE TEMP TABLE unmet_{name} (hash bigint) {drop}",
         f'CREATE TEMP TABLE bad_{name} (sourced_id text COLLATE "C" PRIMARY KEY) {drop}',
         f'CREATE TEMP TABLE gone_{name} (sourced_id text COLLATE "C" PRIMARY KEY) {drop}',
@@ -421,26 +518,21 @@ def _c(column: Column) -> str:
     return ' COLLATE "C"' if column.refers_to else ""
 
 
-def _copy_into(kind: str) -> str:
-    columns = ", ".join(f'"{c.name}"' for c in KINDS[kind].columns)
-    return f"COPY in_{kind} (line, sourced_id, hash, {columns}) FROM STDIN"
-
-
 def _line(row: Row) -> str:
-    cells = "\t".join([v if v is not None else "\\N" for v in row.values])
+    cells = "\t".join([value or "" for value in row.values])
     if "\\" in cells:
-        cells = "\t".join(["\\N" if v is None else v.replace("\\", "\\\\") for v in row.values])
+        cells = cells.replace("\\", "\\\\")
     return f"{row.line}\t{row.sourced_id}\t{row.hash}\t{cells}\n"
 
 
-def _chunks(kind: str, rows: Iterable[Row], other: Any) -> Iterable[bytes]:
+def _chunks(kind: str, rows: Iterable[Row], head: str, other: Any) -> Iterable[bytes]:
     """Yield COPY text of rows of `kind`, many rows at a time; hand rows of another kind to `other`."""
     batch: list[str] = []
     for row in rows:
         if row.kind != kind:
             other(row)
             continue
-        batch.append(_line(row))
+        batch.append(head + _line(row))
         if len(batch) == _BATCH:
             yield "".join(batch).encode()
             batch.clear()

@@ -217,8 +217,9 @@ def _mirror(kind: Kind) -> sa.Table:
     """What a source last said that we accepted; no school, no row security (COPY), the intake role only."""
     fixed = _columns("source sourced_id hash:big")
     missed = sa.Column("missed", sa.SmallInteger, nullable=False, server_default=sa.text("0"))
+    line = sa.Column("line", sa.Integer, nullable=False, server_default=sa.text("0"))  # where it stood when it was new
     primary = sa.PrimaryKeyConstraint("source", "sourced_id")
-    columns = [*fixed, missed, *_columns(columns_of(kind))]
+    columns = [*fixed, missed, line, *_columns(columns_of(kind))]
     return sa.Table(kind.name, metadata, *columns, primary, schema=STAGING, info={"grants": {INTAKE: _SIUD}})
 
 
@@ -236,12 +237,12 @@ for _column in ("class", "user"):
     _parts = (ROSTER["enrollment"].c[n] for n in ("district", "school", _column))
     sa.Index(f"roster_enrollment_by_{_column}", *_parts, postgresql_where=sa.text("until IS NULL"))
 
-# A vendor's name for a record: random, per grant, stored so that it can be looked up and sorted. The index in the order
-# of aliases says something that is always true, so that it serves only statements that say it too: on fresh rows,
-# which have no statistics, a lookup by id would else be served by walking it.
+# A vendor's name for a record: random, per grant, stored so that it can be looked up and sorted. The index has those
+# of all schools of a grant in one order. It says something that is always true, so that it serves only statements that
+# say it too: on fresh rows, which have no statistics, a lookup by id would else be served by walking it.
 alias = _table(
     "alias", "school", "access_grant kind sourced_id", "access_grant kind sourced_id alias:uuid", _VERSIONS,
-    sa.Index("alias_by_alias", "district", "school", "access_grant", "kind", "alias", unique=True,
+    sa.Index("alias_by_alias", "district", "access_grant", "kind", "alias", "school", unique=True,
              postgresql_where=sa.text("alias >= '00000000-0000-0000-0000-000000000000'::uuid")),
     tied=False,
 )  # fmt: skip

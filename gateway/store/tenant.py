@@ -11,7 +11,7 @@ from collections import namedtuple
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple, cast
 
 import psycopg
@@ -171,10 +171,7 @@ def say(raw: psycopg.Connection[Any], command: str) -> None:
 def _named(cursor: psycopg.Cursor[Any]) -> Callable[[Sequence[Any]], Any]:
     """Rows whose columns are attributes; a column that Python could not name so is reached by its place."""
     result = cursor.pgresult
-    make: Callable[[Sequence[Any]], Any] = _row_class(
-        tuple(result.fname(n) for n in range(result.nfields)) if result else ()
-    )._make
-    return make
+    return partial(tuple.__new__, _row_class(tuple(result.fname(n) for n in range(result.nfields)) if result else ()))
 
 
 @lru_cache(maxsize=512)

@@ -3,17 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
+
+from psycopg.types.json import Jsonb
 
 from gateway.store import tables
 from gateway.store.tenant import Session
 
+_KEEP_EACH = """
+INSERT INTO transfer (district, school, transfer, agreement, entry, handles, payload_key, elements, operation, vendor,
+    access_grant, at, outcome)
+SELECT %(district)s, o.*, %(operation)s, %(vendor)s, %(access_grant)s, %(at)s, %(outcome)s
+FROM (SELECT s, t, a, e, h, k, ARRAY(SELECT jsonb_array_elements_text(x)) FROM unnest(%(own_schools)s::int[],
+    %(own_transfers)s::text[], %(own_agreements)s::text[], %(own_entries)s::bigint[], %(own_handles)s::bytea[],
+    %(own_keys)s::bytea[], %(own_elements)s::jsonb[]) AS u(s, t, a, e, h, k, x)) o
+"""
 _HERE = "district = %(district)s AND school = %(school)s"
 
 
 def keep(session: Session, **values: Any) -> None:
     """Write a transfer whose intent was just written."""
     session.insert(tables.transfer, **values)
+
+
+class Own(NamedTuple):
+    """What of one transfer to several schools is one school's own."""
+
+    school: int
+    transfer: str
+    agreement: str
+    entry: int
+    handles: bytes
+    payload_key: bytes
+    elements: list[str]
+
+
+def keep_each(session: Session, own: Sequence[Own], **common: Any) -> None:
+    """Write one transfer for each of several schools of the session."""
+    schools, transfers, agreements, entries, handles, keys, elements = zip(*own, strict=True)
+    session.run(
+        _KEEP_EACH, own_schools=list(schools), own_transfers=list(transfers), own_agreements=list(agreements),
+        own_entries=list(entries), own_handles=list(handles), own_keys=list(keys),
+        own_elements=[Jsonb(one) for one in elements], **common,
+    )  # fmt: skip
 
 
 def set_outcome(session: Session, transfer: str, outcome: str) -> None:

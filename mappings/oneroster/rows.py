@@ -3,16 +3,21 @@
 Pure: lines in, rows and faults out. One physical line is one record (the binding forbids line breaks inside
 fields), so an unreadable line costs that line. A row that was accepted before is recognised by its hash and
 not checked again; a row accepted with a warning has no hash, so that it is reported every night.
+
+The hash of a row is that of its plain spelling: what is kept of it, in the columns of the binding, quoted only
+where it must be. So a line that is spelled plainly is recognised before it is taken apart.
 """
 
 from __future__ import annotations
 
 import csv as _csv
 import re
-from collections.abc import Callable, Iterable, Iterator
+import struct
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from hashlib import blake2b
+from itertools import count, islice, repeat
 from operator import itemgetter
 from typing import NamedTuple, Protocol
 
@@ -21,10 +26,12 @@ from mappings.oneroster.csv import CsvColumn, Effect, Header
 from mappings.oneroster.records import KINDS
 
 # Rows accepted under other rules must be checked again: part of every row hash.
-RULES = b"roster-rules-1"
+RULES = b"roster-rules-2"
 MAX_VALUE = 2000
+MAX_ID = 255
 MAX_LINE = 65_536
 NO_HASH = 0
+_BATCH = 500  # lines looked up together
 
 
 class Fault(NamedTuple):
@@ -56,6 +63,12 @@ class Known(Protocol):
     def meet(self, kind: str, row_hash: int) -> int:
         """Return 0 for a hash never accepted, 1 when met for the first time in this run, 2 after that."""
 
+    def meet_all(self, kind: str, hashes: Sequence[int]) -> bool:
+        """Meet all of these hashes if each would be met for the first time in this run; else none. Say which."""
+
+    def knows_none(self, kind: str, hashes: Sequence[int]) -> bool:
+        """Whether none of these hashes was ever accepted."""
+
 
 class _Bad(Exception):  # noqa: N818 - a finding, caught one call up
     """A value does not fit; `kept` is what remains of it when the column's faults cost the value only."""
@@ -67,11 +80,14 @@ class _Bad(Exception):  # noqa: N818 - a finding, caught one call up
 
 # --- values ----------------------------------------------------------------------------------------
 
-_ID = re.compile(r"[0-9A-Za-z.\-_/@]{1,255}\Z")
+_ID = re.compile(rf"[0-9A-Za-z.\-_/@]{{1,{MAX_ID}}}\Z")
 _EXT = re.compile(r"ext:[a-zA-Z0-9.\-_]{1,100}\Z")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
 _YEAR = re.compile(r"(19|20)[0-9]{2}\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029]")
+# What no batch of plain lines holds: control characters but the lines' own ends, and quotes.
+_NOT_PLAIN = bytes([*range(10), *range(11, 32), 127, ord('"')])
+_ID_LETTERS = re.compile(r"[0-9A-Za-z.\-_/@]*\Z")
 
 
 def shape(value: str) -> str:
@@ -173,6 +189,20 @@ def _check_of(column: CsvColumn) -> Check:
     return _words_of(column) if column.type == "words" else _CHECKS[column.type]
 
 
+def _checked_together(column: CsvColumn, check: Check, cells: tuple[str, ...]) -> Sequence[str | None] | None:
+    """Return the values of a column's cells, or None if any of them is bad or missing."""
+    if column.required and "" in cells:
+        return None
+    if column.type == "id":
+        sound = max(map(len, cells)) <= MAX_ID and _ID_LETTERS.match("".join(cells))
+        return [cell or None for cell in cells] if sound else None
+    try:
+        found = {cell: check(cell) for cell in set(cells) if cell}
+    except _Bad:
+        return None
+    return [found.get(cell) for cell in cells]
+
+
 # --- lines -----------------------------------------------------------------------------------------
 
 
@@ -209,15 +239,81 @@ class FileReader:
         # A cell is appended to each line, so that an absent column (-1) reads as empty.
         self._keep = itemgetter(*(at[n][1] if n in at else -1 for n in kept))
         self._plan = [(i, c, _check_of(c)) for i, c in ((i, at[n][0]) for i, n in enumerate(kept) if n in at)]
+        self._places = [at[n][1] for n in kept if n in at]
         self._stored, self._of_1p1 = len(stored), "@orgs" in at
         self._bulk_empty = [p for p, name in self._headers.items() if p >= 0 and name in ("status", "dateLastModified")]
+        places = {name: place for place, name in enumerate(kept)}
+        self._spell = itemgetter(*(places.get(c.to or "", -1) for c in self.file.columns))
+        # Lines of these columns, in this order, may be recognised as they are.
+        self._as_bound = header.positions == tuple(range(header.width)) and not self._of_1p1
+        self._unkept = [p for p, c in enumerate(self.file.columns) if c.to is None]
         self._good: list[dict[str, str | None]] = [{} for _ in kept]
 
     def rows(self, lines: Iterable[bytes]) -> Iterator[Row]:
         """Yield the accepted rows that are new or changed."""
-        tally = self.tally
-        for number, raw in enumerate(lines, start=2):
+        lines, start = iter(lines), 2
+        while batch := list(islice(lines, _BATCH)):
+            hashes = self._hashes(batch)
+            if self.known.meet_all(self.file.kind, hashes):
+                self._all_unchanged(len(batch))
+            elif (rows := self._all_new(start, batch, hashes)) is not None:
+                yield from rows
+            else:
+                yield from self._new(start, batch, hashes)
+            start += len(batch)
+            self.tally.last = start - 1
+
+    def _hashes(self, batch: list[bytes]) -> Sequence[int]:
+        """Return the hashes of lines as they are spelled; of columns in an order of their own, nothing is known yet."""
+        if not self._as_bound:
+            return [NO_HASH] * len(batch)
+        return hash_lines([line.rstrip(b"\r\n") for line in batch])
+
+    def _all_unchanged(self, count: int) -> None:
+        self.tally.lines += count
+        self.tally.accepted += count
+        self.tally.unchanged += count
+
+    def _all_new(self, start: int, batch: list[bytes], hashes: Sequence[int]) -> Iterable[Row] | None:
+        """Return the rows of lines that are all new, plain and sound: such are checked column by column.
+        None if any of them must be looked at by itself; nothing is reported or counted then."""
+        kind = self.file.kind
+        columns = self._columns(batch) if self._as_bound and self.known.knows_none(kind, hashes) else None
+        if columns is None or any(any(columns[p]) for p in self._unkept):
+            return None
+        values: list[Sequence[str | None]] = [(None,) * len(batch)] * self._stored
+        for (i, column, check), position in zip(self._plan, self._places, strict=True):
+            found = _checked_together(column, check, columns[position])
+            if found is None:
+                return None
+            values[i] = found
+        self.tally.lines += len(batch)
+        self.tally.accepted += len(batch)
+        kept = zip(*values[1:], strict=True)
+        return map(Row._make, zip(repeat(kind), count(start), values[0], hashes, kept))
+
+    def _columns(self, batch: list[bytes]) -> list[tuple[str, ...]] | None:
+        """Return the columns of lines without quotes or control characters, all as wide as the header; else None."""
+        lines = b"".join(batch).replace(b"\r\n", b"\n")
+        if not lines.endswith(b"\n") or len(lines.translate(None, _NOT_PLAIN)) < len(lines):
+            return None
+        try:
+            text = lines[:-1].decode()
+        except UnicodeDecodeError:
+            return None
+        if not text.isascii() and ("\u0085" in text or "\u2028" in text or "\u2029" in text):
+            return None
+        cells = [line.split(",") for line in text.split("\n")]
+        return list(zip(*cells, strict=True)) if {self.width} == set(map(len, cells)) else None
+
+    def _new(self, start: int, batch: list[bytes], hashes: Sequence[int]) -> Iterator[Row]:
+        """Yield the accepted rows among these lines that are new or changed."""
+        tally, kind = self.tally, self.file.kind
+        for number, (raw, line_hash) in enumerate(zip(batch, hashes, strict=True), start):
             tally.last = number
+            if self.known.meet(kind, line_hash) == 1:
+                self._all_unchanged(1)
+                continue
             if raw in (b"\n", b"\r\n"):
                 tally.repairs.add("blank-lines")
                 continue
@@ -226,7 +322,7 @@ class FileReader:
             cells = self._cells(number, raw)
             if cells is not None:
                 kept = self._kept(number, cells)
-                row = self._accepted(number, kept)
+                row = self._accepted(number, kept, self._hash(raw, line_hash, kept))
                 if row is not None:
                     yield row
                 if self._of_1p1 and tally.bad == bad:
@@ -280,9 +376,16 @@ class FileReader:
         kept: tuple[str, ...] = self._keep(cells)
         return kept
 
-    def _accepted(self, number: int, kept: tuple[str, ...]) -> Row | None:
+    def _hash(self, raw: bytes, line_hash: int, kept: tuple[str, ...]) -> int:
+        """Return the hash of a row, which is that of its line if the line is spelled plainly."""
+        plain = ",".join(cells := self._spell((*kept, ""))).encode()
+        if b'"' in plain or plain.count(b",") >= len(cells):
+            plain = ",".join(map(_quoted, cells)).encode()
+        known = line_hash != NO_HASH and raw.rstrip(b"\r\n") == plain
+        return line_hash if known else hash_lines([plain])[0] or 1
+
+    def _accepted(self, number: int, kept: tuple[str, ...], row_hash: int) -> Row | None:
         """Return the row if it is new or changed and sound; count it if it was accepted before."""
-        row_hash = hash_row(kept)
         met = self.known.meet(self.file.kind, row_hash)
         if met == 2:
             self._bad(number, "sourcedId", "CSV_ID_TWICE", named=kept[0], hint="the same row stands above")
@@ -342,5 +445,15 @@ class FileReader:
 
 def hash_row(cells: tuple[str, ...]) -> int:
     """Return the signed 64-bit hash of a record under the current rules; never NO_HASH."""
-    digest = blake2b("\x1f".join(cells).encode(), digest_size=8, person=RULES).digest()
-    return int.from_bytes(digest, "big", signed=True) or 1
+    return hash_lines(["\x1f".join(cells).encode()])[0] or 1
+
+
+def hash_lines(lines: Iterable[bytes]) -> tuple[int, ...]:
+    """Return the signed 64-bit hashes of lines under the current rules."""
+    packed = b"".join([blake2b(line, digest_size=8, person=RULES).digest() for line in lines])
+    return struct.unpack(f">{len(packed) // 8}q", packed)
+
+
+def _quoted(cell: str) -> str:
+    """Spell a cell as CSV does, quoted only where it must be."""
+    return '"' + cell.replace('"', '""') + '"' if "," in cell or '"' in cell else cell

@@ -5,9 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import orjson
 import pytest
 
 from gateway.flows import onboarding, rights_request
+from gateway.ledger import handles
+from gateway.store import transfers
 from tests.deliveries import two_schools
 from tests.worlds import OR, READ, Caller, World
 
@@ -114,6 +117,33 @@ def test_what_two_schools_hold_together_is_more_than_either_alone(world):
         assert len(same.get("agents", [])) == len(seen[schools][0])
         assert ("primaryOrg" in same) == (seen[schools][1] is not None)
     assert seen == {("A",): (["gA"], None), ("B",): (["gB"], "B"), ("A", "B"): (["gA", "gB"], "B")}
+
+
+@pytest.mark.parametrize("what", ["students", "classes", "enrollments"])
+def test_a_page_of_more_schools_takes_no_more_statements(world, what):
+    counts = set()
+    for schools in (("A",), ("A", "B")):
+        caller = (world if world.source else world.standing()).reader(*schools, name=f"Reader {len(schools)}")
+        assert caller.read(what).status_code == 200  # aliases and salts are made
+        statements: list[str] = []
+        world.office.database.watch = statements.append
+        assert caller.read(what).status_code == 200
+        world.office.database.watch = None
+        counts.add(len(statements))
+    assert len(counts) == 1
+
+
+def test_each_schools_ledger_holds_its_own_share_of_a_page(world):
+    reader = world.standing().reader("A", "B")
+    (answer,) = reader.read("enrollments").json.values()
+    for school in "AB":
+        (intent,) = (e for e in world.ledger(school) if e["type"] == "intent")
+        with world.office.database.open_school(world.places[school]) as session:
+            (sent,) = transfers.of_school(session)
+        assert (sent.transfer, sent.elements) == (intent["id"], intent["elements"])
+        assert handles.root_of(sent.handles) == intent["subjects_root"]
+        assert intent["subjects"] == len(sent.handles) // handles.SIZE == {"A": 8, "B": 9}[school]
+        assert 0 < intent["payload_bytes"] < len(orjson.dumps(answer))
 
 
 def test_a_walk_sees_one_version_from_beginning_to_end(world):

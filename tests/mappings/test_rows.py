@@ -261,6 +261,26 @@ def test_a_row_is_known_by_what_is_kept_of_it() -> None:
     assert hash_row(("a", "b")) != hash_row(("ab", ""))
 
 
+def test_a_row_is_known_however_it_is_spelled() -> None:
+    (row,), _, _ = read([SOUND])
+    quoted = written(csv.reader([SOUND.decode()]), quoting=csv.QUOTE_ALL)[0]
+    dated = line("orgs.csv", dateLastModified="2026-01-01T00:00:00Z")[0]
+    for spelled in (SOUND, SOUND.rstrip() + b"\n", SOUND.rstrip(), quoted, dated):
+        known = Seen({kind: array("q", [row.hash] if kind == "org" else []) for kind in KINDS})
+        rows, _, reader = read([spelled], known=known)
+        assert (rows, reader.tally.accepted, reader.tally.unchanged) == ([], 1, 1)
+
+
+def test_rows_read_together_are_those_read_one_by_one() -> None:
+    for file in CELLS:
+        lines = [line(file, sourcedId=f"x{number}")[0] for number in range(20)]
+        together, faults, reader = read(lines, file)
+        assert (faults, reader.tally.accepted, reader.tally.lines) == ([], 20, 20)
+        for number, (row, raw) in enumerate(zip(together, lines, strict=True), start=2):
+            (alone,), _, _ = read([raw, b"\r\n"], file)  # with a blank line, a batch is read one by one
+            assert row == alone._replace(line=number)
+
+
 def test_status_in_bulk_is_said_once_where_it_stands() -> None:
     lines = [SOUND, line("orgs.csv", dateLastModified="2026-01-01T00:00:00Z")[0], line("orgs.csv", status="active")[0]]
     rows, faults, _ = read(lines)

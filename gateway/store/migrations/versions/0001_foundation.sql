@@ -43,7 +43,7 @@ CREATE TABLE alias (
     alias UUID NOT NULL,
     PRIMARY KEY (district, school, access_grant, kind, sourced_id)
 );
-CREATE UNIQUE INDEX alias_by_alias ON alias (district, school, access_grant, kind, alias) WHERE alias >= '00000000-0000-0000-0000-000000000000'::uuid;
+CREATE UNIQUE INDEX alias_by_alias ON alias (district, access_grant, kind, alias, school) WHERE alias >= '00000000-0000-0000-0000-000000000000'::uuid;
 
 CREATE TABLE client (
     client_id TEXT COLLATE "C" NOT NULL,
@@ -339,6 +339,7 @@ CREATE TABLE staging.class (
     sourced_id TEXT COLLATE "C" NOT NULL,
     hash BIGINT NOT NULL,
     missed SMALLINT DEFAULT 0 NOT NULL,
+    line INTEGER DEFAULT 0 NOT NULL,
     title TEXT,
     grades TEXT[],
     course TEXT COLLATE "C",
@@ -358,6 +359,7 @@ CREATE TABLE staging.course (
     sourced_id TEXT COLLATE "C" NOT NULL,
     hash BIGINT NOT NULL,
     missed SMALLINT DEFAULT 0 NOT NULL,
+    line INTEGER DEFAULT 0 NOT NULL,
     school_year TEXT COLLATE "C",
     title TEXT,
     course_code TEXT,
@@ -373,6 +375,7 @@ CREATE TABLE staging.demographics (
     sourced_id TEXT COLLATE "C" NOT NULL,
     hash BIGINT NOT NULL,
     missed SMALLINT DEFAULT 0 NOT NULL,
+    line INTEGER DEFAULT 0 NOT NULL,
     birth_date DATE,
     sex TEXT,
     american_indian BOOLEAN,
@@ -394,6 +397,7 @@ CREATE TABLE staging.enrollment (
     sourced_id TEXT COLLATE "C" NOT NULL,
     hash BIGINT NOT NULL,
     missed SMALLINT DEFAULT 0 NOT NULL,
+    line INTEGER DEFAULT 0 NOT NULL,
     class TEXT COLLATE "C",
     org TEXT COLLATE "C",
     "user" TEXT COLLATE "C",
@@ -409,6 +413,7 @@ CREATE TABLE staging.org (
     sourced_id TEXT COLLATE "C" NOT NULL,
     hash BIGINT NOT NULL,
     missed SMALLINT DEFAULT 0 NOT NULL,
+    line INTEGER DEFAULT 0 NOT NULL,
     name TEXT,
     type TEXT,
     identifier TEXT,
@@ -421,6 +426,7 @@ CREATE TABLE staging.role (
     sourced_id TEXT COLLATE "C" NOT NULL,
     hash BIGINT NOT NULL,
     missed SMALLINT DEFAULT 0 NOT NULL,
+    line INTEGER DEFAULT 0 NOT NULL,
     "user" TEXT COLLATE "C",
     role_type TEXT,
     role TEXT,
@@ -435,6 +441,7 @@ CREATE TABLE staging.session (
     sourced_id TEXT COLLATE "C" NOT NULL,
     hash BIGINT NOT NULL,
     missed SMALLINT DEFAULT 0 NOT NULL,
+    line INTEGER DEFAULT 0 NOT NULL,
     title TEXT,
     type TEXT,
     start_date DATE,
@@ -449,6 +456,7 @@ CREATE TABLE staging."user" (
     sourced_id TEXT COLLATE "C" NOT NULL,
     hash BIGINT NOT NULL,
     missed SMALLINT DEFAULT 0 NOT NULL,
+    line INTEGER DEFAULT 0 NOT NULL,
     enabled BOOLEAN,
     username TEXT,
     user_ids TEXT[],
