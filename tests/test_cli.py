@@ -286,3 +286,20 @@ def test_families_get_codes_and_the_school_sees_their_requests(desk):
 def test_the_schema_is_brought_up_to_date(addresses, desk):
     desk.environment["DATABASE_OWNER_URL"] = addresses.owner
     assert "up to date" in desk.run("db", "upgrade").stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code"),
+    [
+        ("SCHOOLGATE_URL", "http://gateway.example", "INT_SETTINGS"),
+        ("DATABASE_URL", "mysql://db/x", "INT_SETTINGS"),
+        ("DATABASE_URL", "postgresql://nobody:x@127.0.0.1:1/x", "INT_UNAVAILABLE"),
+    ],
+)
+def test_what_keeps_it_from_running_is_said_in_words(desk, name, value, code):
+    desk.environment[name] = value
+    for words in (("school", "list"), ("worker", "--once"), ("serve", "--port", "1")):
+        done = desk.run(*words)
+        assert (done.exit_code, "Traceback" in done.output) == (1, False), done.output
+        for line in (f"code    {code}", "remedy  ", "who     the operator of this gateway"):
+            assert line in done.stderr

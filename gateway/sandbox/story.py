@@ -9,6 +9,7 @@ import argparse
 import json
 import secrets
 import shutil
+import signal
 import sys
 import time
 import zipfile
@@ -485,6 +486,8 @@ def main() -> int:
     parser.add_argument("--serve", action="store_true", help="keep everything up afterwards")
     parser.add_argument("--out", type=Path, default=Path("demo-out"))
     said = parser.parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)  # whoever stops the demo stops all of it
     shutil.rmtree(said.out, ignore_errors=True)
     said.out.mkdir(parents=True)
     began = time.perf_counter()
@@ -501,6 +504,8 @@ def main() -> int:
             print("Next: make demo SERVE=1 · .venv/bin/schoolgate --help · docs/tutorial.md")
             if said.serve:
                 _invite(story)
+    except KeyboardInterrupt:
+        return 130
     except StageError as wrong:
         print(f"\nNOT TRUE: {wrong}", file=sys.stderr)
         return 1
