@@ -81,7 +81,7 @@ class Staging:
         self.session, self.source = session, source
         self._later: dict[str, IO[bytes]] = {}
         self.roles_in_users = False  # 1.1: a user's row holds the roles
-        session.run("SET LOCAL work_mem = '96MB'")
+        session.run("SET LOCAL work_mem = '256MB'")
         session.run("SET LOCAL temp_buffers = '64MB'")
         self.fresh = {kind for kind in KINDS if not self._has_rows(kind)}
         self._straight: set[str] = set()
