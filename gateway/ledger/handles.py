@@ -1,15 +1,17 @@
 """Who was in a transfer, without saying who: keyed handles that only a person's own salt can lead back to.
 
-A handle is HMAC(HMAC(installation and school, salt), transfer), 16 bytes. Handles of one person in two
-transfers cannot be linked without the salt; destroying the salt erases the person from the log for good,
-and every proof still verifies.
+A handle is the keyed BLAKE2b (RFC 7693) of the transfer, 16 bytes, under the person's key; that key is the keyed BLAKE2b
+of the person's salt under a key of the installation and school. Handles of one person in two transfers cannot be linked
+without the salt; destroying the salt erases the person from the log for good, and every proof still verifies.
+
+BLAKE2b has its key built in: one pass, where HMAC takes two. A page of a roster makes a handle for every pupil on it.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from hashlib import sha256
+from hashlib import blake2b
 
 from psycopg.types.json import Jsonb
 
@@ -18,7 +20,6 @@ from gateway.store.secrets import Vault
 from gateway.store.tenant import Session
 
 SIZE = 16
-_INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
 
 
 def handles_of(session: Session, vault: Vault, persons: Iterable[str], transfer: str) -> bytes:
@@ -68,14 +69,8 @@ def _school_key(session: Session, vault: Vault) -> bytes:
 
 
 def _handle(key: bytes, salt: bytes, transfer: str) -> bytes:
-    return _hmac(_hmac(key, salt), transfer.encode())[:SIZE]
-
-
-def _hmac(key: bytes, message: bytes) -> bytes:
-    """HMAC-SHA-256 under a key of 32 bytes (RFC 2104): what the library says, in half its time."""
-    block = key + bytes(32)
-    inner = sha256(block.translate(_INNER) + message).digest()
-    return sha256(block.translate(_OUTER) + inner).digest()
+    person = blake2b(salt, digest_size=32, key=key).digest()
+    return blake2b(transfer.encode(), digest_size=SIZE, key=person).digest()
 
 
 Subject = tuple[int, str]  # a person at a school

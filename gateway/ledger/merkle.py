@@ -56,11 +56,13 @@ class Frontier:
 
 
 def root(leaves: Sequence[bytes]) -> bytes:
-    """Return the Merkle tree hash of leaf hashes."""
-    frontier = Frontier()
-    for leaf in leaves:
-        frontier.append(leaf)
-    return frontier.root()
+    """Return the Merkle tree hash of leaf hashes: level by level, the odd one of a level going up as it is."""
+    level = list(leaves)
+    while len(level) > 1:
+        odd = level[-1:] if len(level) % 2 else []
+        level = [sha256(b"\x01" + left + right).digest() for left, right in zip(level[::2], level[1::2], strict=False)]
+        level += odd
+    return level[0] if level else EMPTY_ROOT
 
 
 def _split(size: int) -> int:

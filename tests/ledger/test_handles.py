@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hmac
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from itertools import pairwise
 from random import Random
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from gateway.ledger import entry, handles, log, merkle, proof
 from gateway.store.secrets import Vault
@@ -195,9 +192,3 @@ def test_a_handle_is_proven_to_be_among_those_recorded(schools):
     leaves, root = [merkle.leaf_hash(one) for one in some], bytes.fromhex(handles.root_of(b"".join(some)))
     assert all(merkle.verify_inclusion(leaf, n, 7, merkle.inclusion(n, leaves), root) for n, leaf in enumerate(leaves))
     assert all(before < after for before, after in pairwise(some))
-
-
-@settings(max_examples=200, deadline=None, derandomize=True)
-@given(st.binary(min_size=32, max_size=32), st.binary(max_size=200))
-def test_the_keyed_hash_is_hmac(key, message):
-    assert handles._hmac(key, message) == hmac.digest(key, message, "sha256")
