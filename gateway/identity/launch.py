@@ -25,10 +25,10 @@ from pylti1p3.session import SessionService
 from gateway import errors
 from gateway.clock import Clock
 from gateway.errors import VOCABULARY, Refused
+from gateway.identity import tokens
 from gateway.identity.keys import PlatformKeys
 from gateway.identity.platforms import Platform, Registrations, as_pylti
 from gateway.identity.states import STATE_SECONDS, State, States, bind
-from gateway.identity.tokens import read_header, verify
 from gateway.store import launches, registrations
 from gateway.store.tenant import Session
 from mappings import lti
@@ -153,10 +153,10 @@ class GatewayLaunch(FlaskMessageLaunch):  # type: ignore[misc]
         if "error" in self._form:
             raise Refused(errors.LTI_PLATFORM_ERROR)
         token = self._form.get("id_token", "")
-        header = read_header(token)
+        header, claims = tokens.read(token)
         platform = self._tool_config.platform(state.issuer, state.client_id)
         key = self._keys.key(platform.ref, platform.jwks_url, header["kid"])
-        claims = verify(token, key)
+        tokens.verify(token, key)
         now = self._clock.now().timestamp()
         for check in _CHECKS:
             check(claims, state, now)
