@@ -39,7 +39,7 @@ fix: $(VENV)/.tools  ## format, and mend what ruff can mend
 	@$(VENV)/bin/ruff check --fix-only . ; $(VENV)/bin/ruff format .
 
 invariants: $(VENV)/.tools  ## the laws with big numbers
-	@$(PY) -m pytest -n $(JOBS) -m invariants $(ARGS)
+	@$(PY) -m pytest -n $(JOBS) -v -m invariants $(ARGS)
 
 bench: $(VENV)/.tools  ## measure ratios against named floors, write bench-out/table.md
 	@$(PY) -m tests.benchmarks $(ARGS)

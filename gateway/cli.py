@@ -68,11 +68,12 @@ class _Desk(click.Group):
         except errors.Refused as refused:
             sys.exit(_say_refusal(refused))
         except Exception as error:
-            from gateway.store.tenant import UNREACHABLE
+            from gateway.store.tenant import NO_ANSWER
 
-            if not isinstance(error, UNREACHABLE):
+            if not isinstance(error, NO_ANSWER):
                 raise
-            sys.exit(_say_refusal(errors.Refused(errors.INT_UNAVAILABLE)))
+            said = str(error.__cause__ or error).strip().splitlines()
+            sys.exit(_say_refusal(errors.Refused(errors.INT_UNAVAILABLE, f"The database does not answer: {said[-1]}")))
 
 
 def _say_refusal(refused: Any) -> int:
@@ -228,7 +229,9 @@ def db_bootstrap(admin_url: str, database: str) -> None:
     if not owner or not login:
         raise click.UsageError("set SCHOOLGATE_OWNER_PASSWORD and SCHOOLGATE_LOGIN_PASSWORD")
     roles.bootstrap(admin_url, owner, login, database)
-    click.echo("Roles and database are there. Next: schoolgate db upgrade")
+    click.echo(f"Roles and database {database} are there. Next, with the two passwords in their places:")
+    click.echo(f"  export DATABASE_OWNER_URL=postgresql://{roles.OWNER}:…@HOST/{database}  ; schoolgate db upgrade")
+    click.echo(f"  export DATABASE_URL=postgresql://{roles.LOGIN}:…@HOST/{database}")
 
 
 # --- places and people -----------------------------------------------------------------------------

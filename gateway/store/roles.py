@@ -2,7 +2,7 @@
 roles that a session takes on for one transaction.
 
 `bootstrap` runs once per database with administrator rights: the embedded server does it by itself, in
-production `schoolgate db bootstrap` prints the same statements for a database administrator.
+production a database administrator runs `schoolgate db bootstrap`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,10 @@ from types import MappingProxyType
 import psycopg
 from psycopg import sql
 
+from gateway import errors
+from gateway.errors import Refused
+
+LEAST_VERSION = 160_000  # grants of roles that are taken on, not inherited
 OWNER = "schoolgate_owner"
 LOGIN = "schoolgate"
 
@@ -36,6 +40,9 @@ NARROW = MappingProxyType(
 def bootstrap(admin: str, owner_word: str, login_word: str, database: str) -> None:
     """Make roles and database unless they are there. `admin` is a superuser's connection string."""
     with psycopg.connect(admin, autocommit=True) as connection:
+        if connection.info.server_version < LEAST_VERSION:
+            said = connection.info.parameter_status("server_version")
+            raise Refused(errors.INT_SETTINGS, f"PostgreSQL 16 or newer is needed; this is {said}")
         have = {row[0] for row in connection.execute("SELECT rolname FROM pg_roles")}
         for statement in statements(have, owner_word, login_word):
             connection.execute(statement)

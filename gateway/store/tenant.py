@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.types.json import Jsonb
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from gateway.store import roles
@@ -29,6 +29,8 @@ _FLUSH = "BEGIN; SET LOCAL synchronous_commit = on; SELECT pg_logical_emit_messa
 
 # What a session raises when the database is gone or does not answer.
 UNREACHABLE = (psycopg.Error, DBAPIError, PoolTimeout)
+# Those of them that mean that it does not answer, or not to us.
+NO_ANSWER = (psycopg.OperationalError, OperationalError, PoolTimeout)
 # What it raises for a value that cannot be kept: NUL, half a character, a number out of range.
 UNKEEPABLE = (psycopg.DataError, UnicodeEncodeError)
 
