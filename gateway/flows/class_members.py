@@ -51,6 +51,7 @@ def members(parts: Parts, grant: Grant, class_text: str, request_id: str) -> Cle
     place, class_id = find_class(parts, grant, class_text)
     in_course = courses.refresh_members(parts, place, class_id)
     now = parts.clock.now()
+    aliases.ensure_everywhere(parts.database, grant.district, grant.schools, grant.ref)
     with parts.database.open_school(place) as session:
         school = fact_store.school_ref(session)
         facts = fact_store.load(session, grant.credential(session.place, school))

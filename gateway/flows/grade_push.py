@@ -21,7 +21,7 @@ from gateway.flows.class_members import find_class
 from gateway.flows.lanes import OPEN, State, stamp
 from gateway.flows.parts import Parts
 from gateway.identity.clients import Grant
-from gateway.policy.decide import decide
+from gateway.policy.decide import Decision, decide
 from gateway.policy.request import Actor, ActorKind, Operation, Purpose, Request
 from gateway.store import aliases, registrations, results, roster
 from gateway.store import facts as fact_store
@@ -59,18 +59,22 @@ def put_activity(parts: Parts, grant: Grant, your_id: str, body: Mapping[str, An
 
 
 def may_hand_in(parts: Parts, session: Session, grant: Grant, class_id: str | None) -> Refused | None:
-    """Decide whether the application may write results here; a denial is recorded."""
+    """Decide whether the application may write results here, and record it."""
+    decision = _decide_hand_in(parts, session, grant, class_id)
+    if not decision.permits:
+        return disclosure.deny(parts, session, decision, grant.ref)
+    disclosure.note(parts, session, decision, grant.ref)
+    return None
+
+
+def _decide_hand_in(parts: Parts, session: Session, grant: Grant, class_id: str | None) -> Decision:
     school = fact_store.school_ref(session)
     request = Request(
         parts.ids.new("tr"), Operation.RESULT_WRITE, Actor(ActorKind.APPLICATION, grant.ref), school, grant.vendor,
         Purpose.ASSESSMENT, HANDED_IN, frozenset(), class_id,
     )  # fmt: skip
     facts = fact_store.load(session, grant.credential(session.place, school))
-    decision = decide(request, facts, parts.clock.now())
-    if decision.permits:
-        disclosure.note(parts, session, decision, grant.ref)
-        return None
-    return disclosure.deny(parts, session, decision, grant.ref)
+    return decide(request, facts, parts.clock.now())
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +97,20 @@ def hand_in(parts: Parts, grant: Grant, body: Mapping[str, Any], key: str, raw: 
     with parts.database.open_school(batch.place) as session:
         earlier = results.answered(session, grant.ref, key)
         if earlier is None:
-            refused = may_hand_in(parts, session, grant, batch.activity.class_id)
-            if refused is None:
+            decision = _decide_hand_in(parts, session, grant, batch.activity.class_id)
+            if decision.permits:
                 answer = _take_in(parts, session, grant, batch, body, in_course)
                 now = parts.clock.now()
                 if not results.keep_answer(session, grant.ref, key, body_hash, 202, answer, now):
                     raise Refused(errors.REQ_CONFLICT, "another request with this key is under way")
+                disclosure.note(parts, session, decision, grant.ref)  # last: a delivery locks the log last too
+            else:
+                refused = disclosure.deny(parts, session, decision, grant.ref)
     if earlier is not None:
         if bytes(earlier.body_hash) != body_hash:
             raise Refused(errors.REQ_IDEMPOTENCY_MISMATCH)
         return dict(earlier.answer) | {"push_url": _page(parts, batch, earlier.answer)}, True
-    if refused:
+    if not decision.permits:
         raise refused
     return answer | {"push_url": _page(parts, batch, answer)}, False
 

@@ -74,6 +74,7 @@ def arrive(parts: Parts, form: Mapping[str, str], cookies: Mapping[str, str]) ->
                 gate.spend(session)
         raise
     with parts.database.open_identity() as session:
+        session.flush_after_commit()
         admitted, found = gate.consume(session)
         try:
             arrival = _locate(admitted, found)
@@ -194,6 +195,7 @@ def _keep(
 def exchange(parts: Parts, grant: Grant, code: str) -> Cleared[bytes]:
     """Return the launch for its code, once, to the application it was made for. Raises Refused."""
     now = parts.clock.now()
+    aliases.ensure_everywhere(parts.database, grant.district, grant.schools, grant.ref)
     with parts.database.open_identity() as session:
         key = registrations.use_key(session, token_hash(code), "launch", grant.ref, now)
         if key is None:

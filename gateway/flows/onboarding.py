@@ -98,10 +98,11 @@ def _school(session: Session, text: str) -> Any:
 
 
 def places(parts: Office, by: Person, names: Sequence[str]) -> list[Place]:
-    """Return the named schools of the person's district, all of them when none is named."""
+    """Return the named schools of the person's district, all of them when none is named, in the order in which their
+    logs are locked."""
     with parts.database.open_district(by.district) as session:
         found = [_school(session, name) for name in names] if names else directory.schools(session)
-    return [Place(row.district, row.school) for row in found]
+    return sorted(Place(row.district, row.school) for row in found)
 
 
 # --- lines in and out ------------------------------------------------------------------------------

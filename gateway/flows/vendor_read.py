@@ -67,6 +67,7 @@ def read(parts: Parts, grant: Grant, collection: Collection, query: Query) -> Pa
         raise Refused(errors.ACT_WRONG_SCHOOL)
     place = _open_cursor(parts, grant, collection, query)
     with parts.database.open_schools(grant.district, grant.schools) as session:
+        session.flush_after_commit()
         permitted, denied = _decide(parts, session, grant, collection, query)
         page, shares = _page(parts, session, grant, collection, query, place, permitted) if permitted else (None, {})
         disclosure.intend_each(parts, session, grant.ref, shares, denied)
@@ -84,6 +85,7 @@ def read_one(parts: Parts, grant: Grant, collection: Collection, key: str) -> Cl
         raise Refused(errors.ACT_WRONG_SCHOOL)
     key = key if is_text(key) else ""
     with parts.database.open_schools(grant.district, grant.schools) as session:
+        session.flush_after_commit()
         permitted, denied = _decide(parts, session, grant, collection, Query())
         body, shares = _one(parts, session, grant, collection, key, permitted) if permitted else (None, {})
         absent = {} if body else _absent(session, grant, collection, key, permitted)
@@ -112,7 +114,7 @@ def _one(
         raise Refused(errors.INT_POLICY_ERROR)
     whole = f'{{"{collection.single}":{rows[0].body}}}'.encode()
     body = clear_page(decision, collection.schema, names, whole)
-    return body, _shares(session, {rows[0].school: decisions[rows[0].school]}, rows, body)
+    return body, _shares(session, {school: decisions[school] for school in rows[0].schools}, rows, body)
 
 
 def _wanted(
@@ -208,13 +210,14 @@ def _join(member: str, rows: Sequence[pages.PageRow]) -> bytes:
 
 
 def _shares(session: Session, decisions: Decisions, rows: Sequence[pages.PageRow], body: Cleared[bytes]) -> Shares:
-    """Return what goes into each school's ledger: its own rows, and nothing of another school's."""
+    """Return what goes into each school's ledger: the rows it holds, alone or with others; no other school's."""
     withheld = pages.withheld(session, {school: decision.plan for school, decision in decisions.items()})
     people: dict[int, set[str | None]] = {school: set() for school in decisions}
     texts: dict[int, list[str]] = {school: [] for school in decisions}
     for row in rows:
-        people[row.school].add(row.person)
-        texts[row.school].append(row.body)
+        for school in row.schools:
+            people[school].add(row.person)
+            texts[school].append(row.body)
     return {
         school: disclosure.Share(
             decision, frozenset(filter(None, people[school])),

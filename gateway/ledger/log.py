@@ -64,7 +64,6 @@ def append(session: Session, entries: Sequence[Mapping[str, Any]]) -> list[int]:
 
 
 def _append(session: Session, bodies: list[bytes]) -> list[int]:
-    session.flush_after_commit()
     head = session.row(_LOCK)
     if head is None:
         raise Refused(errors.LED_UNAVAILABLE)
@@ -96,7 +95,6 @@ def append_each(session: Session, entries: Mapping[int, Mapping[str, Any]]) -> d
 
 
 def _append_each(session: Session, bodies: dict[int, bytes]) -> dict[int, int]:
-    session.flush_after_commit()
     at = list(bodies)
     frontiers = {
         head.school: merkle.Frontier(head.size, bytes(head.frontier)) for head in session.rows(_LOCK_EACH, at=at)

@@ -5,24 +5,37 @@ A record that stands in several schools of one grant has one alias there; two gr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
-from gateway.store.tenant import Session
+from gateway.store.tenant import Database, Session
 from mappings.oneroster.records import PROJECTED
 
-# Records of a school that are new to a grant; one that the grant knows from another school keeps its name.
+# Records of a school that are new to a grant; one that the grant knows from another school of the same source keeps its
+# name. Two sources may use one id for two people: those are two.
 _MAKE = """
 INSERT INTO alias (district, school, access_grant, kind, sourced_id, alias)
 SELECT %(district)s, r.school, %(grant)s, %(kind)s, r.sourced_id, coalesce(a.alias, gen_random_uuid())
-FROM roster_{kind} r LEFT JOIN (SELECT sourced_id, min(alias::text)::uuid AS alias FROM alias
-    WHERE district = %(district)s AND school = ANY(%(schools)s) AND access_grant = %(grant)s AND kind = %(kind)s
-    GROUP BY sourced_id) a ON a.sourced_id = r.sourced_id
+FROM roster_{kind} r LEFT JOIN (SELECT a.sourced_id, min(a.alias::text)::uuid AS alias FROM alias a
+    JOIN school s ON s.district = a.district AND s.school = a.school
+    JOIN school h ON h.district = a.district AND h.school = %(at)s AND h.source = s.source
+    WHERE a.district = %(district)s AND a.school = ANY(%(schools)s) AND a.access_grant = %(grant)s
+        AND a.kind = %(kind)s GROUP BY a.sourced_id) a ON a.sourced_id = r.sourced_id
 WHERE r.district = %(district)s AND r.school = %(at)s AND r.since > %(behind)s AND r.until IS NULL
 ON CONFLICT DO NOTHING
 """
 # Fresh rows have no statistics, and a planner that believes in one row would compare each with each.
 _AS_SETS = "SELECT set_config('enable_nestloop', %(on)s, true)"
+
+
+def ensure_everywhere(database: Database, district: int, schools: Sequence[int], grant: str) -> None:
+    """Give the records of all of a grant's schools their aliases, so that one that stands in several gets one.
+
+    To be called before a session of one of the schools asks for them; nothing to do for a grant of one school.
+    """
+    if len(schools) > 1:
+        with database.open_schools(district, schools) as session:
+            ensure(session, grant)
 
 
 def ensure(session: Session, grant: str) -> dict[int, int]:
@@ -79,7 +92,9 @@ def inward(session: Session, grant: str, kind: str, aliases: Iterable[str]) -> d
         "SELECT a.school, a.sourced_id, a.alias FROM unnest(%(aliases)s::uuid[]) w(alias) CROSS JOIN LATERAL (SELECT "
         "* FROM alias WHERE district = %(district)s AND school = ANY(%(schools)s) AND access_grant = %(grant)s "
         "AND kind = %(kind)s AND alias BETWEEN w.alias AND w.alias "  # a range of one: see store/pages.py
-        "AND alias >= '00000000-0000-0000-0000-000000000000'::uuid OFFSET 0) a ORDER BY a.school DESC",
+        "AND alias >= '00000000-0000-0000-0000-000000000000'::uuid OFFSET 0) a ORDER BY EXISTS (SELECT FROM "
+        f"roster_{kind} r WHERE r.district = %(district)s AND r.school = a.school AND r.sourced_id = a.sourced_id "
+        "AND r.until IS NULL), a.school DESC",  # the last one counts: a school that still holds the record
         grant=grant, kind=kind, aliases=wanted,
     )  # fmt: skip
     return {UUID(str(row.alias)).hex: (row.school, row.sourced_id) for row in rows}

@@ -52,7 +52,7 @@ class PageRow(Protocol):
     @property
     def key(self) -> str: ...
     @property
-    def school(self) -> int: ...
+    def schools(self) -> list[int]: ...
     @property
     def person(self) -> str | None: ...
     @property
@@ -73,7 +73,8 @@ def read(session: Session, wanted: Wanted) -> Sequence[PageRow]:
     chosen, values = _chosen(wanted)
     statement = (
         f"WITH barred AS MATERIALIZED ({BARRED}), chosen AS MATERIALIZED ({chosen}){_named(wanted)} "
-        f"SELECT r.key::text, r.school, {_PERSON.get(wanted.collection.kind, 'NULL')} AS person, "
+        f"SELECT r.key::text, {_HOLDERS if len(wanted.versions) > 1 else 'ARRAY[r.school]'} AS schools, "
+        f"{_PERSON.get(wanted.collection.kind, 'NULL')} AS person, "
         f"{_body(wanted)} AS body FROM chosen r ORDER BY r.key"
     )
     offset = 0 if wanted.after else wanted.offset
@@ -97,11 +98,14 @@ def person_of(session: Session, collection: Collection, sourced_id: str) -> str 
 def count(session: Session, wanted: Wanted) -> int:
     """Return how many records the vendor may see in all. Every record has its alias, so none is asked for it."""
     condition, values = _condition(wanted)
-    once = "" if len(wanted.versions) < 2 else "GROUP BY r.sourced_id"
+    once, source = "", ""
+    if len(wanted.versions) > 1:
+        source = "JOIN school s ON s.district = r.district AND s.school = r.school"
+        once = f"GROUP BY r.sourced_id{', s.source' if wanted.aliased else ''}"
     (row,) = session.rows(
         f"WITH barred AS MATERIALIZED ({BARRED}) SELECT count(*) AS n FROM (SELECT FROM "
         f"roster_{wanted.collection.kind} r JOIN (VALUES {_pins(wanted)}) v(at, version) ON v.at = r.school "
-        f"WHERE {_at('v.version')} AND {condition} {once}) c",
+        f"{source} WHERE {_at('v.version')} AND {condition} {once}) c",
         **values,
     )
     return int(row.n)
@@ -183,6 +187,7 @@ def _along_ids(wanted: Wanted, condition: str) -> str:
     return f"SELECT w.* FROM unnest(%(at)s::int[], %(pins)s::int[]) v(at, version) CROSS JOIN LATERAL ({walk}) w"
 
 
+_HOLDERS = "r.places"  # every school that holds the record as the vendor sees it
 _TOGETHER = {
     "roles": "jsonb_agg(x ORDER BY o.place, n) FROM every o, jsonb_array_elements(o.roles) WITH ORDINALITY e(x, n)",
     "agents": "array_agg(DISTINCT x) FROM every o, unnest(o.agents) x",
@@ -197,17 +202,20 @@ def _once(walk: str, kind: str) -> str:
     A key within the page's reach stands within reach in each school that has it, so nothing of it is missing.
     """
     if kind != "user":
-        return f"SELECT DISTINCT ON (key) * FROM ({walk}) s ORDER BY key, place"
-    alone = ["key", "place", "district", "school", "sourced_id", "is_pupil"]
+        return (
+            "SELECT DISTINCT ON (key) * FROM (SELECT w.*, array_agg(place) OVER (PARTITION BY key) AS places "
+            f"FROM ({walk}) w) s ORDER BY key, place"
+        )
+    alone = ["key", "place", "places", "district", "school", "sourced_id", "is_pupil"]
     alone += [c.name for c in KINDS[kind].columns if c.name not in _TOGETHER]
     columns = [f's."{name}"' for name in alone] + [
-        f'CASE WHEN s.places > 1 THEN (SELECT {what} WHERE o.key = s.key) ELSE s."{name}" END AS "{name}"'
+        f'CASE WHEN cardinality(s.places) > 1 THEN (SELECT {what} WHERE o.key = s.key) ELSE s."{name}" END AS "{name}"'
         for name, what in _TOGETHER.items()
     ]
     return (
         "SELECT t.* FROM (WITH every AS MATERIALIZED (SELECT * FROM (SELECT w.*, dense_rank() OVER (ORDER BY key) "
         f"AS nth FROM ({walk}) w) n WHERE nth <= %(reach)s) SELECT DISTINCT ON (s.key) {', '.join(columns)} FROM "
-        "(SELECT e.*, count(*) OVER (PARTITION BY e.key) AS places FROM every e) s ORDER BY s.key, s.place) t"
+        "(SELECT e.*, array_agg(e.place) OVER (PARTITION BY e.key) AS places FROM every e) s ORDER BY s.key, s.place) t"
     )
 
 

@@ -158,6 +158,8 @@ class Staging:
                 self._stage_instead(one)
             raise ReadAgain from twice
         finally:
+            for spool in self._later.values():
+                spool.close()
             self._later.clear()
 
     def _copy(self, kind: str, rows: Iterable[Row]) -> None:

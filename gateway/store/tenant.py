@@ -108,8 +108,9 @@ class Session:
         """Let go of this transaction's locks before it is on disk, and wait for the disk after: a lock that everybody
         at a school queues for is then not held while the disk turns, and those who wait for the disk wait together.
 
-        What others see of it early is on disk before they can end, because the log of the database is written in
-        order; whoever opened the session goes on only when it is on disk.
+        Whoever opened the session goes on only when it is on disk, and so does whoever writes after it, because the
+        log of the database is written in order. Who only reads might tell of what a crash still takes back: so this is
+        for what nobody else answers from (launches, reads), not for what an application hands in.
         """
         if not self.ending.waits_for_disk:
             self._say("SET LOCAL synchronous_commit = off")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
+from ipaddress import ip_address, ip_network
 
 from flask import Flask, g, request
 from limits import RateLimitItem, parse
@@ -26,12 +27,14 @@ class ProcessCounts(Storage):
     """Counters of one process, for fixed windows; those that are over are swept out as new ones come in."""
 
     STORAGE_SCHEME = ["process"]
-    _SWEEP = 10_000
+    _MOST = 100_000  # counters kept; beyond that those that end first are forgotten
+    _SWEEP = 5.0  # seconds between two sweeps
 
     def __init__(self, uri: str | None = None, wrap_exceptions: bool = False, **options: float | str | bool) -> None:
         super().__init__(uri, wrap_exceptions, **options)
         self._counts: dict[str, tuple[float, int]] = {}  # key: (when the window is over, hits)
         self._guard = threading.Lock()
+        self._sweep_at = 0.0
 
     @property
     def base_exceptions(self) -> type[Exception]:
@@ -44,10 +47,18 @@ class ProcessCounts(Storage):
             until, hits = self._counts.get(key, (0.0, 0))
             if until <= now:
                 until, hits = now + expiry, 0
-                if len(self._counts) >= self._SWEEP:
-                    self._counts = {k: v for k, v in self._counts.items() if v[0] > now}
+                self._sweep(now)
             self._counts[key] = (until, hits + amount)
             return hits + amount
+
+    def _sweep(self, now: float) -> None:
+        if len(self._counts) >= self._MOST:
+            ending = sorted(self._counts, key=lambda k: self._counts[k][0])
+            for key in ending[: self._MOST // 2]:
+                del self._counts[key]
+        elif now >= self._sweep_at:
+            self._counts = {k: v for k, v in self._counts.items() if v[0] > now}
+            self._sweep_at = now + self._SWEEP
 
     def get(self, key: str) -> int:
         until, hits = self._counts.get(key, (0.0, 0))
@@ -91,7 +102,7 @@ class Limits:
         item = self._items.get(request.endpoint or "")
         if item is None:
             return
-        who = ("sg-limit", request.endpoint or "", request.remote_addr or "")
+        who = ("sg-limit", request.endpoint or "", _network(request.remote_addr or ""))
         if not self._hit(item, who):
             g.retry_after = item.get_expiry()
             raise Refused(errors.RATE_LIMITED)
@@ -103,6 +114,15 @@ class Limits:
             except StorageError:
                 self._not_before = time.monotonic() + self.PAUSE
         return self._own.hit(item, *who)
+
+
+def _network(address: str) -> str:
+    """Return what counts as one caller: an IPv4 address, or the /64 that one IPv6 subscriber has."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address
+    return str(ip_network((found, 64), strict=False)) if found.version == 6 else str(found)
 
 
 def register(app: Flask, redis_url: str) -> None:

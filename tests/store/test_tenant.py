@@ -86,6 +86,7 @@ def test_what_the_ledger_holds_is_on_disk_before_the_opener_goes_on(world, place
     said: list[str] = []
     world.office.database.watch = said.append
     with world.office.database.open_school(place) as session:
+        session.flush_after_commit()
         log.append(session, [entry(world)])
         setting = session.row("SELECT current_setting('synchronous_commit') AS s").s
         (written,) = session.rows("SELECT pg_current_wal_insert_lsn() AS at")
