@@ -31,6 +31,7 @@ def find_class(parts: Parts, grant: Grant, text: str) -> tuple[Place, str]:
     alias = application.inward(application.CLASS, text)
     if not grant.schools:
         raise Refused(errors.OWN_NOT_ASSOCIATED)
+    aliases.ensure_everywhere(parts.database, grant.district, grant.schools, grant.ref)
     with parts.database.open_schools(grant.district, grant.schools) as session:
         found = aliases.inward(session, grant.ref, "class", [alias]).get(alias)
     if found is None:
@@ -51,7 +52,6 @@ def members(parts: Parts, grant: Grant, class_text: str, request_id: str) -> Cle
     place, class_id = find_class(parts, grant, class_text)
     in_course = courses.refresh_members(parts, place, class_id)
     now = parts.clock.now()
-    aliases.ensure_everywhere(parts.database, grant.district, grant.schools, grant.ref)
     with parts.database.open_school(place) as session:
         school = fact_store.school_ref(session)
         facts = fact_store.load(session, grant.credential(session.place, school))

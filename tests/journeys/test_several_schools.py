@@ -1,0 +1,69 @@
+"""A grant of several schools: one person has one id, stands in every school's ledger, and follows its class."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.flows import onboarding
+from mappings import application as names
+from tests.deliveries import Delivery, two_schools
+from tests.worlds import APP_SCOPES, ROSTER, Caller, World
+
+OPERATIONS = ("launch.handover", "members.read", "result.write", "roster.read")
+
+
+def intents(world: World, school: str) -> list[dict]:
+    return [entry for entry in world.ledger(school) if entry["type"] == "intent"]
+
+
+@pytest.fixture
+def app(public_world: World) -> Caller:
+    """The application at both schools of a standing district, which may also read the roster."""
+    world = public_world.standing(12)
+    world.agree("Mastery App", "application", ("SNM", "ENR", "SCH", "SAP"), OPERATIONS,
+                ("assessment_delivery", "rostering"), ("A", "B"), launch_url="https://app.example/launch")  # fmt: skip
+    return world.connect("Mastery App", *APP_SCOPES, ROSTER, schools=("A", "B"))
+
+
+def test_a_pupil_of_two_schools_is_in_the_ledger_of_both(public_world):
+    world = public_world.standing(12)
+    reader = world.reader("A", "B")
+    users = reader.read("students?limit=100").json["users"]
+    per_school = {s: world.reader(s, name=f"Only {s}").read("students?limit=100").json["users"] for s in "AB"}
+    seen = {school: intents(world, school)[0]["subjects"] for school in "AB"}
+    assert seen == {school: len(pupils) for school, pupils in per_school.items()}
+    assert sum(seen.values()) > len(users)
+    twice = next(u for u in users if len({r["org"]["sourcedId"] for r in u["roles"]}) == 2)
+    before = {school: len(intents(world, school)) for school in "AB"}
+    assert reader.read(f"students/{twice['sourcedId']}").status_code == 200
+    assert {school: len(intents(world, school)) - n for school, n in before.items()} == {"A": 1, "B": 1}
+
+
+def test_a_new_pupil_of_two_schools_has_one_id_whoever_asks_first(public_world, app):
+    delivery = two_schools(12).person("n1", "student", "A", "B", born="2010-01-01", grades="09")
+    delivery.enroll("n1", "kA", "A").enroll("n1", "kB", "B")
+    assert public_world.deliver(delivery).state == "published"
+    classes = app.read("classes").json["classes"]
+    for one in classes:
+        outward = names.outward(names.CLASS, one["sourcedId"].replace("-", ""))
+        assert app.get(f"/v1/classes/{outward}/members").status_code == 200
+    read = app.read("students?limit=100")
+    ids = [u["sourcedId"] for u in read.json["users"]]
+    assert len(set(ids)) == len(ids) == int(read.headers["X-Total-Count"])
+
+
+def test_one_id_of_two_sources_is_two_people(public_world):
+    world = public_world.onboard("A")
+    for school, name in (("A", "Alice"), ("B", "Bob")):
+        if school == "B":
+            world.source = onboarding.add_source(world.office, world.by, "sis2", None, None, None, "")
+            world.onboard("B")
+        delivery = Delivery().frame(school).class_("k", school).person(
+            "1", "student", school, born="2010-03-04", givenName=name
+        )  # fmt: skip
+        assert world.deliver(delivery.enroll("1", "k", school)).state == "published"
+    read = world.reader("A", "B").read("students?limit=100")
+    found = {u["givenName"]: {r["org"]["sourcedId"] for r in u["roles"]} for u in read.json["users"]}
+    assert sorted(found) == ["Alice", "Bob"]
+    assert [len(orgs) for orgs in found.values()] == [1, 1]
+    assert int(read.headers["X-Total-Count"]) == 2
