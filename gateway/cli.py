@@ -67,6 +67,9 @@ class _Desk(click.Group):
             return super().invoke(ctx)
         except errors.Refused as refused:
             sys.exit(_say_refusal(refused))
+        except OSError as error:
+            where = f" ({error.filename})" if error.filename else ""
+            sys.exit(_say_refusal(errors.Refused(errors.REQ_INVALID, f"{error.strerror or error}{where}")))
         except Exception as error:
             from gateway.store.tenant import NO_ANSWER
 

@@ -18,6 +18,7 @@ import json
 import os
 import pwd
 import secrets
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -167,7 +168,7 @@ class EmbeddedPostgres:
             self.socket.mkdir(mode=0o700)
             if self.user:
                 os.chown(self.socket, self.user.pw_uid, self.user.pw_gid)
-        self._control("start", "-w", "-l", str(self.home / "log"), "-o", f"-k {self.socket}")
+        self._control("start", "-w", "-l", str(self.home / "log"), "-o", f"-k {shlex.quote(str(self.socket))}")
 
     def _running(self) -> bool:
         return self._run("pg_ctl", "status", "-D", str(self.data), check=False) == 0

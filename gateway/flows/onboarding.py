@@ -102,6 +102,8 @@ def places(parts: Office, by: Person, names: Sequence[str]) -> list[Place]:
     logs are locked."""
     with parts.database.open_district(by.district) as session:
         found = [_school(session, name) for name in names] if names else directory.schools(session)
+    if not found:
+        raise Refused(errors.REQ_INVALID, "the district has no school yet: `schoolgate school add` makes one")
     return sorted(Place(row.district, row.school) for row in found)
 
 

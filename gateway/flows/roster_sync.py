@@ -110,7 +110,7 @@ def _run(parts: Office, session: Session, report: Report, path: Path, now: datet
         projection.project()
         changes = projection.changes()
     _describe(report, projection.seats, changes)
-    _guard(session, report, projection.seats, changes)
+    _guard(session, report, projection.seats, [*changes, *projection.roles_lost()])
     if publish and report.state == "planned":
         with report.timed("publish"):
             _publish(session, report, projection, now, by)

@@ -486,7 +486,7 @@ def main() -> int:
     parser.add_argument("--serve", action="store_true", help="keep everything up afterwards")
     parser.add_argument("--out", type=Path, default=Path("demo-out"))
     said = parser.parse_args()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)  # whoever stops the demo stops all of it
     shutil.rmtree(said.out, ignore_errors=True)
     said.out.mkdir(parents=True)

@@ -219,6 +219,27 @@ class Projection:
         """The query of the rows that each school would hold of a kind."""
         return _PROJECTIONS[kind.name](self)
 
+    def roles_lost(self) -> list[Change]:
+        """Return, for each school where people lose roles but stay, how many roles there were and how many go.
+
+        A roles.csv that was cut off changes people and removes none: this is where it shows.
+        """
+        if self.first or "user" in self.still:
+            return []
+        lost = self._rows(
+            f"SELECT d.school, sum({_ROLES.format('l')} - {_ROLES.format('p')})::int AS n FROM diff_user d "
+            "JOIN proj_user p USING (school, sourced_id) JOIN roster_user l ON l.district = %(district)s "
+            "AND l.school = d.school AND l.sourced_id = d.sourced_id AND l.until IS NULL "
+            f"WHERE d.what = 'c' GROUP BY d.school HAVING sum({_ROLES.format('l')} - {_ROLES.format('p')}) > 0"
+        )
+        before = self._rows(
+            f"SELECT school, sum({_ROLES.format('l')})::int AS n FROM roster_user l WHERE district = %(district)s "
+            "AND school = ANY(%(at)s) AND until IS NULL GROUP BY school",
+            at=[row.school for row in lost],
+        ) if lost else ()  # fmt: skip
+        there = {row.school: row.n for row in before}
+        return [Change(row.school, "role", before=there[row.school], removed=row.n) for row in lost]
+
     # --- publishing ------------------------------------------------------------------------------
 
     def publish(self, run: str, now: datetime) -> dict[int, int]:
@@ -257,6 +278,9 @@ class Projection:
             f"FROM {rows} ORDER BY p.school, p.sourced_id",
             now=now,
         )
+
+
+_ROLES = "jsonb_array_length(coalesce({}.roles, '[]'))"
 
 
 def stored_columns(kind: Kind) -> list[str]:

@@ -355,3 +355,16 @@ def test_an_import_is_in_the_ledger_of_each_changed_school(standing: World) -> N
         report.run, "published", 24, standing.refs["A"],
     )  # fmt: skip
     assert said["actor"] == {"kind": "staff", "ref": standing.by.ref}
+
+
+def test_a_roles_file_that_was_cut_off_is_held(world):
+    """People stay, their roles go: nobody is removed, and still a third of a school would be nobody's pupil."""
+    world.onboard("A", "B")
+    delivery = two_schools(PUPILS)
+    assert world.deliver(delivery).state == "published"
+    whole = list(delivery.rows["roles.csv"])
+    delivery.rows["roles.csv"] = whole[: len(whole) * 2 // 3]
+    held = world.deliver(delivery)
+    assert (held.state, {trip["kind"] for trip in held.held_by}) == ("held", {"role"})
+    delivery.rows["roles.csv"] = whole
+    assert world.deliver(delivery).state == "unchanged"
