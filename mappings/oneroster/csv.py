@@ -340,10 +340,12 @@ def _header_names(file: CsvFile, raw: bytes) -> tuple[list[str], list[str]]:
 
 
 def _require_columns(file: CsvFile, names: list[str], positions: tuple[int, ...]) -> None:
+    """A required column must be there, and none may be spelled almost right: its values would be lost unseen."""
+    folded = {n.strip().lower(): n for n in names}
     for column, position in zip(file.columns, positions, strict=True):
-        if position < 0 and column.required:
-            spelled = [n for n in names if n.strip().lower() == column.header.lower()]
-            found = f"; found {_safe(spelled[0])}" if spelled else ""
+        near = folded.get(column.header.lower())
+        if position < 0 and (column.required or near):
+            found = f"; found {_safe(near)}" if near else ""
             raise Unreadable("CSV_HEADER", file.name, f"column {column.header} is missing{found}", 1)
 
 

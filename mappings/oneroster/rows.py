@@ -87,6 +87,8 @@ _YEAR = re.compile(r"(19|20)[0-9]{2}\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029]")
 # What no batch of plain lines holds: control characters but the lines' own ends, and quotes.
 _NOT_PLAIN = bytes([*range(10), *range(11, 32), 127, ord('"')])
+# Every quote opens a cell, closes one, or is doubled within one.
+_QUOTED_RIGHT = re.compile(r'(?:"(?:[^"]|"")*"|[^",]*)(?:,(?:"(?:[^"]|"")*"|[^",]*))*\Z')
 _ID_LETTERS = re.compile(r"[0-9A-Za-z.\-_/@]*\Z")
 
 
@@ -341,6 +343,8 @@ class FileReader:
                 cells = text.split(",")
             else:
                 cells = next(_csv.reader([text], strict=True))
+                if not _QUOTED_RIGHT.match(text):
+                    self.tally.repairs.add("stray-quotes")
             if not code and len(cells) != self.width:
                 code = "CSV_LINE_COLUMNS"
         except UnicodeDecodeError as error:

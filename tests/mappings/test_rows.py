@@ -75,8 +75,8 @@ styles = st.sampled_from(
 @given(org_rows, styles)
 def test_what_a_csv_writer_wrote_is_read_back(orgs: list[tuple[str, ...]], style: dict[str, object]) -> None:
     lines = written([(at, "", "", name, type_, number, up) for at, name, type_, number, up in orgs], **style)
-    rows, faults, _ = read(lines)
-    assert faults == []
+    rows, faults, reader = read(lines)
+    assert (faults, reader.tally.repairs) == ([], set())
     assert [(row.sourced_id, *row.values) for row in rows] == [
         (at, name, type_, number or None, up) for at, name, type_, number, up in orgs
     ]
@@ -221,6 +221,12 @@ def test_a_line_that_cannot_be_read_is_named(raw: bytes, column: str, code: str,
     assert [row.line for row in rows] == [2, 4]
     assert faults == [Fault("orgs.csv", 3, column, code, "row", sourced_id=named)]
     assert (reader.tally.bad, reader.tally.nameless) == (1, int(named is None))
+
+
+@pytest.mark.parametrize("name", ['No"rth', 'North"', 'N"or"th', 'N""orth'])
+def test_a_quote_within_a_cell_is_kept_and_said(name: str) -> None:
+    (row,), faults, reader = read([SOUND.replace(b"North", name.encode())])
+    assert (row.values[0], faults, reader.tally.repairs) == (name, [], {"stray-quotes"})
 
 
 def test_a_bad_line_names_nobody_where_the_id_is_not_the_first_column() -> None:

@@ -194,3 +194,10 @@ def test_what_has_one_meaning_is_repaired_by_a_named_rule(standing: World, spoil
     assert (report.state, report.faults) == ("published", [])
     assert next(f["repairs"] for f in report.files if f["file"] == CLASSES) == rules
     assert bring(standing, to.packed(tonight(name=name).files())).state == "unchanged"
+
+
+def test_a_stray_quote_within_a_cell_is_kept_and_said(standing: World) -> None:
+    report = bring(standing, to.packed(tonight(to.line(CLASSES, "kA", to.swap(b"Class kA", b'Cl"ass kA'))).files()))
+    assert (report.state, report.faults) == ("published", [])
+    assert next(f["repairs"] for f in report.files if f["file"] == CLASSES) == ["stray-quotes"]
+    assert live(standing, "A")["A", "class", "kA"].title == 'Cl"ass kA'
