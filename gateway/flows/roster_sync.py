@@ -150,7 +150,7 @@ def _read_file(delivery: Delivery, name: str, staging: Staging, seen: Seen, repo
     lines = delivery.lines(name)
     reader = FileReader(read_header(file, next(lines, b"")), seen, note)
     try:
-        staging.copy(file.kind, reader.rows(lines))
+        staging.copy(file.kind, reader.batches(lines))
     except ReadAgain:
         faults.clear()
         raise

@@ -16,16 +16,15 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import IO, Any, cast
 
 import psycopg
-from psycopg.copy import QueuedLibpqWriter
 from psycopg.errors import UniqueViolation
 from psycopg.sql import SQL, Literal
 
 from gateway.store.tables import MIRRORS
 from gateway.store.tenant import Session
 from mappings.oneroster.records import KINDS, Column, Kind
-from mappings.oneroster.rows import NO_HASH, Fault, Row
+from mappings.oneroster.rows import NO_HASH, Fault, Plain, Row
 
-_BATCH = 2000
+Batch = Plain | list[Row]
 _FAULT_COLUMNS = "file, line, column_name, code, effect, shape, hint, sourced_id"
 
 
@@ -46,13 +45,16 @@ class Seen:
             return 1
         return 2 if row_hash in self._known[kind] else 0
 
-    def meet_all(self, kind: str, hashes: Sequence[int]) -> bool:
-        """Meet all of these hashes if each would be met for the first time in this run; else none. Say which."""
+    def meet_each(self, kind: str, hashes: Sequence[int]) -> Sequence[int]:
+        """Meet those of these hashes that are met for the first time in this run; return the places of the others."""
         unmet, together = self._looked_up(kind), set(hashes)
-        if len(together) < len(hashes) or not together <= unmet:
-            return False
-        unmet -= together
-        return True
+        if len(together) < len(hashes):
+            return [place for place, row_hash in enumerate(hashes) if self.meet(kind, row_hash) != 1]
+        met = together & unmet
+        unmet -= met
+        if len(met) == len(hashes):
+            return ()
+        return [place for place, row_hash in enumerate(hashes) if row_hash not in met]
 
     def knows_none(self, kind: str, hashes: Sequence[int]) -> bool:
         """Whether none of these hashes was ever accepted."""
@@ -95,9 +97,9 @@ class Staging:
             "CREATE TEMP TABLE fault (file text, line int, column_name text, code text, effect text, shape text, "
             "hint text, sourced_id text) ON COMMIT DROP"
         )
-        if self._straight:
-            # Of rows that came in this transaction there are no statistics: they are joined as the whole that they are.
-            session.run("SET LOCAL enable_nestloop = off")
+        # Of rows that came in this transaction, or a moment before it, there are no statistics: they are joined as the
+        # whole that they are, and never row by row because a planner believes that there is but one.
+        session.run("SET LOCAL enable_nestloop = off")
 
     def _open(self, kind: Kind, *, straight: bool) -> None:
         """Make `in_<kind>`: a table of its own, or a view of the source's rows in the mirror."""
@@ -147,12 +149,12 @@ class Staging:
             found[kind] = hashes
         return Seen(found)
 
-    def copy(self, kind: str, rows: Iterable[Row]) -> None:
+    def copy(self, kind: str, batches: Iterable[Batch]) -> None:
         """Copy rows in. Rows of another kind among them (roles of 1.1 users) are set aside, then copied.
         Raises ReadAgain, with none of the rows copied."""
         try:
             with self.session.raw.transaction():
-                self._copy(kind, rows)
+                self._copy(kind, batches)
         except UniqueViolation as twice:
             for one in (kind, *self._later):
                 self._stage_instead(one)
@@ -162,17 +164,28 @@ class Staging:
                 spool.close()
             self._later.clear()
 
-    def _copy(self, kind: str, rows: Iterable[Row]) -> None:
-        cursor = self._cursor()
-        # A thread of the writer's hands rows to the server while the next ones are being read.
-        with cursor.copy(self._copy_into(kind), writer=QueuedLibpqWriter(cursor)) as target:
-            for chunk in _chunks(kind, rows, self._head(kind), self._set_aside):
-                target.write(chunk)
+    def _copy(self, kind: str, batches: Iterable[Batch]) -> None:
+        cursor, head = self._cursor(), self._head(kind)
+        # The connection does not wait for the server: it takes rows in while the next ones are being read.
+        with cursor.copy(self._copy_into(kind)) as target:
+            for batch in batches:
+                lines = _plain_lines(head, batch) if isinstance(batch, Plain) else self._lines(kind, head, batch)
+                target.write(lines.encode())
         for other, spool in self._later.items():
             with spool, self._cursor().copy(self._copy_into(other)) as target:
                 spool.seek(0)
                 while chunk := spool.read(1 << 20):
                     target.write(chunk)
+
+    def _lines(self, kind: str, head: str, rows: Iterable[Row]) -> str:
+        """Return COPY text of rows of `kind`; set those of another kind aside."""
+        lines = []
+        for row in rows:
+            if row.kind == kind:
+                lines.append(head + _line(row))
+            else:
+                self._set_aside(row)
+        return "".join(lines)
 
     def _copy_into(self, kind: str) -> str:
         columns = f"line, sourced_id, hash, {_quoted(c.name for c in KINDS[kind].columns)}"
@@ -527,16 +540,11 @@ def _line(row: Row) -> str:
     return f"{row.line}\t{row.sourced_id}\t{row.hash}\t{cells}\n"
 
 
-def _chunks(kind: str, rows: Iterable[Row], head: str, other: Any) -> Iterable[bytes]:
-    """Yield COPY text of rows of `kind`, many rows at a time; hand rows of another kind to `other`."""
-    batch: list[str] = []
-    for row in rows:
-        if row.kind != kind:
-            other(row)
-            continue
-        batch.append(head + _line(row))
-        if len(batch) == _BATCH:
-            yield "".join(batch).encode()
-            batch.clear()
-    if batch:
-        yield "".join(batch).encode()
+def _plain_lines(head: str, rows: Plain) -> str:
+    """Return COPY text of rows that stand column by column."""
+    ids, *columns = rows.columns
+    lines = map(str, range(rows.start, rows.start + len(ids)))
+    text = f"\n{head}".join(map("\t".join, zip(lines, ids, map(str, rows.hashes), *columns, strict=True)))
+    if "\\" in text:
+        text = text.replace("\\", "\\\\")
+    return f"{head}{text}\n"

@@ -57,14 +57,30 @@ class Row(NamedTuple):
     values: tuple[str | None, ...]
 
 
+class Plain(NamedTuple):
+    """Accepted records of one kind, all new and plainly spelled, from the line `start` on, column by column: the ids,
+    then the columns of the kind, empty texts where nothing stands."""
+
+    kind: str
+    start: int
+    hashes: Sequence[int]
+    columns: Sequence[Sequence[str]]
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the records one by one."""
+        kept = ((cell or None for cell in column) for column in self.columns[1:])
+        values = zip(*kept, strict=True)
+        return map(Row._make, zip(repeat(self.kind), count(self.start), self.columns[0], self.hashes, values))
+
+
 class Known(Protocol):
     """Rows accepted by an earlier run, by hash."""
 
     def meet(self, kind: str, row_hash: int) -> int:
         """Return 0 for a hash never accepted, 1 when met for the first time in this run, 2 after that."""
 
-    def meet_all(self, kind: str, hashes: Sequence[int]) -> bool:
-        """Meet all of these hashes if each would be met for the first time in this run; else none. Say which."""
+    def meet_each(self, kind: str, hashes: Sequence[int]) -> Sequence[int]:
+        """Meet those of these hashes that are met for the first time in this run; return the places of the others."""
 
     def knows_none(self, kind: str, hashes: Sequence[int]) -> bool:
         """Whether none of these hashes was ever accepted."""
@@ -191,18 +207,17 @@ def _check_of(column: CsvColumn) -> Check:
     return _words_of(column) if column.type == "words" else _CHECKS[column.type]
 
 
-def _checked_together(column: CsvColumn, check: Check, cells: tuple[str, ...]) -> Sequence[str | None] | None:
+def _checked_together(column: CsvColumn, check: Check, cells: Sequence[str]) -> Sequence[str] | None:
     """Return the values of a column's cells, or None if any of them is bad or missing."""
     if column.required and "" in cells:
         return None
     if column.type == "id":
-        sound = max(map(len, cells)) <= MAX_ID and _ID_LETTERS.match("".join(cells))
-        return [cell or None for cell in cells] if sound else None
+        return cells if max(map(len, cells)) <= MAX_ID and _ID_LETTERS.match("".join(cells)) else None
     try:
-        found = {cell: check(cell) for cell in set(cells) if cell}
+        found = {cell: (cell and check(cell)) or "" for cell in set(cells)}
     except _Bad:
         return None
-    return [found.get(cell) for cell in cells]
+    return [found[cell] for cell in cells]
 
 
 # --- lines -----------------------------------------------------------------------------------------
@@ -253,15 +268,21 @@ class FileReader:
 
     def rows(self, lines: Iterable[bytes]) -> Iterator[Row]:
         """Yield the accepted rows that are new or changed."""
+        for batch in self.batches(lines):
+            yield from batch.rows() if isinstance(batch, Plain) else batch
+
+    def batches(self, lines: Iterable[bytes]) -> Iterator[Plain | list[Row]]:
+        """Yield the accepted rows that are new or changed, many at a time."""
         lines, start = iter(lines), 2
         while batch := list(islice(lines, _BATCH)):
             hashes = self._hashes(batch)
-            if self.known.meet_all(self.file.kind, hashes):
-                self._all_unchanged(len(batch))
-            elif (rows := self._all_new(start, batch, hashes)) is not None:
-                yield from rows
-            else:
-                yield from self._new(start, batch, hashes)
+            left = self.known.meet_each(self.file.kind, hashes) if self._as_bound else range(len(batch))
+            self._count_unchanged(len(batch) - len(left))
+            plain = self._all_new(start, batch, hashes) if len(left) == len(batch) else None
+            if plain:
+                yield plain
+            elif left:
+                yield list(self._new((start + n, batch[n], hashes[n]) for n in left))
             start += len(batch)
             self.tally.last = start - 1
 
@@ -271,19 +292,19 @@ class FileReader:
             return [NO_HASH] * len(batch)
         return hash_lines([line.rstrip(b"\r\n") for line in batch])
 
-    def _all_unchanged(self, count: int) -> None:
-        self.tally.lines += count
-        self.tally.accepted += count
-        self.tally.unchanged += count
+    def _count_unchanged(self, lines: int) -> None:
+        self.tally.lines += lines
+        self.tally.accepted += lines
+        self.tally.unchanged += lines
 
-    def _all_new(self, start: int, batch: list[bytes], hashes: Sequence[int]) -> Iterable[Row] | None:
+    def _all_new(self, start: int, batch: list[bytes], hashes: Sequence[int]) -> Plain | None:
         """Return the rows of lines that are all new, plain and sound: such are checked column by column.
         None if any of them must be looked at by itself; nothing is reported or counted then."""
         kind = self.file.kind
         columns = self._columns(batch) if self._as_bound and self.known.knows_none(kind, hashes) else None
         if columns is None or any(any(columns[p]) for p in self._unkept):
             return None
-        values: list[Sequence[str | None]] = [(None,) * len(batch)] * self._stored
+        values: list[Sequence[str]] = [("",) * len(batch)] * self._stored
         for (i, column, check), position in zip(self._plan, self._places, strict=True):
             found = _checked_together(column, check, columns[position])
             if found is None:
@@ -291,31 +312,30 @@ class FileReader:
             values[i] = found
         self.tally.lines += len(batch)
         self.tally.accepted += len(batch)
-        kept = zip(*values[1:], strict=True)
-        return map(Row._make, zip(repeat(kind), count(start), values[0], hashes, kept))
+        return Plain(kind, start, hashes, values)
 
-    def _columns(self, batch: list[bytes]) -> list[tuple[str, ...]] | None:
+    def _columns(self, batch: list[bytes]) -> list[list[str]] | None:
         """Return the columns of lines without quotes or control characters, all as wide as the header; else None."""
         lines = b"".join(batch).replace(b"\r\n", b"\n")
         if not lines.endswith(b"\n") or len(lines.translate(None, _NOT_PLAIN)) < len(lines):
             return None
         try:
-            text = lines[:-1].decode()
+            text = lines.decode()
         except UnicodeDecodeError:
             return None
         if not text.isascii() and ("\u0085" in text or "\u2028" in text or "\u2029" in text):
             return None
-        cells = [line.split(",") for line in text.split("\n")]
-        return list(zip(*cells, strict=True)) if {self.width} == set(map(len, cells)) else None
+        # Each line's end becomes a cell of its own: where all ends stand in one column, all lines are equally wide.
+        cells = text.replace("\n", ",\n,").split(",")
+        cells.pop()
+        columns = [cells[place :: self.width + 1] for place in range(self.width + 1)]
+        return columns if columns.pop().count("\n") == len(batch) == len(columns[0]) else None
 
-    def _new(self, start: int, batch: list[bytes], hashes: Sequence[int]) -> Iterator[Row]:
-        """Yield the accepted rows among these lines that are new or changed."""
-        tally, kind = self.tally, self.file.kind
-        for number, (raw, line_hash) in enumerate(zip(batch, hashes, strict=True), start):
+    def _new(self, lines: Iterable[tuple[int, bytes, int]]) -> Iterator[Row]:
+        """Yield the accepted rows that are new or changed among these lines: number, line, hash of its spelling."""
+        tally = self.tally
+        for number, raw, line_hash in lines:
             tally.last = number
-            if self.known.meet(kind, line_hash) == 1:
-                self._all_unchanged(1)
-                continue
             if raw in (b"\n", b"\r\n"):
                 tally.repairs.add("blank-lines")
                 continue
@@ -392,7 +412,7 @@ class FileReader:
         """Return the row if it is new or changed and sound; count it if it was accepted before."""
         met = self.known.meet(self.file.kind, row_hash)
         if met == 2:
-            self._bad(number, "sourcedId", "CSV_ID_TWICE", named=kept[0], hint="the same row stands above")
+            self._bad(number, "sourcedId", "CSV_ID_TWICE", named=kept[0], hint="the same row stands on another line")
             return None
         row = None if met else self._checked(number, kept, row_hash)
         if met or row is not None:

@@ -287,6 +287,13 @@ def test_rows_read_together_are_those_read_one_by_one() -> None:
             assert row == alone._replace(line=number)
 
 
+def test_a_cell_that_moved_to_the_next_line_costs_both() -> None:
+    lines = [line("orgs.csv", sourcedId=f"o{n}")[0] for n in range(4)]
+    rows, faults, _ = read([lines[0], b"o9,,,North,school,x\r\n", b"y,o8,,,North,school,x,\r\n", lines[3]])
+    assert [row.sourced_id for row in rows] == ["o0", "o3"]
+    assert [(fault.line, fault.code) for fault in faults] == [(3, "CSV_LINE_COLUMNS"), (4, "CSV_LINE_COLUMNS")]
+
+
 def test_status_in_bulk_is_said_once_where_it_stands() -> None:
     lines = [SOUND, line("orgs.csv", dateLastModified="2026-01-01T00:00:00Z")[0], line("orgs.csv", status="active")[0]]
     rows, faults, _ = read(lines)
