@@ -150,8 +150,17 @@ class Projection:
         self._run("ANALYZE seat")
 
     def _make_associations(self) -> None:
-        """Who belongs to which school: by a role there, or by an enrollment in one of its classes."""
-        only = "" if self.everything else 'JOIN touched_user t ON t.sourced_id = x."user"'
+        """Who belongs to which school: by a role there, or by an enrollment in one of its classes. Of everybody, or of
+        those who were touched and their agents."""
+        only = ""
+        if not self.everything:
+            self._run(
+                "CREATE TEMP TABLE whose ON COMMIT DROP AS SELECT sourced_id AS user_id FROM touched_user "
+                f"UNION SELECT agent FROM {mirror('user')} m JOIN touched_user t USING (sourced_id), "
+                "unnest(m.agents) agent WHERE m.source = %(source)s"
+            )
+            self._run("ANALYZE whose")
+            only = 'JOIN whose t ON t.user_id = x."user"'
         self._run(
             "CREATE TEMP TABLE assoc ON COMMIT DROP AS SELECT school, user_id, bool_or(pupil) AS is_pupil FROM ("
             f"SELECT s.school, x.\"user\" AS user_id, x.role = 'student' AS pupil FROM {mirror('role')} x {only} "
@@ -347,23 +356,12 @@ def _user(p: Projection) -> str:
     )
     agents = (
         "CASE WHEN m.agents IS NOT NULL THEN (SELECT array_agg(g ORDER BY g) FROM unnest(m.agents) g "
-        f"WHERE EXISTS ({_associated(p, 'g')})) END"
+        "WHERE EXISTS (SELECT FROM assoc x WHERE x.user_id = g AND x.school = a.school)) END"
     )
     here = "SELECT FROM seat z WHERE z.school = a.school AND z.org = m.primary_org"
     org = f"CASE WHEN EXISTS ({here}) THEN m.primary_org END"
     replaced = {"roles": "y.roles", "is_pupil": "a.is_pupil", "agents": agents, "primary_org": org}
     return _hashed("user", "a.school", source, replaced)
-
-
-def _associated(p: Projection, user: str) -> str:
-    """A condition's query: this user belongs to the school `a.school`, touched or not."""
-    if p.everything:
-        return f"SELECT FROM assoc x WHERE x.user_id = {user} AND x.school = a.school"
-    return " UNION ALL ".join(
-        f"SELECT 1 FROM {mirror(kind)} r JOIN seat z ON z.org = r.org AND z.school = a.school "
-        f'WHERE r.source = %(source)s AND r."user" = {user}'
-        for kind in ("role", "enrollment")
-    )
 
 
 def _enrollment(p: Projection) -> str:

@@ -25,6 +25,8 @@ from mappings.oneroster.records import KINDS, Column, Kind
 from mappings.oneroster.rows import NO_HASH, Fault, Plain, Row
 
 Batch = Plain | list[Row]
+# How many rows the planner believes there are where a kind is kept.
+_BELIEVED = "SELECT min(reltuples) FROM pg_class WHERE oid IN (SELECT to_regclass(t) FROM unnest(%(tables)s::text[]) t)"
 _FAULT_COLUMNS = "file, line, column_name, code, effect, shape, hint, sourced_id"
 
 
@@ -97,9 +99,8 @@ class Staging:
             "CREATE TEMP TABLE fault (file text, line int, column_name text, code text, effect text, shape text, "
             "hint text, sourced_id text) ON COMMIT DROP"
         )
-        # Of rows that came in this transaction, or a moment before it, there are no statistics: they are joined as the
-        # whole that they are, and never row by row because a planner believes that there is but one.
-        session.run("SET LOCAL enable_nestloop = off")
+        if self._straight:
+            self._join_as_sets()
 
     def _open(self, kind: Kind, *, straight: bool) -> None:
         """Make `in_<kind>`: a table of its own, or a view of the source's rows in the mirror."""
@@ -113,6 +114,11 @@ class Staging:
         typed = ", ".join(f'"{c.name}" {c.type}{_c(c)}' for c in kind.columns)
         self.run(f'CREATE TEMP TABLE in_{name} (line int, sourced_id text COLLATE "C", hash bigint, {typed}) '
                  "ON COMMIT DROP")  # fmt: skip
+
+    def _join_as_sets(self) -> None:
+        """Of rows that came in this transaction, or a moment before it, there are no statistics: they are joined as the
+        whole that they are, and never row by row because a planner believes that there is but one."""
+        self.session.run("SET LOCAL enable_nestloop = off")
 
     def _stage_instead(self, kind: str) -> None:
         if kind in self._straight:
@@ -140,8 +146,12 @@ class Staging:
                 continue
             row = self._row(
                 "SELECT string_agg(int8send(hash), ''::bytea) FILTER (WHERE hash <> 0) AS packed, "
-                f"bool_or(hash = 0 OR missed > 0) AS unsure FROM {mirror(kind)} WHERE source = %(source)s"
+                f"bool_or(hash = 0 OR missed > 0) AS unsure, count(*) AS kept, ({_BELIEVED}) AS believed "
+                f"FROM {mirror(kind)} WHERE source = %(source)s",
+                tables=[f"staging.{kind}", f"roster_{kind}"],
             )
+            if row.believed < row.kept / 2:
+                self._join_as_sets()
             if not row.unsure:
                 self._sure.add(kind)
             hashes = array("q", bytes(row.packed or b""))
@@ -246,15 +256,28 @@ class Staging:
             self._duplicates(kind)
             if kind.name == "role" and self.roles_in_users:
                 self._roles_of_users()
-            for column in kind.references:
-                self._references(kind, column)
-            self._organisations(kind)
+            if not self._all_stands(kind):
+                for column in kind.references:
+                    self._references(kind, column)
+                self._organisations(kind)
             if kind.name not in skip:
                 self._gone(kind, complete=complete)
             self._orphaned(kind)
             if kind.name == "enrollment" and kind.name not in self.fresh:
                 self._follow_class()
             self._loosened(kind)
+
+    def _all_stands(self, kind: Kind) -> bool:
+        """Whether one look at a first delivery's records finds all that they cannot do without."""
+        columns = kind.references
+        if kind.name not in self._straight or not all(column.hard and column.type == "text" for column in columns):
+            return False
+        found = [f'"{column.name}" IN (SELECT sourced_id FROM in_{column.refers_to})' for column in columns]
+        if kind.name == "enrollment":
+            found.append("org IN (SELECT sourced_id FROM in_org WHERE type = 'school')")
+            found.append('("class", org) IN (SELECT sourced_id, org FROM in_class)')
+        lost = " OR ".join(f"({condition}) IS NOT TRUE" for condition in found) or "FALSE"
+        return self._row(f"SELECT 1 FROM in_{kind.name} WHERE {lost} LIMIT 1") is None
 
     def _quarantine(self, kind: Kind, column: str, code: str, where: str, hint: str = "''") -> int:
         """Take rows out of `in_<kind>` by a condition on `i`, and say why."""
@@ -383,6 +406,12 @@ class Staging:
 
     def _follow_class(self) -> None:
         """An accepted enrollment that is not in this delivery's changes moves with its class."""
+        moves = (
+            f"SELECT 1 FROM {mirror('class')} m JOIN in_class c USING (sourced_id) "
+            "WHERE m.source = %(source)s AND m.org <> c.org LIMIT 1"
+        )
+        if "class" in self.fresh or self._row(moves) is None:
+            return
         columns = [c.name for c in KINDS["enrollment"].columns]
         moved = ", ".join("c.org" if name == "org" else f'm."{name}"' for name in columns)
         self.run(
@@ -405,20 +434,21 @@ class Staging:
         )
         self.run(f"ANALYZE absent_{name}")
         absent = f"SELECT FROM absent_{name} a WHERE a.sourced_id = m.sourced_id"
-        often = ""
-        if not complete:
+        if complete:
+            self.run(f"INSERT INTO gone_{name} SELECT sourced_id FROM absent_{name}")
+        else:
             self.run(
                 f"UPDATE {mirror(name)} m SET missed = m.missed + 1 WHERE m.source = %(source)s AND EXISTS ({absent})"
             )
-            often = "AND m.missed > 1"
-        self.run(
-            f"INSERT INTO gone_{name} SELECT m.sourced_id FROM {mirror(name)} m "
-            f"WHERE m.source = %(source)s AND EXISTS ({absent}) {often}"
-        )
-        self.run(
-            f"UPDATE {mirror(name)} m SET missed = 0 WHERE m.source = %(source)s AND m.missed > 0 "
-            f"AND NOT EXISTS ({absent})"
-        )
+            self.run(
+                f"INSERT INTO gone_{name} SELECT m.sourced_id FROM {mirror(name)} m "
+                f"WHERE m.source = %(source)s AND EXISTS ({absent}) AND m.missed > 1"
+            )
+        if name not in self._sure:
+            self.run(
+                f"UPDATE {mirror(name)} m SET missed = 0 WHERE m.source = %(source)s AND m.missed > 0 "
+                f"AND NOT EXISTS ({absent})"
+            )
 
     def _loosened(self, kind: Kind) -> None:
         """An accepted row that is not in this delivery's changes lets go of what left with this delivery."""
