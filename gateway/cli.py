@@ -292,23 +292,34 @@ def school_add(
     as_json: bool,
 ) -> None:  # fmt: skip
     """Make a school, or all schools a delivery of a source names."""
+    from gateway.flows import onboarding
+
+    if (delivery is None) == (name is None) or (delivery is not None and org_id is not None):
+        raise click.UsageError("name one school, or a delivery with --all-in")
+    if delivery is not None:
+        _add_schools(parts, by, delivery, source, as_json)
+        return
+    ref = onboarding.add_school(parts, by, str(name), source, org_id)
+    _print(as_json, {"ref": ref, "name": name, "org": org_id}, [f"School {name} is {ref}.", _AFTER_SCHOOLS])
+
+
+_AFTER_SCHOOLS = "Next: schoolgate agreement add … --operation roster.import ; schoolgate sync plan SOURCE DELIVERY"
+
+
+def _add_schools(parts: Office, by: Person, delivery: Path, source: str | None, as_json: bool) -> None:
     from gateway.flows import onboarding, roster_sync
 
-    if delivery is None and name is None:
-        raise click.UsageError("name the school, or a delivery with --all-in")
-    wanted = [(name or "", org_id)]
-    if delivery is not None:
-        wanted = [(title, org) for org, title in roster_sync.schools_in(parts, delivery)]
-    made = [(onboarding.add_school(parts, by, title, source, org), title, org) for title, org in wanted]
+    made = onboarding.add_schools(parts, by, roster_sync.schools_in(parts, delivery), source)
     if as_json:
-        shown = [{"ref": ref, "name": title, "org": org} for ref, title, org in made]
-        click.echo(json.dumps(shown if delivery is not None else shown[0]))
+        click.echo(json.dumps([dict(zip(("ref", "name", "org", "new"), one, strict=True)) for one in made]))
         return
-    for ref, title, _ in made[:20]:
-        click.echo(f"School {title} is {ref}.")
-    if len(made) > 20:
-        click.echo(f"… and {len(made) - 20} more.")
-    click.echo("Next: schoolgate agreement add … --operation roster.import ; schoolgate sync plan SOURCE DELIVERY")
+    new, there = ([one for one in made if one[3] is wanted] for wanted in (True, False))
+    for group, sentence in ((new, "School {} is {}."), (there, "School {} is there already: {}.")):
+        for ref, title, *_ in group[:20]:
+            click.echo(sentence.format(title, ref))
+        if len(group) > 20:
+            click.echo(f"… and {len(group) - 20} more.")
+    click.echo(_AFTER_SCHOOLS if new else "Nothing to add: every school of the delivery is there.")
 
 
 @school.command("list")

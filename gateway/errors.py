@@ -392,6 +392,11 @@ REQ_CONFLICT = _reason(
     "Something of that name or identifier exists already.",
     "List what exists, then use it or choose another name.",
 )  # fmt: skip
+REQ_AMBIGUOUS = _reason(
+    "REQ_AMBIGUOUS", 409, _C,
+    "Several things here have that name.",
+    "Use one of the references that the message names.",
+)  # fmt: skip
 
 # --- LTI: login initiation (LI-1..9) ---------------------------------------------------------------
 LTI_LOGIN_ISS = _reason(

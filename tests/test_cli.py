@@ -202,6 +202,80 @@ def test_what_is_there_twice_is_said(desk):
         assert "REQ_CONFLICT" in desk.run(*words).stderr
 
 
+def refusal(done: Result) -> tuple[int, str]:
+    """Exit code and code of a refusal that is said in words."""
+    assert "Traceback" not in done.output, done.output
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    codes = [line.split()[1] for line in done.stderr.splitlines() if line.startswith("  code ")]
+    return done.exit_code, codes[0] if codes else ""
+
+
+def test_a_school_is_not_made_twice(desk):
+    desk.said("school", "add", "Lincoln")
+    assert refusal(desk.run("school", "add", "Lincoln")) == (1, "REQ_CONFLICT")
+    desk.said("source", "add", "sis")
+    assert refusal(desk.run("school", "add", "Lincoln", "--source", "sis", "--org", "L1")) == (1, "REQ_CONFLICT")
+    for half in (("--source", "sis"), ("--org", "L1")):
+        assert refusal(desk.run("school", "add", "Half", *half)) == (1, "REQ_INVALID")
+    assert [row["name"] for row in desk.said("school", "list")] == ["Lincoln"]
+    for _ in range(2):  # people may share a name
+        desk.said("staff", "add", "A. Smith", "--role", "district_admin")
+
+
+def two_lincolns(desk: Desk) -> Path:
+    delivery = two_schools()
+    for org in "AB":
+        delivery.row("orgs.csv", org)["name"] = "Lincoln Elementary"
+    return delivery.zip(desk.folder / "lincolns.zip")
+
+
+def test_schools_that_share_a_name_are_told_apart_by_reference(desk):
+    desk.said("source", "add", "sis")
+    made = desk.said("school", "add", "--all-in", two_lincolns(desk))
+    refs = [school["ref"] for school in made]
+    assert [(school["name"], school["org"]) for school in made] == [("Lincoln Elementary", org) for org in "AB"]
+    words = ["staff", "add", "S. A", "--role", "school_admin", "--school"]
+    done = desk.run(*words, "Lincoln Elementary")
+    assert refusal(done) == (1, "REQ_AMBIGUOUS")
+    assert all(ref in done.stderr for ref in refs)
+    desk.said(*words, refs[1])
+    assert refusal(desk.run("school", "add", "Lincoln Elementary")) == (1, "REQ_CONFLICT")
+
+
+def test_the_schools_of_a_delivery_are_made_once(desk):
+    delivery = two_schools().zip(desk.folder / "delivery.zip")
+    all_in = ("school", "add", "--all-in", delivery)
+    done = desk.run(*all_in)
+    assert refusal(done) == (1, "REQ_INVALID")
+    assert "schoolgate source add" in done.stderr
+    desk.said("source", "add", "sis")
+    desk.said("school", "add", "School A", "--source", "sis", "--org", "A")
+    assert [school["new"] for school in desk.said(*all_in)] == [False, True]
+    done = desk.run(*all_in)
+    assert (done.exit_code, "Nothing to add" in done.stdout) == (0, True)
+    assert "School A is there already: sch_" in done.stdout
+    assert len(desk.said("school", "list")) == 2
+    desk.said("source", "add", "sis2")
+    done = desk.run(*all_in)
+    assert refusal(done) == (1, "REQ_INVALID")
+    assert "sis, sis2" in done.stderr
+    for words in (("X", *all_in[2:]), (*all_in[2:], "--org", "A"), ()):
+        assert desk.run("school", "add", *words).exit_code == 2
+
+
+def test_the_schools_of_a_delivery_are_made_together_or_not_at_all(desk):
+    desk.said("source", "add", "sis")
+    desk.said("school", "add", "School B")
+    assert refusal(desk.run("school", "add", "--all-in", two_schools().zip(desk.folder / "d.zip"))) == (
+        1, "REQ_CONFLICT",
+    )  # fmt: skip
+    assert [row["name"] for row in desk.said("school", "list")] == ["School B"]
+    none = two_schools()
+    for org in "AB":
+        none.row("orgs.csv", org)["type"] = "department"
+    assert refusal(desk.run("school", "add", "--all-in", none.zip(desk.folder / "none.zip"))) == (1, "REQ_INVALID")
+
+
 def test_addresses_are_https_outside_the_sandbox(desk):
     desk.environment["SCHOOLGATE_SANDBOX"] = "0"
     for url in ("http://sis.example/x.zip", "ftp://sis.example/x", "file:///etc/passwd", "http://127.0.0.1/x"):
@@ -273,6 +347,13 @@ def test_the_lms_paste_sheet(desk):
     assert "ACT_WRONG_SCHOOL" in desk.run(*link, "School B").stderr
     assert "OWN_NOT_ASSOCIATED" in desk.run(*link[:-2], "kB", "--school", "School A").stderr
     assert "REQ_CONFLICT" in desk.run(*words).stderr
+    other = [w.replace("canvas.example", "moodle.example") for w in words]
+    desk.said(*other)
+    agreement = desk.agree("Canvas Inc", "roster.read")
+    done = desk.run("lms", "agree", "1", agreement)
+    assert refusal(done) == (1, "REQ_AMBIGUOUS")
+    assert row["deployment"] in done.stderr
+    assert desk.run("lms", "agree", row["deployment"], agreement).exit_code == 0
 
 
 def test_families_get_codes_and_the_school_sees_their_requests(desk):

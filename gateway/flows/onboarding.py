@@ -53,15 +53,59 @@ def add_district(parts: Office, name: str, admin: str, policy: str) -> tuple[str
 def add_school(parts: Office, by: Person, name: str, source: str | None, org_id: str | None) -> str:
     """Make a school, with its ledger; link it to the org of a roster source where one is named."""
     by.acts_for_district()
+    if (source is None) != (org_id is None):
+        raise Refused(errors.REQ_INVALID, "a school of a source needs both: the source, and the school's org in it")
     now, ref = parts.clock.now(), parts.ids.new("sch")
     with parts.database.open_district(by.district) as session:
         found = _source(session, source)
+        _require_free(directory.schools(session), name, found)
         place = directory.add_school(session, ref, name, found, org_id, now, by.ref)
         if place is None:
             raise Refused(errors.REQ_CONFLICT, "that org of the source has a school already")
         session.narrow(place)
         log.start(session, parts.vault, ref, parts.ids.new("key"), now)
     return ref
+
+
+def _require_free(schools: Sequence[Any], name: str, source: str | None) -> None:
+    """Schools may share a name only where each is an org of a roster: else nobody could tell them apart."""
+    namesakes = [row for row in schools if row.name == name]
+    if namesakes and (source is None or any(row.source is None for row in namesakes)):
+        raise Refused(errors.REQ_CONFLICT, f"there is a school {name} already: {_listed(namesakes)}")
+
+
+def _listed(schools: Sequence[Any]) -> str:
+    """References of schools, with what tells them apart."""
+    return ", ".join(f"{row.ref} (org {row.org_id})" if row.org_id else row.ref for row in schools)
+
+
+def add_schools(
+    parts: Office, by: Person, orgs: Sequence[tuple[str, str]], source: str | None
+) -> list[tuple[str, str, str, bool]]:
+    """Make a school of each (org, name) of a source that has none yet: of the district's only source when none is
+    named. Return (reference, name, org, whether it is new). Nothing is made when one of them cannot be."""
+    by.acts_for_district()
+    with parts.database.open_district(by.district) as session:
+        found = _source(session, source) or _only_source(session)
+        schools = directory.schools(session)
+    there = {row.org_id: row for row in schools if row.source == found}
+    for org, name in orgs:
+        if org not in there:
+            _require_free(schools, name, found)
+    return [
+        (there[org].ref, there[org].name, org, False)
+        if org in there
+        else (add_school(parts, by, name, found, org), name, org, True)
+        for org, name in orgs
+    ]
+
+
+def _only_source(session: Session) -> str:
+    listed = sources.listing(session)
+    if len(listed) != 1:
+        names = ", ".join(row.name for row in listed) or "none yet: `schoolgate source add` makes one"
+        raise Refused(errors.REQ_INVALID, f"say which source delivers these schools (--source); there is {names}")
+    return str(listed[0].source)
 
 
 def _source(session: Session, source: str | None) -> str | None:
@@ -91,10 +135,12 @@ def add_staff(parts: Office, by: Person, name: str, role: str, school: str | Non
 
 
 def _school(session: Session, text: str) -> Any:
-    found = directory.find_school(session, text)
-    if found is None:
+    found = directory.find_schools(session, text)
+    if not found:
         raise Refused(errors.OWN_NOT_ASSOCIATED, f"there is no school {text} in this district")
-    return found
+    if len(found) > 1:
+        raise Refused(errors.REQ_AMBIGUOUS, f"{len(found)} schools are called {text}: {_listed(found)}")
+    return found[0]
 
 
 def places(parts: Office, by: Person, names: Sequence[str]) -> list[Place]:
@@ -192,7 +238,7 @@ def agree_lms(parts: Office, by: Person, deployment: str, agreement: str) -> Non
     """Name the agreement under which grades go to a deployment from now on. Raises Refused."""
     by.acts_for_district()
     with parts.database.open_district(by.district) as session:
-        found = directory.find_deployment(session, deployment)
+        found = _deployment(session, deployment)
         if found is None:
             raise Refused(errors.REQ_INVALID, "there is no such deployment")
         _covered(parts, by, found.vendor, agreement, [Place(by.district, school) for school in found.schools])
@@ -206,13 +252,21 @@ def link_class(parts: Office, by: Person, deployment: str, context_id: str, scho
     (place,) = places(parts, by, [school])
     by.acts_for(place.school)
     with parts.database.open_district(by.district) as session:
-        found = directory.find_deployment(session, deployment)
+        found = _deployment(session, deployment)
     if found is None or place.school not in found.schools:
         raise Refused(errors.ACT_WRONG_SCHOOL, "the deployment is not granted this school")
     with parts.database.open_school(place) as session:
         if roster.class_(session, class_id) is None:
             raise Refused(errors.OWN_NOT_ASSOCIATED, "there is no such class at this school")
         registrations.link_context(session, found.deployment, context_id, class_id, parts.clock.now(), by.ref)
+
+
+def _deployment(session: Session, text: str) -> Any | None:
+    found = directory.find_deployments(session, text)
+    if len(found) > 1:
+        refs = ", ".join(row.deployment for row in found)
+        raise Refused(errors.REQ_AMBIGUOUS, f"{len(found)} deployments have the id {text}: {refs}")
+    return found[0] if found else None
 
 
 # --- vendors ---------------------------------------------------------------------------------------
