@@ -71,8 +71,10 @@ class _Desk(click.Group):
             where = f" ({error.filename})" if error.filename else ""
             sys.exit(_say_refusal(errors.Refused(errors.REQ_INVALID, f"{error.strerror or error}{where}")))
         except Exception as error:
-            from gateway.store.tenant import NO_ANSWER
+            from gateway.store.tenant import NO_ANSWER, UNKEEPABLE
 
+            if isinstance(error, UNKEEPABLE):
+                sys.exit(_say_refusal(errors.Refused(errors.REQ_INVALID, "a value holds what cannot be kept")))
             if not isinstance(error, NO_ANSWER):
                 raise
             said = str(error.__cause__ or error).strip().splitlines()

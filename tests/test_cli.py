@@ -222,6 +222,42 @@ def test_a_school_is_not_made_twice(desk):
         desk.said("staff", "add", "A. Smith", "--role", "district_admin")
 
 
+NAMED = {
+    "district": ("district", "add", "{}", "--admin", "D. Admin"),
+    "administrator": ("district", "add", "D", "--admin", "{}"),
+    "school": ("school", "add", "{}"), "person": ("staff", "add", "{}", "--role", "district_admin"),
+    "source": ("source", "add", "{}"),
+    "vendor": ("vendor", "add", "{}", "--category", "sis", "--contact", "sis@example.org"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", NAMED)
+def test_a_name_is_one_that_a_person_can_read(desk, what):
+    for name, why in (
+        ("", "is empty"), (" \t ", "is empty"), ("\u200b\u00a0", "is empty"), ("a\x1b[31mb", "a control character"),
+        ("a\nb", "a control character"), ("a\u202eb", "a control character"), ("a\u2028b", "a control character"),
+        ("\udcff", "a control character"), ("x" * 201, "200 is the most"),
+    ):  # fmt: skip
+        done = desk.run(*(name if word == "{}" else word for word in NAMED[what]))
+        assert refusal(done) == (1, "REQ_INVALID"), name
+        assert f"the name of the {what}" in done.stderr
+        assert why in done.stderr
+    for name in (" Ōtāhuhu – St. Mary’s (№ 5) 👩‍🏫 ", "x" * 200):
+        desk.said(*(name if word == "{}" else word for word in NAMED[what]))
+
+
+def test_blanks_around_a_name_are_not_part_of_it(desk):
+    desk.said("school", "add", " Lincoln ")
+    assert [row["name"] for row in desk.said("school", "list")] == ["Lincoln"]
+    assert refusal(desk.run("school", "add", "Lincoln")) == (1, "REQ_CONFLICT")
+
+
+def test_what_cannot_be_kept_is_refused_in_words(desk):
+    assert refusal(desk.run("source", "add", "s", "--url", "https://x.example", "--client-id", "\udcff")) == (
+        1, "REQ_INVALID",
+    )  # fmt: skip
+
+
 def two_lincolns(desk: Desk) -> Path:
     delivery = two_schools()
     for org in "AB":

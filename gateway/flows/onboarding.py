@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -29,6 +30,27 @@ TOKEN_DAYS = 365
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
+_MOST_NAME = 200
+# Line and paragraph ends, control characters, half characters, and marks that turn the direction of what follows.
+_NOT_IN_NAMES = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def _name(text: str, what: str) -> str:
+    """Return a name as it is kept, without blanks around it. Raises Refused unless a person can read it."""
+    name = text.strip()
+    kinds = {unicodedata.category(one) for one in name}
+    if kinds & _NOT_IN_NAMES or _TURNS.intersection(name):
+        raise Refused(errors.REQ_INVALID, f"the name of the {what} holds a control character")
+    if not any(kind[0] in "LNPS" for kind in kinds):
+        raise Refused(errors.REQ_INVALID, f"the name of the {what} is empty")
+    if len(name) > _MOST_NAME:
+        raise Refused(
+            errors.REQ_INVALID, f"the name of the {what} has {len(name)} characters; {_MOST_NAME} is the most"
+        )
+    return name
+
+
 def _token(parts: Office) -> tuple[str, bytes]:
     secret = parts.ids.secret()
     return secret, token_hash(secret)
@@ -41,6 +63,7 @@ def add_district(parts: Office, name: str, admin: str, policy: str) -> tuple[str
     """Make a district with its first administrator. Return (district, administrator, personal token)."""
     if policy not in PROFILES:
         raise Refused(errors.REQ_INVALID, f"source policies are {', '.join(sorted(PROFILES))}")
+    name, admin = _name(name, "district"), _name(admin, "administrator")
     now, ref, staff = parts.clock.now(), parts.ids.new("di"), parts.ids.new("st")
     secret, hashed = _token(parts)
     with parts.database.open_new_district() as session:
@@ -53,6 +76,7 @@ def add_district(parts: Office, name: str, admin: str, policy: str) -> tuple[str
 def add_school(parts: Office, by: Person, name: str, source: str | None, org_id: str | None) -> str:
     """Make a school, with its ledger; link it to the org of a roster source where one is named."""
     by.acts_for_district()
+    name = _name(name, "school")
     if (source is None) != (org_id is None):
         raise Refused(errors.REQ_INVALID, "a school of a source needs both: the source, and the school's org in it")
     now, ref = parts.clock.now(), parts.ids.new("sch")
@@ -91,7 +115,7 @@ def add_schools(
     there = {row.org_id: row for row in schools if row.source == found}
     for org, name in orgs:
         if org not in there:
-            _require_free(schools, name, found)
+            _require_free(schools, _name(name, "school"), found)
     return [
         (there[org].ref, there[org].name, org, False)
         if org in there
@@ -119,6 +143,7 @@ def _source(session: Session, source: str | None) -> str | None:
 
 def add_staff(parts: Office, by: Person, name: str, role: str, school: str | None) -> tuple[str, str]:
     """Make a person with a role at a school, or at the district. Return (reference, personal token)."""
+    name = _name(name, "person")
     now, ref = parts.clock.now(), parts.ids.new("st")
     secret, hashed = _token(parts)
     if role not in (SCHOOL_ROLES if school else DISTRICT_ROLES):
@@ -161,6 +186,7 @@ def add_source(
 ) -> str:
     """Make a roster source: files handed in, or a bulk delivery fetched with OAuth client credentials."""
     by.acts_for_district()
+    name = _name(name, "source")
     ref, now = parts.ids.new("src"), parts.clock.now()
     for address in (url, token_url):
         _require_address(parts, address)
@@ -275,6 +301,7 @@ def _deployment(session: Session, text: str) -> Any | None:
 def add_vendor(parts: Office, by: Person, name: str, category: str, contact: str, launch_url: str | None) -> str:
     """Make a vendor; the application is the one that launches go to."""
     by.acts_for_district()
+    name = _name(name, "vendor")
     if category not in CATEGORIES:
         raise Refused(errors.RCP_CATEGORY, f"categories are {', '.join(sorted(CATEGORIES))}")
     _require_address(parts, launch_url)
