@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 refused or failed, 2 usage, 3 held and in need of a person
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shlex
@@ -122,6 +123,7 @@ def _plain(value: Any) -> Any:
     return value.date().isoformat() if isinstance(value, datetime) else value
 
 
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _schools = click.option("--school", "schools", multiple=True, help="A school (name or reference); all when none.")
 
@@ -142,11 +144,19 @@ def batch() -> None:
     `as TOKEN` makes the following commands act as the person of that token. A refused command does not stop the rest.
     """
     worst = OK
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")
     for line in sys.stdin:
-        words = shlex.split(line, comments=True)
+        try:
+            words = shlex.split(line, comments=True)
+        except ValueError as error:
+            click.echo(f"Error: {error}", err=True)
+            words = [""]
         if not words:
             continue
-        if words[0] == "as" and len(words) == 2:
+        if not words[0]:
+            code = 2
+        elif words[0] == "as" and len(words) == 2:
             os.environ[_TOKEN] = words[1]
             code = OK
         else:
@@ -172,8 +182,8 @@ def _run_line(words: list[str]) -> int:
 
 
 @main.command()
-@click.option("--port", default=8080, show_default=True, help="Port on 127.0.0.1.")
-@click.option("--workers", default=2, show_default=True, help="Web processes.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="Port on 127.0.0.1.")
+@click.option("--workers", type=click.IntRange(1, 128), default=2, show_default=True, help="Web processes.")
 @click.option("--web-only", is_flag=True, help="Do not run the worker.")
 def serve(port: int, workers: int, web_only: bool) -> None:
     """Run the gateway: web processes and one worker, on the embedded database unless DATABASE_URL is set."""
@@ -515,7 +525,7 @@ def vendor_add(
 @click.argument("name")
 @click.option("--agreement", required=True)
 @click.option("--scope", "scopes", multiple=True, required=True)
-@click.option("--public-key", type=click.Path(path_type=Path, exists=True), help="Public JWK; then no secret is made.")
+@click.option("--public-key", type=_FILE, help="Public JWK; then no secret is made.")
 @_schools
 @_json
 @acting
@@ -526,10 +536,19 @@ def vendor_connect(
     """Make OAuth client credentials for a vendor under an agreement."""
     from gateway.flows import onboarding
 
-    key = json.loads(public_key.read_text()) if public_key else None
+    key = _read_json(public_key) if public_key else None
     client_id, secret = onboarding.connect_vendor(parts, by, name, agreement, schools, scopes, key)
     shown = {"client_id": client_id, "client_secret": secret, "token_url": f"{parts.settings.url}/oauth2/token"}
     _print(as_json, shown, [f"{k:14} {v}" for k, v in shown.items() if v])
+
+
+def _read_json(path: Path) -> Any:
+    from gateway import errors
+
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise errors.Refused(errors.REQ_INVALID, f"{path} is not JSON") from error
 
 
 @vendor.command("list")
@@ -565,7 +584,7 @@ def agreement() -> None:
 @click.option("--until", required=True, help="The day it ends.")
 @click.option("--retention-days", type=int, help="How long the vendor may keep the data.")
 @click.option("--school-agent", is_flag=True, help="The school acts for families of children (COPPA).")
-@click.option("--document", type=click.Path(path_type=Path, exists=True), help="The signed document; its hash is kept.")
+@click.option("--document", type=_FILE, help="The signed document; its hash is kept.")
 @_schools
 @_json
 @acting

@@ -329,6 +329,11 @@ INT_SETTINGS = _reason(
     "This installation cannot run as it is set up.",
     "Correct what the message names; docs/reference/settings.md lists every setting.",
 )  # fmt: skip
+INT_PORT = _reason(
+    "INT_PORT", 503, _O,
+    "The gateway cannot listen on this port.",
+    "Stop what listens there, or choose another port with --port.",
+)  # fmt: skip
 RATE_LIMITED = _reason(
     "RATE_LIMITED", 429, _C,
     "Too many requests.",

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from gateway.clock import Clock, Ids
 from gateway.embedded import EmbeddedPostgres
 from gateway.flows.parts import Office
-from gateway.settings import Settings, load
+from gateway.settings import Settings, load, usable
 from gateway.store.secrets import open_vault
 from gateway.store.tenant import Database
 
@@ -24,8 +24,8 @@ def open_office() -> Iterator[Office]:
     settings = load()
     server = None if settings.database_url else EmbeddedPostgres(settings.instance)
     try:
-        url = _start(server) if server else settings.database_url
-        office = make_office(settings, url)
+        with usable(settings.instance):
+            office = make_office(settings, _start(server) if server else settings.database_url)
         try:
             yield office
         finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from pathlib import Path
+from socketserver import BaseRequestHandler, TCPServer
 from typing import Any
 
 import click
@@ -106,11 +107,32 @@ def test_a_refused_delivery_exits_with_1_and_names_file_line_and_reason(desk):
         assert word in done.stdout
 
 
-@pytest.mark.parametrize("path", ["nothing.zip", "folder"])
-def test_a_delivery_that_is_not_there_is_refused(desk, path):
+def test_a_delivery_that_is_not_there_is_for_whoever_named_it(desk):
     desk.onboard()
+    done = desk.run("sync", "plan", "sis", desk.folder / "nothing.zip")
+    assert (done.exit_code, done.stdout.count("REQ_INVALID")) == (1, 1)
+    assert "there is no file or folder" in done.stdout
+    assert "who     the caller" in done.stdout
     (desk.folder / "folder").mkdir()
-    assert desk.run("sync", "plan", "sis", desk.folder / path).exit_code == 1
+    done = desk.run("sync", "plan", "sis", desk.folder / "folder")
+    assert (done.exit_code, "CSV_MANIFEST_MISSING" in done.stdout) == (1, True)
+
+
+@pytest.mark.parametrize("name", ["manifest.csv", "orgs.csv", "users.csv"])
+def test_a_file_that_may_not_be_read_is_named(desk, name, monkeypatch):
+    desk.onboard()
+    folder, opened = two_schools().folder(desk.folder / "folder"), Path.open
+
+    def without_rights(path: Path, *mode: Any, **more: Any) -> Any:
+        if path == folder / name:
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *mode, **more)
+
+    monkeypatch.setattr(Path, "open", without_rights)  # root may read everything
+    done = desk.run("sync", "plan", "sis", folder)
+    assert refusal(done)[0] == 1
+    assert f"{name} cannot be read: Permission denied" in done.stdout
+    assert "REQ_INVALID" in done.stdout
 
 
 def test_quarantined_rows_are_named_for_the_registrar(desk):
@@ -193,6 +215,57 @@ def test_an_agreement_without_a_retention_term_is_refused(desk):
         "--until", UNTIL,
     )  # fmt: skip
     assert (done.exit_code, "AGR_COMMITMENTS_INCOMPLETE" in done.stderr) == (4, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--element", "zzz"), "there is no data element zzz"), (("--record", "zzz"), "reference@version"),
+        (("--record", "ts_1@0"), "reference@version"), (("--record", "@1"), "reference@version"),
+    ],
+)  # fmt: skip
+def test_a_direction_for_what_is_not_there_is_refused(desk, words, said):
+    desk.onboard()
+    ref = desk.agree("SIS Inc", "roster.read")
+    done = desk.run("direction", "add", "--agreement", ref, "--operation", "roster.read", "--until", UNTIL, *words)
+    assert refusal(done) == (1, "REQ_INVALID")
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "7", "{}", '{"kty": 7}', "[" * 100_000, b"\xff"])
+def test_a_public_key_that_is_none_is_refused(desk, text):
+    desk.onboard()
+    ref, file = desk.agree("SIS Inc", "roster.read"), desk.folder / "key.json"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    words = ("vendor", "connect", "SIS Inc", "--agreement", ref, "--scope", OR + "roster.readonly", "--public-key")
+    assert refusal(desk.run(*words, file)) == (1, "REQ_INVALID")
+    assert desk.run(*words, desk.folder).exit_code == 2
+
+
+def test_the_gateway_listens_on_a_port_that_is_free(desk):
+    for wrong in (("--port", "99999999"), ("--port", "-1"), ("--port", "0"), ("--workers", "0")):
+        assert desk.run("serve", *wrong).exit_code == 2
+    with TCPServer(("127.0.0.1", 0), BaseRequestHandler) as taken:
+        port = taken.server_address[1]
+        done = desk.run("serve", "--port", port)
+    assert refusal(done) == (1, "INT_PORT")
+    assert f"port {port} on 127.0.0.1: Address already in use" in done.stderr
+
+
+@pytest.mark.parametrize("folder", ["/proc/nothing", "/etc/passwd", "/etc/passwd/below"])
+@pytest.mark.parametrize("embedded", [True, False])
+def test_an_instance_folder_that_cannot_be_used_is_said(desk, folder, embedded):
+    desk.environment |= {"SCHOOLGATE_INSTANCE": folder} | ({"DATABASE_URL": ""} if embedded else {})
+    for words in (("district", "add", "D", "--admin", "A"), ("serve", "--port", "1"), ("school", "list")):
+        done = desk.run(*words)
+        assert refusal(done) == (1, "INT_SETTINGS"), done.output
+        assert f"the instance folder {folder}" in done.stderr
+
+
+@pytest.mark.parametrize("address", ["zzz", "postgresql://[::1/x"])
+def test_the_address_of_an_administrator_is_one_of_a_database(desk, address):
+    desk.environment |= {"SCHOOLGATE_OWNER_PASSWORD": "x", "SCHOOLGATE_LOGIN_PASSWORD": "y"}
+    assert refusal(desk.run("db", "bootstrap", "--admin-url", address)) == (1, "REQ_INVALID")
 
 
 def test_what_is_there_twice_is_said(desk):
@@ -343,6 +416,19 @@ def test_a_batch_goes_on_after_a_refusal(desk):
     codes = [line for line in done.output.splitlines() if line.startswith("-- exit")]
     assert codes == [f"-- exit {n}" for n in (0, 0, 2, 2, 0)]
     assert done.exit_code == 2
+
+
+def test_a_batch_goes_on_after_a_line_that_cannot_be_read(desk):
+    lines = (
+        b"as %s\nschool list 'open\nschool list --json\nschool add \xff\xfe\n# nothing\n\n'' x\ndistrict list --json\n"
+    )
+    done = CliRunner(env=desk.environment).invoke(
+        main, ["batch"], input=lines % desk.environment["SCHOOLGATE_TOKEN"].encode()
+    )
+    codes = [line for line in done.output.splitlines() if line.startswith("-- exit")]
+    assert codes == [f"-- exit {n}" for n in (0, 2, 0, 1, 2, 0)], done.output
+    assert "No closing quotation" in done.output
+    assert refusal(done)[0] == 2
 
 
 def every_command(command: click.Command, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:

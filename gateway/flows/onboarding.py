@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -350,9 +351,9 @@ def connect_vendor(
 _OWN_SCOPES = frozenset({"transfers.read", "transcripts.write"})
 
 
-def _require_public(key: dict[str, Any]) -> None:
+def _require_public(key: Any) -> None:
     """A usable public RSA or EC key, without its private half."""
-    if not clients.is_usable_key(key):
+    if not isinstance(key, dict) or not clients.is_usable_key(key):
         raise Refused(errors.REQ_INVALID, "this is not a public RSA (2048 bits or more) or EC key in JWK form")
 
 
@@ -393,7 +394,7 @@ def add_agreement(parts: Office, by: Person, vendor: str, terms: Terms, schools:
     with parts.database.open_district(by.district) as session:
         maker = _vendor(session, vendor)
     body = {
-        "category": maker.category, "schedule": sorted(expand(terms.schedule)), "purposes": sorted(terms.purposes),
+        "category": maker.category, "schedule": _elements(terms.schedule), "purposes": sorted(terms.purposes),
         "operations": sorted(terms.operations), "school_agent": terms.school_agent,
         "retention_days": terms.retention_days, "document": _document(terms.document),
     }  # fmt: skip
@@ -420,14 +421,19 @@ def _require_terms(terms: Terms) -> None:
         unknown = set(said) - known
         if unknown or not said:
             raise Refused(errors.REQ_INVALID, f"{what}s are {', '.join(sorted(known))}")
-    try:
-        expand(terms.schedule)
-    except KeyError as error:
-        raise Refused(errors.REQ_INVALID, f"there is no data element {error.args[0]}") from error
+    _elements(terms.schedule)
     if terms.retention_days is None:
         raise Refused(errors.AGR_COMMITMENTS_INCOMPLETE, "an agreement without a retention term cannot be activated")
     if terms.expires_at <= terms.effective_at:
         raise Refused(errors.REQ_INVALID, "the agreement ends before it begins")
+
+
+def _elements(names: Sequence[str]) -> list[str]:
+    """Return the elements that these names stand for, sorted. Raises Refused."""
+    try:
+        return sorted(expand(names))
+    except KeyError as error:
+        raise Refused(errors.REQ_INVALID, f"there is no data element {error.args[0]}") from error
 
 
 def _document(path: Path | None) -> str:
@@ -457,6 +463,9 @@ def end_agreement(parts: Office, by: Person, ref: str) -> int:
     return len(rows)
 
 
+_RECORD = re.compile(r"[\w.-]{1,100}@[1-9]\d{0,8}", re.ASCII)
+
+
 def add_direction(
     parts: Office, by: Person, agreement: str, operation: str, schools: Sequence[str], expires_at: datetime,
     elements: Sequence[str], record: str | None,
@@ -464,6 +473,9 @@ def add_direction(
     """Record that somebody entitled asks for a kind of transfer, or for one document. Return its reference."""
     if operation not in {str(o) for o in Operation}:
         raise Refused(errors.REQ_INVALID, f"operations are {', '.join(sorted(str(o) for o in Operation))}")
+    narrowed = _elements(elements)
+    if record is not None and not _RECORD.fullmatch(record):
+        raise Refused(errors.REQ_INVALID, "a record is named as reference@version, as in ts_…@1")
     where, now, ref = places(parts, by, schools), parts.clock.now(), parts.ids.new("dr")
     if expires_at <= now:
         raise Refused(errors.REQ_INVALID, "the direction has expired before it begins")
@@ -474,7 +486,7 @@ def add_direction(
         for row in covered:
             role = by.acts_for(row.school)
             here = session.at(row.school)
-            body = {"role": role, "elements": sorted(expand(elements)), "record": record}
+            body = {"role": role, "elements": narrowed, "record": record}
             version = fact_store.record_direction(
                 here, ref, agreement, operation, "active", now, expires_at, body, now, by.ref
             )
