@@ -88,7 +88,12 @@ def _say_refusal(refused: Any) -> int:
     click.echo(f"  code    {reason.code}", err=True)
     click.echo(f"  remedy  {reason.remedy}", err=True)
     click.echo(f"  who     {reason.owner}", err=True)
-    return DENIED if reason.code.startswith(("ACT_", "AGR_", "DIR_", "AUT_", "PUR_", "ELM_", "RCP_")) else FAILED
+    return _exit_code(reason.code)
+
+
+def _exit_code(refusal: str) -> int:
+    policy = refusal.startswith(("ACT_", "AGR_", "DIR_", "AUT_", "PUR_", "ELM_", "RCP_"))
+    return DENIED if policy or refusal == "SRC_AGREEMENT_MISSING" else FAILED
 
 
 def _print(as_json: bool, said: dict[str, Any], text: Sequence[str]) -> None:
@@ -761,7 +766,9 @@ def _say_report(report: Report, source_name: str, as_json: bool) -> int:
     else:
         for line in report_text.lines(report, source_name):
             click.echo(line)
-    return {"held": HELD, "refused": FAILED}.get(report.state, OK)
+    if report.state == "refused":
+        return _exit_code(report.code or "")
+    return HELD if report.state == "held" else OK
 
 
 @sync.command("history")

@@ -96,6 +96,8 @@ def _held(report: Report) -> Iterator[str]:
 
 
 def _next(report: Report, source: str) -> str:
+    if report.refusal and not report.refusal["code"].startswith("CSV_"):
+        return f"Next: {report.refusal['remedy']} Then plan it again."
     return {
         "planned": f"Next: schoolgate sync apply {source} with the same delivery",
         "held": f"Next: send a corrected delivery, or let a second person run: schoolgate sync release {report.run}",

@@ -9,6 +9,7 @@ from socketserver import BaseRequestHandler, TCPServer
 from typing import Any
 
 import click
+import psycopg
 import pytest
 from click.testing import CliRunner, Result
 
@@ -105,6 +106,26 @@ def test_a_refused_delivery_exits_with_1_and_names_file_line_and_reason(desk):
     assert done.exit_code == 1
     for word in ("Refused: the last version keeps serving.", "users.csv, line", "CSV_FILE_CUT", "remedy", "who"):
         assert word in done.stdout
+
+
+def test_what_is_not_wrong_with_a_delivery_is_not_blamed_on_it(desk):
+    delivery = two_schools().zip(desk.folder / "delivery.zip")
+    desk.said("source", "add", "sis")
+    done = desk.run("sync", "plan", "sis", delivery)
+    assert (done.exit_code, "SRC_NO_SCHOOL" in done.stdout) == (1, True)
+    assert "Next: Add the schools with `schoolgate school add`" in done.stdout
+    desk.said("school", "add", "--all-in", delivery)
+    done = desk.run("sync", "plan", "sis", delivery)
+    assert (done.exit_code, "SRC_AGREEMENT_MISSING" in done.stdout) == (4, True)
+    assert "Next: Record the agreement with `schoolgate agreement add" in done.stdout
+    assert desk.run("sync", "plan", "sis", delivery, "--json").exit_code == 4
+    (row,) = desk.said("source", "list")
+    with psycopg.connect(desk.environment["DATABASE_URL"]) as other:
+        other.execute("SELECT pg_advisory_lock(hashtext(%s))", (f"source:{row['ref']}",))
+        done = desk.run("sync", "plan", "sis", delivery)
+    assert (done.exit_code, "SRC_BUSY" in done.stdout) == (1, True)
+    assert "Next: Wait until it ends. Then plan it again." in done.stdout
+    assert "correct the delivery" not in done.stdout
 
 
 def test_a_delivery_that_is_not_there_is_for_whoever_named_it(desk):
