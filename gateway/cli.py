@@ -740,7 +740,7 @@ def _sync(publish: bool) -> Callable[..., Any]:
         with parts.database.open_district(by.district) as session:
             found = sources.find(session, source_name)
         if found is None:
-            raise Refused(errors.OWN_NOT_ASSOCIATED, f"there is no source {source_name} in this district")
+            raise Refused(errors.REQ_UNKNOWN, f"there is no source {source_name} in this district")
         if delivery is None:
             from gateway.app import make_parts
             from gateway.flows import roster_pull

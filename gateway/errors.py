@@ -341,8 +341,8 @@ RATE_LIMITED = _reason(
 )  # fmt: skip
 REQ_INVALID = _reason(
     "REQ_INVALID", 422, _C,
-    "The request body or a parameter does not fit the schema.",
-    "Correct the fields named in errors.",
+    "A value that was sent or typed is missing or does not fit.",
+    "Correct what the message or its list of errors names.",
 )  # fmt: skip
 REQ_NOT_FOUND = _reason(
     "REQ_NOT_FOUND", 404, _C,
@@ -396,6 +396,11 @@ REQ_CONFLICT = _reason(
     "REQ_CONFLICT", 409, _C,
     "Something of that name or identifier exists already.",
     "List what exists, then use it or choose another name.",
+)  # fmt: skip
+REQ_UNKNOWN = _reason(
+    "REQ_UNKNOWN", 404, _C,
+    "There is nothing of that name here.",
+    "Look it up with the list command of its kind, such as `schoolgate school list`; names are exact.",
 )  # fmt: skip
 REQ_AMBIGUOUS = _reason(
     "REQ_AMBIGUOUS", 409, _C,

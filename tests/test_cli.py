@@ -207,7 +207,7 @@ def test_a_vendor_from_agreement_to_credentials(desk):
     listed = desk.said("agreement", "list")
     assert {row["vendor"] for row in listed} == {"Quiz", "SIS Inc"}
     assert "Ended at 1 schools" in desk.run("agreement", "end", ref).stdout
-    assert desk.run("agreement", "end", "ag_nothing").exit_code == 4
+    assert refusal(desk.run("agreement", "end", ref)) == (1, "REQ_UNKNOWN")
     (row,) = (r for r in desk.said("direction", "list") if r["agreement"] == ref)
     assert "Revoked at 1 schools." in desk.run("direction", "revoke", row["ref"].partition("@")[0]).stdout
 
@@ -350,6 +350,42 @@ def test_what_cannot_be_kept_is_refused_in_words(desk):
     assert refusal(desk.run("source", "add", "s", "--url", "https://x.example", "--client-id", "\udcff")) == (
         1, "REQ_INVALID",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("school", "add", "S", "--source", "X", "--org", "1"), ("sync", "plan", "X", "x.zip"), ("sync", "release", "X"),
+        ("staff", "add", "S", "--role", "school_admin", "--school", "X"),
+        ("family", "code", "p1", "--school", "X"), ("family", "requests", "--school", "X"),
+        ("ledger", "export", "--school", "X", "--out", "x"), ("agreement", "end", "X"), ("direction", "revoke", "X"),
+        ("agreement", "add", "X", "--element", "SNM", "--purpose", "rostering", "--operation", "roster.read",
+         "--until", UNTIL, "--retention-days", "1"),
+        ("vendor", "connect", "X", "--agreement", "ag_1", "--scope", OR + "roster.readonly"),
+        ("direction", "add", "--agreement", "X", "--operation", "roster.read", "--until", UNTIL),
+        ("lms", "agree", "X", "ag_1"), ("lms", "link", "X", "--context", "c", "--school", "School A", "--class", "kA"),
+        ("school", "add", "--all-in", __file__, "--source", "X"),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_name_that_nothing_has_is_for_whoever_typed_it(desk, words):
+    desk.onboard()
+    if __file__ in words:
+        words = [str(desk.folder / "delivery.zip") if word == __file__ else word for word in words]
+    done = desk.run(*words)
+    assert refusal(done) == (1, "REQ_UNKNOWN")
+    assert " X " in done.stderr
+    assert "who     the caller" in done.stderr
+    assert "schoolgate school list" in done.stderr
+
+
+def test_a_kind_that_is_not_there_is_answered_with_those_that_are(desk):
+    done = desk.run("vendor", "add", "V", "--category", "X", "--contact", "v@example.org")
+    assert refusal(done) == (1, "REQ_INVALID")
+    assert "gradebook, higher_ed, lms" in done.stderr
+    done = desk.run("staff", "add", "S", "--role", "X")
+    assert refusal(done) == (1, "REQ_INVALID")
+    assert "roles at the district are district_admin, privacy_officer" in done.stderr
 
 
 def two_lincolns(desk: Desk) -> Path:

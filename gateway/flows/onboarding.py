@@ -138,7 +138,7 @@ def _source(session: Session, source: str | None) -> str | None:
         return None
     found = sources.find(session, source)
     if found is None:
-        raise Refused(errors.OWN_NOT_ASSOCIATED, "there is no such source in this district")
+        raise Refused(errors.REQ_UNKNOWN, f"there is no source {source} in this district")
     return str(found.source)
 
 
@@ -147,8 +147,10 @@ def add_staff(parts: Office, by: Person, name: str, role: str, school: str | Non
     name = _name(name, "person")
     now, ref = parts.clock.now(), parts.ids.new("st")
     secret, hashed = _token(parts)
-    if role not in (SCHOOL_ROLES if school else DISTRICT_ROLES):
-        raise Refused(errors.REQ_INVALID, "the role does not exist there")
+    roles = SCHOOL_ROLES if school else DISTRICT_ROLES
+    if role not in roles:
+        where = "a school" if school else "the district"
+        raise Refused(errors.REQ_INVALID, f"roles at {where} are {', '.join(sorted(roles))}")
     with parts.database.open_district(by.district) as session:
         number = _school(session, school).school if school else None
         if number is None:
@@ -163,7 +165,7 @@ def add_staff(parts: Office, by: Person, name: str, role: str, school: str | Non
 def _school(session: Session, text: str) -> Any:
     found = directory.find_schools(session, text)
     if not found:
-        raise Refused(errors.OWN_NOT_ASSOCIATED, f"there is no school {text} in this district")
+        raise Refused(errors.REQ_UNKNOWN, f"there is no school {text} in this district")
     if len(found) > 1:
         raise Refused(errors.REQ_AMBIGUOUS, f"{len(found)} schools are called {text}: {_listed(found)}")
     return found[0]
@@ -266,8 +268,6 @@ def agree_lms(parts: Office, by: Person, deployment: str, agreement: str) -> Non
     by.acts_for_district()
     with parts.database.open_district(by.district) as session:
         found = _deployment(session, deployment)
-        if found is None:
-            raise Refused(errors.REQ_INVALID, "there is no such deployment")
         _covered(parts, by, found.vendor, agreement, [Place(by.district, school) for school in found.schools])
         directory.agree(session, found.deployment, agreement)
 
@@ -280,7 +280,7 @@ def link_class(parts: Office, by: Person, deployment: str, context_id: str, scho
     by.acts_for(place.school)
     with parts.database.open_district(by.district) as session:
         found = _deployment(session, deployment)
-    if found is None or place.school not in found.schools:
+    if place.school not in found.schools:
         raise Refused(errors.ACT_WRONG_SCHOOL, "the deployment is not granted this school")
     with parts.database.open_school(place) as session:
         if roster.class_(session, class_id) is None:
@@ -288,12 +288,14 @@ def link_class(parts: Office, by: Person, deployment: str, context_id: str, scho
         registrations.link_context(session, found.deployment, context_id, class_id, parts.clock.now(), by.ref)
 
 
-def _deployment(session: Session, text: str) -> Any | None:
+def _deployment(session: Session, text: str) -> Any:
     found = directory.find_deployments(session, text)
+    if not found:
+        raise Refused(errors.REQ_UNKNOWN, f"there is no LMS deployment {text} in this district")
     if len(found) > 1:
         refs = ", ".join(row.deployment for row in found)
         raise Refused(errors.REQ_AMBIGUOUS, f"{len(found)} deployments have the id {text}: {refs}")
-    return found[0] if found else None
+    return found[0]
 
 
 # --- vendors ---------------------------------------------------------------------------------------
@@ -304,7 +306,7 @@ def add_vendor(parts: Office, by: Person, name: str, category: str, contact: str
     by.acts_for_district()
     name = _name(name, "vendor")
     if category not in CATEGORIES:
-        raise Refused(errors.RCP_CATEGORY, f"categories are {', '.join(sorted(CATEGORIES))}")
+        raise Refused(errors.REQ_INVALID, f"categories are {', '.join(sorted(CATEGORIES))}")
     _require_address(parts, launch_url)
     ref = parts.ids.new("ve")
     with parts.database.open_district(by.district) as session:
@@ -317,7 +319,7 @@ def add_vendor(parts: Office, by: Person, name: str, category: str, contact: str
 def _vendor(session: Session, text: str) -> Any:
     found = directory.find_vendor(session, text)
     if found is None:
-        raise Refused(errors.OWN_NOT_ASSOCIATED, f"there is no vendor {text} in this district")
+        raise Refused(errors.REQ_UNKNOWN, f"there is no vendor {text} in this district")
     return found
 
 
@@ -459,7 +461,7 @@ def end_agreement(parts: Office, by: Person, ref: str) -> int:
             )
             _note(parts, here, "agreement", ref, version, "ended", by)
     if not rows:
-        raise Refused(errors.AGR_NONE)
+        raise Refused(errors.REQ_UNKNOWN, f"there is no agreement {ref} here that has not ended")
     return len(rows)
 
 
@@ -482,7 +484,7 @@ def add_direction(
     with parts.database.open_schools(by.district, [p.school for p in where]) as session:
         covered = [row for row in fact_store.agreements(session) if row.agreement == agreement]
         if not covered:
-            raise Refused(errors.AGR_NONE)
+            raise Refused(errors.REQ_UNKNOWN, f"there is no agreement {agreement} at these schools")
         for row in covered:
             role = by.acts_for(row.school)
             here = session.at(row.school)
@@ -516,5 +518,5 @@ def revoke_direction(parts: Office, by: Person, ref: str) -> int:
             )
             _note(parts, here, "direction", ref, version, "ended", by)
     if not rows:
-        raise Refused(errors.DIR_MISSING)
+        raise Refused(errors.REQ_UNKNOWN, f"there is no direction {ref} here that stands")
     return len(rows)

@@ -296,7 +296,7 @@ def release(parts: Office, district: int, run: str, by: str) -> None:
     with parts.database.open_intake(district) as session:
         held = sources.held(session, run)
         if held is None:
-            raise Refused(errors.OWN_NOT_ASSOCIATED, "there is no such hold")
+            raise Refused(errors.REQ_UNKNOWN, f"no run {run} is held")
         if held.acted_by == by:
             raise Refused(errors.ACT_SECOND_PERSON)
         sources.release(session, run, by)
