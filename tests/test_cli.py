@@ -218,7 +218,10 @@ def test_a_vendor_from_agreement_to_credentials(desk):
         (("--purpose", "advertising"), "PUR_COMMERCIAL"), (("--purpose", "sale"), "PUR_COMMERCIAL"),
         (("--purpose", "profiling"), "PUR_PROFILE"), (("--purpose", "anything"), "REQ_INVALID"),
         (("--operation", "everything"), "REQ_INVALID"), (("--element", "other"), "REQ_INVALID"),
-        (("--until", "2020-01-01"), "REQ_INVALID"),
+        (("--until", "2020-01-01"), "REQ_INVALID"), (("--until", "2025-06-30"), "REQ_INVALID"),
+        (("--element", "person.password"), "ELM_NEVER_EXPORT"), (("--element", "technical.usage"), "ELM_TECHNICAL"),
+        (("--retention-days", "0"), "REQ_INVALID"), (("--retention-days", "-1"), "REQ_INVALID"),
+        (("--retention-days", "99999999999999999999"), "REQ_INVALID"),
     ],
 )  # fmt: skip
 def test_an_agreement_that_could_not_be_enforced_is_refused(desk, change, code):
@@ -251,6 +254,57 @@ def test_a_direction_for_what_is_not_there_is_refused(desk, words, said):
     done = desk.run("direction", "add", "--agreement", ref, "--operation", "roster.read", "--until", UNTIL, *words)
     assert refusal(done) == (1, "REQ_INVALID")
     assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("--operation", "roster.import"), "AGR_OPERATION", "covers roster.read"),
+        (("--element", "person.email"), "ELM_NOT_IN_SCHEDULE", "person.email: ag_"),
+        (("--element", "SNM", "--element", "DEM"), "ELM_NOT_IN_SCHEDULE", "person.name.given"),
+    ],
+)  # fmt: skip
+def test_a_direction_beyond_its_agreement_is_refused(desk, words, code, said):
+    desk.onboard()
+    words = (
+        "--agreement",
+        desk.agree("SIS Inc", "roster.read"),
+        "--until",
+        UNTIL,
+        "--operation",
+        "roster.read",
+        *words,
+    )
+    done = desk.run("direction", "add", *words)
+    assert refusal(done) == (4, code)
+    assert said in done.stderr
+    assert desk.said("direction", "list") == []
+    desk.said("direction", "add", *words[:6], "--element", "SNM")
+
+
+def test_nothing_is_directed_under_an_agreement_that_was_ended(desk):
+    desk.onboard()
+    ref = desk.agree("SIS Inc", "roster.read")
+    desk.run("agreement", "end", ref)
+    done = desk.run("direction", "add", "--agreement", ref, "--operation", "roster.read", "--until", UNTIL)
+    assert refusal(done) == (4, "AGR_REVOKED")
+
+
+@pytest.mark.parametrize(
+    "contact",
+    ["", " ", "x", "a@b", "@b.example", "a b@c.example", "http://v.example", "https://", "mailto:",
+     "javascript:a@b.example", "a@b.example\n", "<a@b.example>", "https://a@b.example", "a@b.example" * 30],
+)  # fmt: skip
+def test_families_can_reach_a_vendor(desk, contact):
+    words = ("vendor", "add", "V", "--category", "sis", "--contact")
+    assert refusal(desk.run(*words, contact)) == (1, "REQ_INVALID")
+    for number, good in enumerate(("a.b+c@v.example", "mailto:privacy@v.example", "https://v.example/privacy?a=b")):
+        desk.said("vendor", "add", f"V{number}", *words[3:], good)
+
+
+def test_an_address_that_cannot_be_read_is_refused(desk):
+    for url in ("https://[::1", "https://x.example:many/"):
+        assert refusal(desk.run("source", "add", "x", "--url", url)) == (1, "REQ_INVALID")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "7", "{}", '{"kty": 7}', "[" * 100_000, b"\xff"])
@@ -291,7 +345,8 @@ def test_the_address_of_an_administrator_is_one_of_a_database(desk, address):
 
 def test_what_is_there_twice_is_said(desk):
     desk.onboard()
-    for words in (("source", "add", "sis"), ("vendor", "add", "SIS Inc", "--category", "sis", "--contact", "x"),
+    for words in (("source", "add", "sis"),
+                  ("vendor", "add", "SIS Inc", "--category", "sis", "--contact", "sis@example.org"),
                   ("school", "add", "Again", "--source", "sis", "--org", "A")):  # fmt: skip
         assert "REQ_CONFLICT" in desk.run(*words).stderr
 
@@ -517,6 +572,9 @@ def test_the_lms_paste_sheet(desk):
         "--deployment-id", "1", "--auth-url", "https://canvas.example/auth", "--token-url",
         "https://canvas.example/token", "--jwks-url", "https://canvas.example/jwks", "--school", "School A",
     ]  # fmt: skip
+    done = desk.run(*words, "--product", "zz")
+    assert refusal(done) == (1, "REQ_INVALID")
+    assert "products are canvas, generic, moodle" in done.stderr
     done = desk.run(*words)
     for line in ("Type into the LMS:", "login_url", "/lti/login", "redirect_uri", "/.well-known/jwks.json"):
         assert line in done.stdout

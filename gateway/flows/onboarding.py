@@ -25,7 +25,8 @@ from gateway.store import aliases, directory, registrations, sources
 from gateway.store import facts as fact_store
 from gateway.store.secrets import token_hash
 from gateway.store.tenant import Place, Session
-from mappings.elements import expand
+from mappings import products
+from mappings.elements import REGISTER, expand
 
 TOKEN_DAYS = 365
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -208,7 +209,11 @@ def _require_address(parts: Office, url: str | None) -> None:
     """An address that is registered is https, or loopback in a sandbox; the line itself judges it again."""
     if url is None:
         return
-    address = urlsplit(url)
+    try:
+        address = urlsplit(url)
+        _ = address.port
+    except ValueError as error:
+        raise Refused(errors.REQ_INVALID, "this is not an address: its host or port cannot be read") from error
     loopback = parts.settings.sandbox and address.hostname in LOOPBACK
     if not address.hostname or not (address.scheme == "https" or (loopback and address.scheme == "http")):
         raise Refused(errors.SRC_ADDRESS_REFUSED, f"{address.scheme}://{address.hostname} is not https")
@@ -233,6 +238,8 @@ class Lms:
 def add_lms(parts: Office, by: Person, vendor: str, lms: Lms, schools: Sequence[str]) -> str:
     """Register an LMS and a deployment of it for schools. Return the deployment's reference."""
     by.acts_for_district()
+    if lms.product not in products.names():
+        raise Refused(errors.REQ_INVALID, f"products are {', '.join(sorted(products.names()))}")
     for url in (lms.auth_url, lms.token_url, lms.jwks_url):
         _require_address(parts, url)
     where = places(parts, by, schools)
@@ -307,6 +314,7 @@ def add_vendor(parts: Office, by: Person, name: str, category: str, contact: str
     name = _name(name, "vendor")
     if category not in CATEGORIES:
         raise Refused(errors.REQ_INVALID, f"categories are {', '.join(sorted(CATEGORIES))}")
+    _require_contact(contact)
     _require_address(parts, launch_url)
     ref = parts.ids.new("ve")
     with parts.database.open_district(by.district) as session:
@@ -314,6 +322,16 @@ def add_vendor(parts: Office, by: Person, name: str, category: str, contact: str
             raise Refused(errors.REQ_CONFLICT, "there is a vendor of that name")
         directory.add_vendor(session, ref, name, category, contact, launch_url, parts.clock.now(), by.ref)
     return ref
+
+
+_MAIL = re.compile(r"[^@\s<>\":/]+@[^@\s<>\".]+(\.[^@\s<>\".]+)+")
+
+
+def _require_contact(contact: str) -> None:
+    """What families are told to write to: an e-mail address, or a page."""
+    page = re.fullmatch(r"https://[^\s<>\"/@]+\.[^\s<>\"@]+", contact)
+    if not (page or _MAIL.fullmatch(contact.removeprefix("mailto:"))) or len(contact) > _MOST_NAME:
+        raise Refused(errors.REQ_INVALID, "the contact is an e-mail address or an https address")
 
 
 def _vendor(session: Session, text: str) -> Any:
@@ -390,9 +408,9 @@ class Terms:
 def add_agreement(parts: Office, by: Person, vendor: str, terms: Terms, schools: Sequence[str]) -> str:
     """Record an agreement for schools, the same version at each. Return its reference. Raises Refused."""
     by.acts_for_district()
-    _require_terms(terms)
-    where = places(parts, by, schools)
     ref, now = parts.ids.new("ag"), parts.clock.now()
+    _require_terms(terms, now)
+    where = places(parts, by, schools)
     with parts.database.open_district(by.district) as session:
         maker = _vendor(session, vendor)
     body = {
@@ -410,7 +428,10 @@ def add_agreement(parts: Office, by: Person, vendor: str, terms: Terms, schools:
     return ref
 
 
-def _require_terms(terms: Terms) -> None:
+_MOST_RETENTION = 36_500
+
+
+def _require_terms(terms: Terms, now: datetime) -> None:
     """Refuse an agreement that could not be enforced."""
     if set(terms.purposes) & {str(p) for p in COMMERCIAL}:
         raise Refused(errors.PUR_COMMERCIAL)
@@ -423,11 +444,23 @@ def _require_terms(terms: Terms) -> None:
         unknown = set(said) - known
         if unknown or not said:
             raise Refused(errors.REQ_INVALID, f"{what}s are {', '.join(sorted(known))}")
-    _elements(terms.schedule)
+    _require_exportable(_elements(terms.schedule))
     if terms.retention_days is None:
         raise Refused(errors.AGR_COMMITMENTS_INCOMPLETE, "an agreement without a retention term cannot be activated")
+    if not 0 < terms.retention_days <= _MOST_RETENTION:
+        raise Refused(errors.REQ_INVALID, f"the retention term is from 1 to {_MOST_RETENTION} days")
     if terms.expires_at <= terms.effective_at:
         raise Refused(errors.REQ_INVALID, "the agreement ends before it begins")
+    if terms.expires_at <= now:
+        raise Refused(errors.REQ_INVALID, "the agreement is over already: it ends in the past")
+
+
+def _require_exportable(elements: Sequence[str]) -> None:
+    for name in elements:
+        if REGISTER[name].technical:
+            raise Refused(errors.ELM_TECHNICAL, f"{name} never leaves")
+        if REGISTER[name].never_export:
+            raise Refused(errors.ELM_NEVER_EXPORT, f"{name} never leaves")
 
 
 def _elements(names: Sequence[str]) -> list[str]:
@@ -486,6 +519,8 @@ def add_direction(
         if not covered:
             raise Refused(errors.REQ_UNKNOWN, f"there is no agreement {agreement} at these schools")
         for row in covered:
+            _require_within(row, operation, narrowed)
+        for row in covered:
             role = by.acts_for(row.school)
             here = session.at(row.school)
             body = {"role": role, "elements": narrowed, "record": record}
@@ -494,6 +529,19 @@ def add_direction(
             )
             _note(parts, here, "direction", ref, version, "recorded", by)
     return ref
+
+
+def _require_within(agreement: Any, operation: str, elements: Sequence[str]) -> None:
+    """Refuse a direction for what its agreement does not cover: nothing would ever flow under it."""
+    body = agreement.body
+    if agreement.status == "ended":
+        raise Refused(errors.AGR_REVOKED, f"{agreement.agreement} was ended")
+    if operation not in body["operations"]:
+        raise Refused(errors.AGR_OPERATION, f"{agreement.agreement} covers {', '.join(body['operations'])}")
+    beyond = set(elements) - set(body["schedule"])
+    if beyond:
+        said = f"{', '.join(sorted(beyond))}: {agreement.agreement} covers {', '.join(body['schedule'])}"
+        raise Refused(errors.ELM_NOT_IN_SCHEDULE, said)
 
 
 def revoke_direction(parts: Office, by: Person, ref: str) -> int:
