@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gateway.flows.parts import Office
     from gateway.flows.roster_sync import Report
     from gateway.identity.staff import Person
+    from gateway.store.tenant import Session
 
 OK, FAILED, HELD, DENIED = 0, 1, 3, 4
 _TOKEN = "SCHOOLGATE_TOKEN"  # noqa: S105 - the name of a variable
@@ -110,13 +111,14 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], as
         return
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=f"{title} ({len(rows)})", title_justify="left", box=SIMPLE_HEAD)
+    table = Table(title=escape(f"{title} ({len(rows)})"), title_justify="left", box=SIMPLE_HEAD)
     for place, column in enumerate(columns):
         table.add_column(column, overflow="fold", no_wrap=place == 0)
     for row in rows:
-        table.add_row(*(str(_plain(cell)) for cell in row))
+        table.add_row(*(escape(str(_plain(cell))) for cell in row))
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
@@ -731,16 +733,11 @@ def _sync(publish: bool) -> Callable[..., Any]:
     @_json
     @acting
     def run(parts: Office, by: Person, source_name: str, delivery: Path | None, as_json: bool) -> int:
-        from gateway import errors
-        from gateway.errors import Refused
         from gateway.flows import roster_sync
-        from gateway.store import sources
 
         by.acts_for_district()
         with parts.database.open_district(by.district) as session:
-            found = sources.find(session, source_name)
-        if found is None:
-            raise Refused(errors.REQ_UNKNOWN, f"there is no source {source_name} in this district")
+            found = _found_source(session, source_name)
         if delivery is None:
             from gateway.app import make_parts
             from gateway.flows import roster_pull
@@ -752,6 +749,16 @@ def _sync(publish: bool) -> Callable[..., Any]:
         return _say_report(report, source_name, as_json)
 
     return run
+
+
+def _found_source(session: Session, name: str) -> Any:
+    from gateway import errors
+    from gateway.store import sources
+
+    found = sources.find(session, name)
+    if found is None:
+        raise errors.Refused(errors.REQ_UNKNOWN, f"there is no source {name} in this district")
+    return found
 
 
 plan = sync.command("plan", help="Say what a delivery would change; change nothing.")(_sync(publish=False))
@@ -780,12 +787,36 @@ def sync_history(parts: Office, by: Person, source_name: str, as_json: bool) -> 
     from gateway.store import sources
 
     with parts.database.open_intake(by.district) as session:
-        found = sources.find(session, source_name)
-        rows = sources.history(session, found.source) if found else []
+        rows = sources.history(session, _found_source(session, source_name).source)
     shown = [
         (r.run, r.state, r.started_at.isoformat(timespec="seconds"), len(r.report.get("causes", ()))) for r in rows
     ]
     _table("Runs", ("run", "state", "started", "kinds of fault"), shown, as_json)
+
+
+@sync.command("errors")
+@click.argument("run")
+@click.option(
+    "--limit", type=click.IntRange(1, 20_000), default=20_000, show_default=True, help="Show the first of them."
+)
+@_json
+@acting
+def sync_errors(parts: Office, by: Person, run: str, limit: int, as_json: bool) -> None:
+    """List what was wrong in the delivery of a run, row by row; a refused, held or planned run has its list too."""
+    from gateway import errors
+    from gateway.store import sources
+
+    by.acts_for_district()
+    with parts.database.open_intake(by.district) as session:
+        found = sources.run(session, run)
+        rows = sources.faults(session, run, limit)
+    if found is None:
+        raise errors.Refused(errors.REQ_UNKNOWN, f"there is no run {run}; `schoolgate sync history` lists them")
+    shown = [(r.file, r.line, r.column_name, r.code, r.effect, r.shape, r.hint) for r in rows]
+    _table(f"Faults of {run}", ("file", "line", "column", "code", "effect", "shape", "hint"), shown, as_json)
+    more = sum(cause["count"] for cause in found.report.get("causes", ())) - len(rows)
+    if more > 0 and not as_json:
+        click.echo(f"… and {more} more; the first {sources.KEPT_FAULTS:,} of a run are kept.")
 
 
 @sync.command("release")

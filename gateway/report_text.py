@@ -76,7 +76,9 @@ def _faults(report: Report) -> Iterator[str]:
     for cause in report.causes[:_MOST]:
         yield f"    {cause['count']:6} × {_cause(cause)}"
     if len(report.causes) > _MOST:
-        yield f"    … and {len(report.causes) - _MOST} more causes (--json shows all)"
+        yield f"    … and {len(report.causes) - _MOST} more causes"
+    if len(report.faults) > min(len(report.causes), _MOST):
+        yield f"    each of them: schoolgate sync errors {report.run}"
 
 
 def _cause(cause: dict[str, Any]) -> str:

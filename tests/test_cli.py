@@ -172,6 +172,57 @@ def test_quarantined_rows_are_named_for_the_registrar(desk):
     }  # fmt: skip
 
 
+def spoilt() -> Any:
+    bad = two_schools()
+    for pupil in ("p3", "p4"):
+        bad.row("users.csv", pupil)["givenName"] = ""
+    return bad
+
+
+def test_every_fault_of_a_run_is_listed(desk):
+    desk.onboard()
+    done = desk.run("sync", "plan", "sis", spoilt().zip(desk.folder / "bad.zip"))
+    run = desk.said("sync", "history", "sis")[0]["run"]
+    assert f"each of them: schoolgate sync errors {run}" in done.stdout
+    listed = desk.said("sync", "errors", run)
+    assert [set(row) for row in listed] == [{"file", "line", "column", "code", "effect", "shape", "hint"}] * len(listed)
+    report = desk.said("sync", "plan", "sis", desk.folder / "bad.zip")
+    assert len(listed) > 2
+    assert listed == [{name: fault[name] for name in listed[0]} for fault in report["faults"]]
+    assert len(desk.said("sync", "errors", run, "--limit", 1)) == 1
+    text = desk.run("sync", "errors", run, "--limit", "1").stdout
+    assert "CSV_VALUE_MISSING" in text
+    assert f"… and {len(listed) - 1} more" in text
+    clean = desk.run("sync", "plan", "sis", desk.folder / "delivery.zip").stdout
+    assert "sync errors" not in clean
+
+
+def test_a_run_that_was_refused_or_held_has_its_list_too(desk):
+    desk.run("sync", "apply", "sis", desk.onboard())
+    cut = spoilt()
+    whole = cut.files()["enrollments.csv"]
+    cut.raw["enrollments.csv"] = whole[: len(whole) - 3]
+    small = two_schools(6)
+    small.row("users.csv", "p1")["givenName"] = ""
+    for delivery, state in ((cut, "refused"), (small, "held")):
+        done = desk.run("sync", "apply", "sis", delivery.zip(desk.folder / f"{state}.zip"))
+        last = desk.said("sync", "history", "sis")[0]
+        assert last["state"] == state, done.output
+        assert "CSV_VALUE_MISSING" in {row["code"] for row in desk.said("sync", "errors", last["run"])}
+
+
+def test_runs_are_listed_for_who_acts_for_the_district(desk):
+    delivery = desk.onboard()
+    desk.run("sync", "apply", "sis", delivery)
+    run = desk.said("sync", "history", "sis")[0]["run"]
+    assert desk.said("sync", "errors", run) == []
+    token = desk.said("staff", "add", "S. A", "--role", "school_admin", "--school", "School A")["token"]
+    assert refusal(desk.run("sync", "errors", run, token=token)) == (4, "ACT_NOT_STAFF")
+    other = Desk(desk.environment, desk.folder).begin()
+    assert refusal(other.run("sync", "errors", run)) == (1, "REQ_UNKNOWN")
+    assert refusal(desk.run("sync", "history", "nope")) == (1, "REQ_UNKNOWN")
+
+
 def test_every_command_acts_as_a_named_person(desk):
     for token in ("", "wrong"):
         done = desk.run("school", "list", token=token)
@@ -393,6 +444,11 @@ def test_a_name_is_one_that_a_person_can_read(desk, what):
         assert why in done.stderr
     for name in (" Ōtāhuhu – St. Mary’s (№ 5) 👩‍🏫 ", "x" * 200):
         desk.said(*(name if word == "{}" else word for word in NAMED[what]))
+
+
+def test_a_name_is_shown_as_it_is(desk):
+    desk.said("school", "add", "Lincoln [/b] [red]High[/red]")
+    assert "Lincoln [/b] [red]High[/red]" in desk.run("school", "list").stdout
 
 
 def test_blanks_around_a_name_are_not_part_of_it(desk):
