@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from gateway.errors import Refused
     from gateway.flows.parts import Office
     from gateway.flows.roster_sync import Report
     from gateway.identity.staff import Person
@@ -73,14 +74,26 @@ class _Desk(click.Group):
             where = f" ({error.filename})" if error.filename else ""
             sys.exit(_say_refusal(errors.Refused(errors.REQ_INVALID, f"{error.strerror or error}{where}")))
         except Exception as error:
-            from gateway.store.tenant import NO_ANSWER, UNKEEPABLE
-
-            if isinstance(error, UNKEEPABLE):
-                sys.exit(_say_refusal(errors.Refused(errors.REQ_INVALID, "a value holds what cannot be kept")))
-            if not isinstance(error, NO_ANSWER):
+            said = _from_database(error)
+            if said is None:
                 raise
-            said = str(error.__cause__ or error).strip().splitlines()
-            sys.exit(_say_refusal(errors.Refused(errors.INT_UNAVAILABLE, f"The database does not answer: {said[-1]}")))
+            sys.exit(_say_refusal(said))
+
+
+def _from_database(error: Exception) -> Refused | None:
+    """What the database says no with, in words; None for what is none of its."""
+    from gateway import errors
+    from gateway.store.migrate import NO_SCHEMA
+    from gateway.store.tenant import NO_ANSWER, UNKEEPABLE
+
+    if isinstance(error, UNKEEPABLE):
+        return errors.Refused(errors.REQ_INVALID, "a value holds what cannot be kept")
+    if isinstance(error, NO_SCHEMA):
+        return errors.Refused(errors.INT_SETTINGS, "the database is not of this version: run `schoolgate db upgrade`")
+    if isinstance(error, NO_ANSWER):
+        said = str(error.__cause__ or error).strip().splitlines()
+        return errors.Refused(errors.INT_UNAVAILABLE, f"The database does not answer: {said[-1]}")
+    return None
 
 
 def _say_refusal(refused: Any) -> int:

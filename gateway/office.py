@@ -9,6 +9,7 @@ from gateway.clock import Clock, Ids
 from gateway.embedded import EmbeddedPostgres
 from gateway.flows.parts import Office
 from gateway.settings import Settings, load, usable
+from gateway.store import directory
 from gateway.store.secrets import open_vault
 from gateway.store.tenant import Database
 
@@ -18,6 +19,21 @@ def make_office(settings: Settings, database_url: str, clock: Clock | None = Non
     return Office(settings, Database(database_url), open_vault(settings.keys), clock or Clock(), ids or Ids())
 
 
+def open_installed(settings: Settings, database_url: str) -> Office:
+    """The office of an installation: its key is made with its first district, and never again. Raises WrongKey."""
+    database = Database(database_url)
+
+    def is_new() -> bool:
+        with database.open_identity() as session:
+            return directory.is_new(session)
+
+    try:
+        return Office(settings, database, open_vault(settings.keys, is_new), Clock(), Ids())
+    except BaseException:
+        database.close()
+        raise
+
+
 @contextmanager
 def open_office() -> Iterator[Office]:
     """The office of this installation; its embedded database is started, and stopped again if nobody else uses it."""
@@ -25,7 +41,7 @@ def open_office() -> Iterator[Office]:
     server = None if settings.database_url else EmbeddedPostgres(settings.instance)
     try:
         with usable(settings.instance):
-            office = make_office(settings, _start(server) if server else settings.database_url)
+            office = open_installed(settings, _start(server) if server else settings.database_url)
         try:
             yield office
         finally:

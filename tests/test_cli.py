@@ -14,6 +14,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway.cli import main
+from gateway.store import roles
+from gateway.store.secrets import open_vault
 from tests.deliveries import two_schools
 from tests.worlds import OR
 
@@ -61,6 +63,7 @@ class Desk:
 def desk(addresses, tmp_path, monkeypatch) -> Desk:
     for name in ("SCHOOLGATE_TOKEN", "SCHOOLGATE_SOURCE_SECRET", "REDIS_URL"):
         monkeypatch.delenv(name, raising=False)
+    open_vault(tmp_path / "instance" / "keys")  # the tests share a database, which is not new
     environment = {
         "SCHOOLGATE_INSTANCE": str(tmp_path / "instance"), "DATABASE_URL": addresses.application,
         "SCHOOLGATE_URL": "http://127.0.0.1:8080", "SCHOOLGATE_SANDBOX": "1", "NO_COLOR": "1",
@@ -380,12 +383,44 @@ def test_the_gateway_listens_on_a_port_that_is_free(desk):
 
 @pytest.mark.parametrize("folder", ["/proc/nothing", "/etc/passwd", "/etc/passwd/below"])
 @pytest.mark.parametrize("embedded", [True, False])
-def test_an_instance_folder_that_cannot_be_used_is_said(desk, folder, embedded):
-    desk.environment |= {"SCHOOLGATE_INSTANCE": folder} | ({"DATABASE_URL": ""} if embedded else {})
-    for words in (("district", "add", "D", "--admin", "A"), ("serve", "--port", "1"), ("school", "list")):
+def test_an_instance_folder_that_cannot_be_used_is_said(desk, fresh_database, folder, embedded):
+    url = "" if embedded else fresh_database().application
+    desk.environment |= {"SCHOOLGATE_INSTANCE": folder, "DATABASE_URL": url}
+    for words in (("district", "add", "D", "--admin", "A"), ("serve", "--port", "1")):
         done = desk.run(*words)
         assert refusal(done) == (1, "INT_SETTINGS"), done.output
         assert f"the instance folder {folder}" in done.stderr
+
+
+def test_a_lost_key_is_never_replaced_by_a_new_one(desk, fresh_database, tmp_path):
+    kek = tmp_path / "own" / "keys" / "kek"
+    desk.environment |= {"DATABASE_URL": fresh_database().application, "SCHOOLGATE_INSTANCE": str(tmp_path / "own")}
+    desk.begin()
+    key = kek.read_bytes()
+    assert desk.run("school", "add", "Lincoln").exit_code == 0
+    kek.unlink()
+    for words in (("school", "list"), ("district", "add", "D", "--admin", "A"), ("serve",), ("worker", "--once")):
+        done = desk.run(*words)
+        assert refusal(done) == (1, "INT_SETTINGS"), words
+        assert f"there is no key {kek}" in done.stderr
+        assert "restore it from a copy" in done.stderr
+    assert not kek.exists()
+    kek.write_bytes(key)
+    assert desk.run("ledger", "export", "--school", "Lincoln", "--out", tmp_path / "l.zip").exit_code == 0
+
+
+def test_a_database_without_its_schema_is_said(desk, cluster, tmp_path):
+    with psycopg.connect(cluster.template.admin, autocommit=True) as admin:
+        roles.make_database(admin, "bare", "")
+    try:
+        desk.environment["DATABASE_URL"] = cluster.template.application.replace("template_schoolgate", "bare")
+        for instance in ("instance", "other"):
+            desk.environment["SCHOOLGATE_INSTANCE"] = str(tmp_path / instance)
+            done = desk.run("district", "add", "D", "--admin", "A")
+            assert refusal(done) == (1, "INT_SETTINGS")
+            assert "schoolgate db upgrade" in done.stderr
+    finally:
+        cluster.drop("bare")
 
 
 @pytest.mark.parametrize("address", ["zzz", "postgresql://[::1/x"])

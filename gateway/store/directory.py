@@ -16,6 +16,11 @@ def add_district(session: Session, ref: str, name: str, policy: str, now: dateti
     session.insert(tables.district, ref=ref, name=name, source_policy=policy, created_at=now, created_by=by)
 
 
+def is_new(session: Session) -> bool:
+    """Whether no district was ever made in this database; for a session that sees all of them."""
+    return not session.rows("SELECT 1 FROM district LIMIT 1")
+
+
 def district(session: Session) -> Any | None:
     return session.row(f"SELECT * FROM district WHERE {_D}")
 
