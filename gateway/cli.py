@@ -34,11 +34,11 @@ _TOKEN = "SCHOOLGATE_TOKEN"  # noqa: S105 - the name of a variable
 
 
 @contextmanager
-def _open() -> Iterator[Office]:
+def _open(*, create: bool = False) -> Iterator[Office]:
     """This installation's office; logs go to standard error."""
     from gateway.office import open_office
 
-    with open_office() as office:
+    with open_office(create=create) as office:
         yield office
 
 
@@ -209,7 +209,7 @@ def serve(port: int, workers: int, web_only: bool) -> None:
     """Run the gateway: web processes and one worker, on the embedded database unless DATABASE_URL is set."""
     from gateway.serve import run
 
-    with _open() as office:
+    with _open(create=True) as office:
         office.database.ping()
         code = run(port, workers, with_worker=not web_only)
     sys.exit(code)
@@ -224,7 +224,7 @@ def worker(once: bool) -> None:
     from gateway.jobs import work
 
     logs.configure()
-    with _open() as office:
+    with _open(create=True) as office:
         office.database.ping()
         work(make_parts(office), once=once)
 
@@ -286,7 +286,7 @@ def district_add(name: str, admin: str, policy: str, as_json: bool) -> None:
     """Make a district and its first administrator. Whoever runs this holds the installation's keys."""
     from gateway.flows import onboarding
 
-    with _open() as parts:
+    with _open(create=True) as parts:
         ref, staff, token = onboarding.add_district(parts, name, admin, policy)
     text = [f"District {name} is {ref}.", f"{admin} is {staff}; the personal token is shown once:", token,
             "Next: export SCHOOLGATE_TOKEN=… ; schoolgate source add NAME ; schoolgate school add NAME"]  # fmt: skip
@@ -939,9 +939,11 @@ def ledger_verify(bundle: Path, key: str | None, as_json: bool) -> None:
 @main.command()
 @click.option("--check", is_flag=True, help="Only say whether the pages are up to date.")
 def docs(check: bool) -> None:
-    """Write the generated pages of docs/: refusals, commands, settings."""
+    """Write the generated pages of docs/ of a source tree: refusals, commands, settings, elements."""
     from gateway.reference import write
 
+    if not Path("docs/reference").is_dir():
+        raise click.UsageError("there is no folder docs/reference here; the pages are part of the source tree")
     stale = write(main, Path("docs"), check=check)
     for path in stale:
         click.echo(f"{'stale' if check else 'written'}: {path}")

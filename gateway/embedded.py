@@ -76,6 +76,10 @@ class EmbeddedPostgres:
         self.started = False
         self._use: int | None = None
 
+    def exists(self) -> bool:
+        """Whether a database was made here."""
+        return (self.data / "PG_VERSION").exists()
+
     def ensure(self, database: str = "schoolgate") -> Addresses:
         """Start the server unless it runs, make roles and database unless there, return the addresses.
 
@@ -85,7 +89,7 @@ class EmbeddedPostgres:
         self._make_home()
         with self._locked():
             words = self._passwords()
-            if not (self.data / "PG_VERSION").exists():
+            if not self.exists():
                 self._initialise(words["admin"])
             if not self._running():
                 self._start()

@@ -329,6 +329,11 @@ INT_SETTINGS = _reason(
     "This installation cannot run as it is set up.",
     "Correct what the message names; docs/reference/settings.md lists every setting.",
 )  # fmt: skip
+INT_NO_INSTALLATION = _reason(
+    "INT_NO_INSTALLATION", 503, _O,
+    "There is no installation here.",
+    "Name the folder of yours with SCHOOLGATE_INSTANCE, or make one with `schoolgate district add`.",
+)  # fmt: skip
 INT_PORT = _reason(
     "INT_PORT", 503, _O,
     "The gateway cannot listen on this port.",

@@ -423,6 +423,27 @@ def test_a_database_without_its_schema_is_said(desk, cluster, tmp_path):
         cluster.drop("bare")
 
 
+@pytest.mark.parametrize("words", [("staff", "list"), ("sync", "plan", "sis", "x"), ("school", "add", "S")])
+@pytest.mark.parametrize("embedded", [True, False])
+def test_only_set_up_makes_an_installation(desk, fresh_database, tmp_path, words, embedded):
+    folder = tmp_path / "elsewhere"
+    url = "" if embedded else fresh_database().application
+    desk.environment |= {"SCHOOLGATE_INSTANCE": str(folder), "DATABASE_URL": url}
+    done = desk.run(*words)
+    assert refusal(done) == (1, "INT_NO_INSTALLATION")
+    for said in (f"there is no installation in {folder}", "SCHOOLGATE_INSTANCE", "schoolgate district add"):
+        assert said in done.stderr
+    assert not folder.exists()
+
+
+def test_a_folder_of_another_kind_gets_no_pages(desk, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for more in ((), ("--check",)):
+        done = desk.run("docs", *more)
+        assert (done.exit_code, "docs/reference" in done.stderr) == (2, True)
+    assert not (tmp_path / "docs").exists()
+
+
 @pytest.mark.parametrize("address", ["zzz", "postgresql://[::1/x"])
 def test_the_address_of_an_administrator_is_one_of_a_database(desk, address):
     desk.environment |= {"SCHOOLGATE_OWNER_PASSWORD": "x", "SCHOOLGATE_LOGIN_PASSWORD": "y"}
