@@ -238,7 +238,7 @@ def db() -> None:
 def db_upgrade() -> None:
     """Bring the schema to what this version needs (as DATABASE_OWNER_URL, or embedded)."""
     from gateway.embedded import EmbeddedPostgres
-    from gateway.settings import load
+    from gateway.settings import load, usable
     from gateway.store.migrate import upgrade
 
     settings = load()
@@ -248,7 +248,8 @@ def db_upgrade() -> None:
         upgrade(settings.database_owner_url)
     else:
         server = EmbeddedPostgres(settings.instance)
-        upgrade(server.ensure().owner)
+        with usable(settings.instance):
+            upgrade(server.ensure().owner)
         server.stop()
     click.echo("The schema is up to date.")
 
@@ -726,13 +727,16 @@ def direction_list(parts: Office, by: Person, as_json: bool) -> None:
 def db_remove(yes: bool) -> None:  # noqa: ARG001 - click insists on it
     """Stop and remove the embedded database of this installation. There is no way back."""
     from gateway.embedded import EmbeddedPostgres
-    from gateway.settings import load
+    from gateway.settings import load, usable
 
     settings = load()
     if settings.database_url:
         raise click.UsageError("this installation has no embedded database")
-    EmbeddedPostgres(settings.instance).destroy()
-    click.echo("Removed.")
+    server = EmbeddedPostgres(settings.instance)
+    with usable(settings.instance):
+        there = server.exists()
+        server.destroy()
+    click.echo("Removed." if there else f"There is no embedded database of {settings.instance}.")
 
 
 @main.group()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
 from pathlib import Path
 from socketserver import BaseRequestHandler, TCPServer
@@ -442,6 +443,23 @@ def test_a_folder_of_another_kind_gets_no_pages(desk, tmp_path, monkeypatch):
         done = desk.run("docs", *more)
         assert (done.exit_code, "docs/reference" in done.stderr) == (2, True)
     assert not (tmp_path / "docs").exists()
+
+
+def test_an_embedded_database_is_removed_when_its_keys_are_gone(desk, tmp_path):
+    folder = tmp_path / "own"
+    desk.environment |= {"SCHOOLGATE_INSTANCE": str(folder), "DATABASE_URL": ""}
+    desk.begin()
+    shutil.rmtree(folder / "keys")
+    for words in (("school", "list"), ("district", "add", "D", "--admin", "A"), ("db", "upgrade")):
+        done = desk.run(*words)
+        assert refusal(done) == (1, "INT_SETTINGS")
+        assert "schoolgate db remove --yes" in done.stderr
+    assert "Removed." in desk.run("db", "remove", "--yes").stdout
+    assert "There is no embedded database" in desk.run("db", "remove", "--yes").stdout
+    assert refusal(desk.run("school", "list")) == (1, "INT_NO_INSTALLATION")
+    desk.begin()
+    assert desk.run("school", "list").exit_code == 0
+    assert "Removed." in desk.run("db", "remove", "--yes").stdout
 
 
 @pytest.mark.parametrize("address", ["zzz", "postgresql://[::1/x"])
