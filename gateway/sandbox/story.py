@@ -471,7 +471,9 @@ def _say(number: str, title: str, text: str, began: float) -> None:
 def _invite(story: Story) -> None:
     lms = story.stage.peers["lms"]
     print("\nEverything stays up. Stop with Ctrl-C.")
-    print(f"  gateway      {story.stage.gateway}  (family page: {story.stage.gateway}/family)")
+    print(f"  gateway      {story.stage.gateway}")
+    family = story.desk.must("family", "code", story.cast["amara"], "--school", "Alder High School")
+    print(f"  family page  {family['url']}  enter the code {family['code']}")
     print(f"  LMS          {lms['lms']}/login  sign in as {lms['cast']['teacher']} (teacher)")
     print(f"  application  {story.stage.peers['assessment']['assessment']}")
     print(f"  SIS          {story.stage.peers['sis']['sis']}")
