@@ -160,11 +160,8 @@ class Delivery:
 
 
 def open_delivery(path: Path, limit: int) -> Delivery:
-    """Return a delivery to be entered with `with`. `limit` is the most it may unpack to, in bytes."""
-    if not path.exists():
-        raise Unreadable("CSV_NOT_A_ZIP", path.name, "there is no such file")
-    if not (path.is_file() or path.is_dir()):
-        raise Unreadable("CSV_NOT_A_ZIP", path.name, "this is neither a file nor a folder")
+    """Return a delivery, a file or folder that is there, to be entered with `with`. `limit` is the most it may unpack
+    to, in bytes."""
     return Delivery(path, limit)
 
 

@@ -20,7 +20,7 @@ from gateway.identity.keys import PlatformKeys
 from gateway.identity.platforms import Registrations
 from gateway.identity.states import States
 from gateway.jobs import Deferrer
-from gateway.office import make_office
+from gateway.office import open_installed
 from gateway.settings import load
 from gateway.web import api, family, health, limits, lti, oauth, oneroster, problems, security, teacher
 from gateway.web.contract import EXTENSION, Running
@@ -83,4 +83,4 @@ def _installed() -> Parts:
     logs.configure()
     settings = load()
     url = settings.database_url or EmbeddedPostgres(settings.instance).ensure().application
-    return make_parts(make_office(settings, url))
+    return make_parts(open_installed(settings, url))

@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 refused or failed, 2 usage, 3 held and in need of a person
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shlex
@@ -19,9 +20,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from gateway.errors import Refused
     from gateway.flows.parts import Office
     from gateway.flows.roster_sync import Report
     from gateway.identity.staff import Person
+    from gateway.store.tenant import Session
 
 OK, FAILED, HELD, DENIED = 0, 1, 3, 4
 _TOKEN = "SCHOOLGATE_TOKEN"  # noqa: S105 - the name of a variable
@@ -31,11 +34,11 @@ _TOKEN = "SCHOOLGATE_TOKEN"  # noqa: S105 - the name of a variable
 
 
 @contextmanager
-def _open() -> Iterator[Office]:
+def _open(*, create: bool = False) -> Iterator[Office]:
     """This installation's office; logs go to standard error."""
     from gateway.office import open_office
 
-    with open_office() as office:
+    with open_office(create=create) as office:
         yield office
 
 
@@ -71,12 +74,26 @@ class _Desk(click.Group):
             where = f" ({error.filename})" if error.filename else ""
             sys.exit(_say_refusal(errors.Refused(errors.REQ_INVALID, f"{error.strerror or error}{where}")))
         except Exception as error:
-            from gateway.store.tenant import NO_ANSWER
-
-            if not isinstance(error, NO_ANSWER):
+            said = _from_database(error)
+            if said is None:
                 raise
-            said = str(error.__cause__ or error).strip().splitlines()
-            sys.exit(_say_refusal(errors.Refused(errors.INT_UNAVAILABLE, f"The database does not answer: {said[-1]}")))
+            sys.exit(_say_refusal(said))
+
+
+def _from_database(error: Exception) -> Refused | None:
+    """What the database says no with, in words; None for what is none of its."""
+    from gateway import errors
+    from gateway.store.migrate import NO_SCHEMA
+    from gateway.store.tenant import NO_ANSWER, UNKEEPABLE
+
+    if isinstance(error, UNKEEPABLE):
+        return errors.Refused(errors.REQ_INVALID, "a value holds what cannot be kept")
+    if isinstance(error, NO_SCHEMA):
+        return errors.Refused(errors.INT_SETTINGS, "the database is not of this version: run `schoolgate db upgrade`")
+    if isinstance(error, NO_ANSWER):
+        said = str(error.__cause__ or error).strip().splitlines()
+        return errors.Refused(errors.INT_UNAVAILABLE, f"The database does not answer: {said[-1]}")
+    return None
 
 
 def _say_refusal(refused: Any) -> int:
@@ -85,7 +102,12 @@ def _say_refusal(refused: Any) -> int:
     click.echo(f"  code    {reason.code}", err=True)
     click.echo(f"  remedy  {reason.remedy}", err=True)
     click.echo(f"  who     {reason.owner}", err=True)
-    return DENIED if reason.code.startswith(("ACT_", "AGR_", "DIR_", "AUT_", "PUR_", "ELM_", "RCP_")) else FAILED
+    return _exit_code(reason.code)
+
+
+def _exit_code(refusal: str) -> int:
+    policy = refusal.startswith(("ACT_", "AGR_", "DIR_", "AUT_", "PUR_", "ELM_", "RCP_"))
+    return DENIED if policy or refusal == "SRC_AGREEMENT_MISSING" else FAILED
 
 
 def _print(as_json: bool, said: dict[str, Any], text: Sequence[str]) -> None:
@@ -102,13 +124,14 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], as
         return
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=f"{title} ({len(rows)})", title_justify="left", box=SIMPLE_HEAD)
+    table = Table(title=escape(f"{title} ({len(rows)})"), title_justify="left", box=SIMPLE_HEAD)
     for place, column in enumerate(columns):
         table.add_column(column, overflow="fold", no_wrap=place == 0)
     for row in rows:
-        table.add_row(*(str(_plain(cell)) for cell in row))
+        table.add_row(*(escape(str(_plain(cell))) for cell in row))
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
@@ -120,6 +143,7 @@ def _plain(value: Any) -> Any:
     return value.date().isoformat() if isinstance(value, datetime) else value
 
 
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _schools = click.option("--school", "schools", multiple=True, help="A school (name or reference); all when none.")
 
@@ -140,11 +164,19 @@ def batch() -> None:
     `as TOKEN` makes the following commands act as the person of that token. A refused command does not stop the rest.
     """
     worst = OK
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")
     for line in sys.stdin:
-        words = shlex.split(line, comments=True)
+        try:
+            words = shlex.split(line, comments=True)
+        except ValueError as error:
+            click.echo(f"Error: {error}", err=True)
+            words = [""]
         if not words:
             continue
-        if words[0] == "as" and len(words) == 2:
+        if not words[0]:
+            code = 2
+        elif words[0] == "as" and len(words) == 2:
             os.environ[_TOKEN] = words[1]
             code = OK
         else:
@@ -170,14 +202,14 @@ def _run_line(words: list[str]) -> int:
 
 
 @main.command()
-@click.option("--port", default=8080, show_default=True, help="Port on 127.0.0.1.")
-@click.option("--workers", default=2, show_default=True, help="Web processes.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="Port on 127.0.0.1.")
+@click.option("--workers", type=click.IntRange(1, 128), default=2, show_default=True, help="Web processes.")
 @click.option("--web-only", is_flag=True, help="Do not run the worker.")
 def serve(port: int, workers: int, web_only: bool) -> None:
     """Run the gateway: web processes and one worker, on the embedded database unless DATABASE_URL is set."""
     from gateway.serve import run
 
-    with _open() as office:
+    with _open(create=True) as office:
         office.database.ping()
         code = run(port, workers, with_worker=not web_only)
     sys.exit(code)
@@ -192,7 +224,7 @@ def worker(once: bool) -> None:
     from gateway.jobs import work
 
     logs.configure()
-    with _open() as office:
+    with _open(create=True) as office:
         office.database.ping()
         work(make_parts(office), once=once)
 
@@ -206,7 +238,7 @@ def db() -> None:
 def db_upgrade() -> None:
     """Bring the schema to what this version needs (as DATABASE_OWNER_URL, or embedded)."""
     from gateway.embedded import EmbeddedPostgres
-    from gateway.settings import load
+    from gateway.settings import load, usable
     from gateway.store.migrate import upgrade
 
     settings = load()
@@ -216,7 +248,8 @@ def db_upgrade() -> None:
         upgrade(settings.database_owner_url)
     else:
         server = EmbeddedPostgres(settings.instance)
-        upgrade(server.ensure().owner)
+        with usable(settings.instance):
+            upgrade(server.ensure().owner)
         server.stop()
     click.echo("The schema is up to date.")
 
@@ -254,7 +287,7 @@ def district_add(name: str, admin: str, policy: str, as_json: bool) -> None:
     """Make a district and its first administrator. Whoever runs this holds the installation's keys."""
     from gateway.flows import onboarding
 
-    with _open() as parts:
+    with _open(create=True) as parts:
         ref, staff, token = onboarding.add_district(parts, name, admin, policy)
     text = [f"District {name} is {ref}.", f"{admin} is {staff}; the personal token is shown once:", token,
             "Next: export SCHOOLGATE_TOKEN=… ; schoolgate source add NAME ; schoolgate school add NAME"]  # fmt: skip
@@ -292,23 +325,34 @@ def school_add(
     as_json: bool,
 ) -> None:  # fmt: skip
     """Make a school, or all schools a delivery of a source names."""
+    from gateway.flows import onboarding
+
+    if (delivery is None) == (name is None) or (delivery is not None and org_id is not None):
+        raise click.UsageError("name one school, or a delivery with --all-in")
+    if delivery is not None:
+        _add_schools(parts, by, delivery, source, as_json)
+        return
+    ref = onboarding.add_school(parts, by, str(name), source, org_id)
+    _print(as_json, {"ref": ref, "name": name, "org": org_id}, [f"School {name} is {ref}.", _AFTER_SCHOOLS])
+
+
+_AFTER_SCHOOLS = "Next: schoolgate agreement add … --operation roster.import ; schoolgate sync plan SOURCE DELIVERY"
+
+
+def _add_schools(parts: Office, by: Person, delivery: Path, source: str | None, as_json: bool) -> None:
     from gateway.flows import onboarding, roster_sync
 
-    if delivery is None and name is None:
-        raise click.UsageError("name the school, or a delivery with --all-in")
-    wanted = [(name or "", org_id)]
-    if delivery is not None:
-        wanted = [(title, org) for org, title in roster_sync.schools_in(parts, delivery)]
-    made = [(onboarding.add_school(parts, by, title, source, org), title, org) for title, org in wanted]
+    made = onboarding.add_schools(parts, by, roster_sync.schools_in(parts, delivery), source)
     if as_json:
-        shown = [{"ref": ref, "name": title, "org": org} for ref, title, org in made]
-        click.echo(json.dumps(shown if delivery is not None else shown[0]))
+        click.echo(json.dumps([dict(zip(("ref", "name", "org", "new"), one, strict=True)) for one in made]))
         return
-    for ref, title, _ in made[:20]:
-        click.echo(f"School {title} is {ref}.")
-    if len(made) > 20:
-        click.echo(f"… and {len(made) - 20} more.")
-    click.echo("Next: schoolgate agreement add … --operation roster.import ; schoolgate sync plan SOURCE DELIVERY")
+    new, there = ([one for one in made if one[3] is wanted] for wanted in (True, False))
+    for group, sentence in ((new, "School {} is {}."), (there, "School {} is there already: {}.")):
+        for ref, title, *_ in group[:20]:
+            click.echo(sentence.format(title, ref))
+        if len(group) > 20:
+            click.echo(f"… and {len(group) - 20} more.")
+    click.echo(_AFTER_SCHOOLS if new else "Nothing to add: every school of the delivery is there.")
 
 
 @school.command("list")
@@ -502,7 +546,7 @@ def vendor_add(
 @click.argument("name")
 @click.option("--agreement", required=True)
 @click.option("--scope", "scopes", multiple=True, required=True)
-@click.option("--public-key", type=click.Path(path_type=Path, exists=True), help="Public JWK; then no secret is made.")
+@click.option("--public-key", type=_FILE, help="Public JWK; then no secret is made.")
 @_schools
 @_json
 @acting
@@ -513,10 +557,19 @@ def vendor_connect(
     """Make OAuth client credentials for a vendor under an agreement."""
     from gateway.flows import onboarding
 
-    key = json.loads(public_key.read_text()) if public_key else None
+    key = _read_json(public_key) if public_key else None
     client_id, secret = onboarding.connect_vendor(parts, by, name, agreement, schools, scopes, key)
     shown = {"client_id": client_id, "client_secret": secret, "token_url": f"{parts.settings.url}/oauth2/token"}
     _print(as_json, shown, [f"{k:14} {v}" for k, v in shown.items() if v])
+
+
+def _read_json(path: Path) -> Any:
+    from gateway import errors
+
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise errors.Refused(errors.REQ_INVALID, f"{path} is not JSON") from error
 
 
 @vendor.command("list")
@@ -552,7 +605,7 @@ def agreement() -> None:
 @click.option("--until", required=True, help="The day it ends.")
 @click.option("--retention-days", type=int, help="How long the vendor may keep the data.")
 @click.option("--school-agent", is_flag=True, help="The school acts for families of children (COPPA).")
-@click.option("--document", type=click.Path(path_type=Path, exists=True), help="The signed document; its hash is kept.")
+@click.option("--document", type=_FILE, help="The signed document; its hash is kept.")
 @_schools
 @_json
 @acting
@@ -674,13 +727,16 @@ def direction_list(parts: Office, by: Person, as_json: bool) -> None:
 def db_remove(yes: bool) -> None:  # noqa: ARG001 - click insists on it
     """Stop and remove the embedded database of this installation. There is no way back."""
     from gateway.embedded import EmbeddedPostgres
-    from gateway.settings import load
+    from gateway.settings import load, usable
 
     settings = load()
     if settings.database_url:
         raise click.UsageError("this installation has no embedded database")
-    EmbeddedPostgres(settings.instance).destroy()
-    click.echo("Removed.")
+    server = EmbeddedPostgres(settings.instance)
+    with usable(settings.instance):
+        there = server.exists()
+        server.destroy()
+    click.echo("Removed." if there else f"There is no embedded database of {settings.instance}.")
 
 
 @main.group()
@@ -694,16 +750,11 @@ def _sync(publish: bool) -> Callable[..., Any]:
     @_json
     @acting
     def run(parts: Office, by: Person, source_name: str, delivery: Path | None, as_json: bool) -> int:
-        from gateway import errors
-        from gateway.errors import Refused
         from gateway.flows import roster_sync
-        from gateway.store import sources
 
         by.acts_for_district()
         with parts.database.open_district(by.district) as session:
-            found = sources.find(session, source_name)
-        if found is None:
-            raise Refused(errors.OWN_NOT_ASSOCIATED, f"there is no source {source_name} in this district")
+            found = _found_source(session, source_name)
         if delivery is None:
             from gateway.app import make_parts
             from gateway.flows import roster_pull
@@ -715,6 +766,16 @@ def _sync(publish: bool) -> Callable[..., Any]:
         return _say_report(report, source_name, as_json)
 
     return run
+
+
+def _found_source(session: Session, name: str) -> Any:
+    from gateway import errors
+    from gateway.store import sources
+
+    found = sources.find(session, name)
+    if found is None:
+        raise errors.Refused(errors.REQ_UNKNOWN, f"there is no source {name} in this district")
+    return found
 
 
 plan = sync.command("plan", help="Say what a delivery would change; change nothing.")(_sync(publish=False))
@@ -729,7 +790,9 @@ def _say_report(report: Report, source_name: str, as_json: bool) -> int:
     else:
         for line in report_text.lines(report, source_name):
             click.echo(line)
-    return {"held": HELD, "refused": FAILED}.get(report.state, OK)
+    if report.state == "refused":
+        return _exit_code(report.code or "")
+    return HELD if report.state == "held" else OK
 
 
 @sync.command("history")
@@ -741,12 +804,36 @@ def sync_history(parts: Office, by: Person, source_name: str, as_json: bool) -> 
     from gateway.store import sources
 
     with parts.database.open_intake(by.district) as session:
-        found = sources.find(session, source_name)
-        rows = sources.history(session, found.source) if found else []
+        rows = sources.history(session, _found_source(session, source_name).source)
     shown = [
         (r.run, r.state, r.started_at.isoformat(timespec="seconds"), len(r.report.get("causes", ()))) for r in rows
     ]
     _table("Runs", ("run", "state", "started", "kinds of fault"), shown, as_json)
+
+
+@sync.command("errors")
+@click.argument("run")
+@click.option(
+    "--limit", type=click.IntRange(1, 20_000), default=20_000, show_default=True, help="Show the first of them."
+)
+@_json
+@acting
+def sync_errors(parts: Office, by: Person, run: str, limit: int, as_json: bool) -> None:
+    """List what was wrong in the delivery of a run, row by row; a refused, held or planned run has its list too."""
+    from gateway import errors
+    from gateway.store import sources
+
+    by.acts_for_district()
+    with parts.database.open_intake(by.district) as session:
+        found = sources.run(session, run)
+        rows = sources.faults(session, run, limit)
+    if found is None:
+        raise errors.Refused(errors.REQ_UNKNOWN, f"there is no run {run}; `schoolgate sync history` lists them")
+    shown = [(r.file, r.line, r.column_name, r.code, r.effect, r.shape, r.hint) for r in rows]
+    _table(f"Faults of {run}", ("file", "line", "column", "code", "effect", "shape", "hint"), shown, as_json)
+    more = sum(cause["count"] for cause in found.report.get("causes", ())) - len(rows)
+    if more > 0 and not as_json:
+        click.echo(f"… and {more} more; the first {sources.KEPT_FAULTS:,} of a run are kept.")
 
 
 @sync.command("release")
@@ -856,9 +943,11 @@ def ledger_verify(bundle: Path, key: str | None, as_json: bool) -> None:
 @main.command()
 @click.option("--check", is_flag=True, help="Only say whether the pages are up to date.")
 def docs(check: bool) -> None:
-    """Write the generated pages of docs/: refusals, commands, settings."""
+    """Write the generated pages of docs/ of a source tree: refusals, commands, settings, elements."""
     from gateway.reference import write
 
+    if not Path("docs/reference").is_dir():
+        raise click.UsageError("there is no folder docs/reference here; the pages are part of the source tree")
     stale = write(main, Path("docs"), check=check)
     for path in stale:
         click.echo(f"{'stale' if check else 'written'}: {path}")

@@ -76,22 +76,26 @@ class EmbeddedPostgres:
         self.started = False
         self._use: int | None = None
 
+    def exists(self) -> bool:
+        """Whether a database was made here."""
+        return (self.data / "PG_VERSION").exists()
+
     def ensure(self, database: str = "schoolgate") -> Addresses:
         """Start the server unless it runs, make roles and database unless there, return the addresses.
 
         From now on this process uses the server: it stays up until the last process that does has stopped or died.
         """
+        self._require_passwords()
         _make_private(self.instance / "keys")
         self._make_home()
         with self._locked():
+            self._require_passwords()
             words = self._passwords()
-            if not (self.data / "PG_VERSION").exists():
+            if not self.exists():
                 self._initialise(words["admin"])
-            if not self._running():
-                self._start()
-                self.started = True
             addresses = self._addresses(words, database)
-            roles.bootstrap(addresses.admin, words["owner"], words["application"], database)
+            with self._up():
+                roles.bootstrap(addresses.admin, words["owner"], words["application"], database)
             if self._use is None:
                 self._use = os.open(self.instance / "keys" / "postgres.use", os.O_WRONLY | os.O_CREAT, 0o600)
                 fcntl.flock(self._use, fcntl.LOCK_SH)
@@ -111,6 +115,28 @@ class EmbeddedPostgres:
             finally:
                 os.close(self._use)
                 self._use = None
+
+    def _require_passwords(self) -> None:
+        """Refuse a database whose folder of keys was removed: nobody can sign in to it or open what is sealed in it."""
+        if self.exists() and not self.secrets.exists():
+            raise EmbeddedUnavailable(
+                f"the database in {self.home} is still there, but its passwords, {self.secrets}, are gone: restore the "
+                "folder of keys from a copy, or remove the database with `schoolgate db remove --yes` and begin afresh"
+            )
+
+    @contextlib.contextmanager
+    def _up(self) -> Iterator[None]:
+        """The server runs; who started it stops it again when what follows fails."""
+        started = not self._running()
+        if started:
+            self._start()
+        try:
+            yield
+        except BaseException:
+            if started:
+                self._control("stop", "-m", "fast", "-w")
+            raise
+        self.started = self.started or started
 
     # --- folders ---------------------------------------------------------------------------------
 
@@ -221,8 +247,8 @@ class EmbeddedPostgres:
         )
 
     def destroy(self) -> None:
-        """Stop the server whoever uses it and remove its folder: for the tests' own instances."""
-        if self._running():
+        """Stop the server whoever uses it and remove its folder."""
+        if self.exists() and self._running():
             self._control("stop", "-m", "immediate", "-w")
         for folder in {self.home, self.socket}:
             shutil.rmtree(folder, ignore_errors=True)

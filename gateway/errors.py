@@ -329,6 +329,16 @@ INT_SETTINGS = _reason(
     "This installation cannot run as it is set up.",
     "Correct what the message names; docs/reference/settings.md lists every setting.",
 )  # fmt: skip
+INT_NO_INSTALLATION = _reason(
+    "INT_NO_INSTALLATION", 503, _O,
+    "There is no installation here.",
+    "Name the folder of yours with SCHOOLGATE_INSTANCE, or make one with `schoolgate district add`.",
+)  # fmt: skip
+INT_PORT = _reason(
+    "INT_PORT", 503, _O,
+    "The gateway cannot listen on this port.",
+    "Stop what listens there, or choose another port with --port.",
+)  # fmt: skip
 RATE_LIMITED = _reason(
     "RATE_LIMITED", 429, _C,
     "Too many requests.",
@@ -336,8 +346,8 @@ RATE_LIMITED = _reason(
 )  # fmt: skip
 REQ_INVALID = _reason(
     "REQ_INVALID", 422, _C,
-    "The request body or a parameter does not fit the schema.",
-    "Correct the fields named in errors.",
+    "A value that was sent or typed is missing or does not fit.",
+    "Correct what the message or its list of errors names.",
 )  # fmt: skip
 REQ_NOT_FOUND = _reason(
     "REQ_NOT_FOUND", 404, _C,
@@ -391,6 +401,16 @@ REQ_CONFLICT = _reason(
     "REQ_CONFLICT", 409, _C,
     "Something of that name or identifier exists already.",
     "List what exists, then use it or choose another name.",
+)  # fmt: skip
+REQ_UNKNOWN = _reason(
+    "REQ_UNKNOWN", 404, _C,
+    "There is nothing of that name here.",
+    "Look it up with the list command of its kind, such as `schoolgate school list`; names are exact.",
+)  # fmt: skip
+REQ_AMBIGUOUS = _reason(
+    "REQ_AMBIGUOUS", 409, _C,
+    "Several things here have that name.",
+    "Use one of the references that the message names.",
 )  # fmt: skip
 
 # --- LTI: login initiation (LI-1..9) ---------------------------------------------------------------

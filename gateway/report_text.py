@@ -76,7 +76,9 @@ def _faults(report: Report) -> Iterator[str]:
     for cause in report.causes[:_MOST]:
         yield f"    {cause['count']:6} × {_cause(cause)}"
     if len(report.causes) > _MOST:
-        yield f"    … and {len(report.causes) - _MOST} more causes (--json shows all)"
+        yield f"    … and {len(report.causes) - _MOST} more causes"
+    if len(report.faults) > min(len(report.causes), _MOST):
+        yield f"    each of them: schoolgate sync errors {report.run}"
 
 
 def _cause(cause: dict[str, Any]) -> str:
@@ -96,6 +98,8 @@ def _held(report: Report) -> Iterator[str]:
 
 
 def _next(report: Report, source: str) -> str:
+    if report.refusal and not report.refusal["code"].startswith("CSV_"):
+        return f"Next: {report.refusal['remedy']} Then plan it again."
     return {
         "planned": f"Next: schoolgate sync apply {source} with the same delivery",
         "held": f"Next: send a corrected delivery, or let a second person run: schoolgate sync release {report.run}",

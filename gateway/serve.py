@@ -7,14 +7,21 @@ import signal
 import subprocess
 import sys
 import time
+from socketserver import BaseRequestHandler, TCPServer
 from types import FrameType
 
-from gateway import logs
+from gateway import errors, logs
+from gateway.errors import Refused
+
+
+class _Probe(TCPServer):
+    allow_reuse_address = True  # as gunicorn does
 
 
 def run(port: int, workers: int, *, with_worker: bool) -> int:
-    """Serve on 127.0.0.1 until told to stop, or until one part dies. Return an exit code."""
+    """Serve on 127.0.0.1 until told to stop, or until one part dies. Return an exit code. Raises Refused."""
     logs.configure()
+    _require_free(port)
     parts = [_web(port, workers)] + ([_worker()] if with_worker else [])
     stopping: list[int] = []
 
@@ -29,6 +36,13 @@ def run(port: int, workers: int, *, with_worker: bool) -> int:
         part.terminate()
     codes = [part.wait(timeout=30) for part in parts]
     return 0 if stopping else max(abs(code) for code in codes) or 1
+
+
+def _require_free(port: int) -> None:
+    try:
+        _Probe(("127.0.0.1", port), BaseRequestHandler).server_close()
+    except OSError as error:
+        raise Refused(errors.INT_PORT, f"port {port} on 127.0.0.1: {error.strerror}") from error
 
 
 def _web(port: int, workers: int) -> subprocess.Popen[bytes]:

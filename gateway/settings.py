@@ -20,6 +20,8 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,16 @@ class UnsafeSettings(Refused):
 
     def __init__(self, detail: str) -> None:
         super().__init__(errors.INT_SETTINGS, detail)
+
+
+@contextmanager
+def usable(instance: Path) -> Iterator[None]:
+    """Say in words that a folder cannot be an installation's. Raises UnsafeSettings."""
+    try:
+        yield
+    except OSError as error:
+        why = f"{error.strerror or error} ({error.filename or instance})"
+        raise UnsafeSettings(f"the instance folder {instance} cannot be used: {why}") from error
 
 
 class SettingsSchema(Schema):
@@ -93,9 +105,9 @@ def load(instance: Path | None = None) -> Settings:
 
 
 def _from_file(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
     try:
+        if not path.exists():
+            return {}
         return tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise UnsafeSettings(f"{path.name} cannot be read: {error}") from error
@@ -110,7 +122,17 @@ def _refuse_unsafe(settings: Settings) -> None:
         raise UnsafeSettings(f"SCHOOLGATE_URL is {settings.url}: launches need https outside loopback")
     if settings.sandbox and not loopback:
         raise UnsafeSettings("SCHOOLGATE_SANDBOX is for loopback only; unset it or use a loopback URL")
-    if settings.database_url and not settings.database_url.startswith("postgresql"):
-        raise UnsafeSettings("DATABASE_URL must be a postgresql:// address")
-    if settings.redis_url and not settings.redis_url.startswith(("redis://", "rediss://", "unix://")):
-        raise UnsafeSettings("REDIS_URL must be a redis://, rediss:// or unix:// address")
+    for variable, address, schemes in (
+        ("DATABASE_URL", settings.database_url, ("postgresql://",)),
+        ("DATABASE_OWNER_URL", settings.database_owner_url, ("postgresql://",)),
+        ("REDIS_URL", settings.redis_url, ("redis://", "rediss://", "unix://")),
+    ):
+        if address and not _is_address(address, schemes):
+            raise UnsafeSettings(f"{variable} must be a {' or '.join(schemes)} address")
+
+
+def _is_address(address: str, schemes: tuple[str, ...]) -> bool:
+    try:
+        return address.startswith(schemes) and urlsplit(address).port != 0
+    except ValueError:
+        return False

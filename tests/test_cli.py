@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
 from pathlib import Path
+from socketserver import BaseRequestHandler, TCPServer
 from typing import Any
 
 import click
+import psycopg
 import pytest
 from click.testing import CliRunner, Result
 
 from gateway.cli import main
+from gateway.store import roles
+from gateway.store.secrets import open_vault
 from tests.deliveries import two_schools
 from tests.worlds import OR
 
@@ -59,6 +64,7 @@ class Desk:
 def desk(addresses, tmp_path, monkeypatch) -> Desk:
     for name in ("SCHOOLGATE_TOKEN", "SCHOOLGATE_SOURCE_SECRET", "REDIS_URL"):
         monkeypatch.delenv(name, raising=False)
+    open_vault(tmp_path / "instance" / "keys")  # the tests share a database, which is not new
     environment = {
         "SCHOOLGATE_INSTANCE": str(tmp_path / "instance"), "DATABASE_URL": addresses.application,
         "SCHOOLGATE_URL": "http://127.0.0.1:8080", "SCHOOLGATE_SANDBOX": "1", "NO_COLOR": "1",
@@ -106,11 +112,52 @@ def test_a_refused_delivery_exits_with_1_and_names_file_line_and_reason(desk):
         assert word in done.stdout
 
 
-@pytest.mark.parametrize("path", ["nothing.zip", "folder"])
-def test_a_delivery_that_is_not_there_is_refused(desk, path):
+def test_what_is_not_wrong_with_a_delivery_is_not_blamed_on_it(desk):
+    delivery = two_schools().zip(desk.folder / "delivery.zip")
+    desk.said("source", "add", "sis")
+    done = desk.run("sync", "plan", "sis", delivery)
+    assert (done.exit_code, "SRC_NO_SCHOOL" in done.stdout) == (1, True)
+    assert "Next: Add the schools with `schoolgate school add`" in done.stdout
+    desk.said("school", "add", "--all-in", delivery)
+    done = desk.run("sync", "plan", "sis", delivery)
+    assert (done.exit_code, "SRC_AGREEMENT_MISSING" in done.stdout) == (4, True)
+    assert "Next: Record the agreement with `schoolgate agreement add" in done.stdout
+    assert desk.run("sync", "plan", "sis", delivery, "--json").exit_code == 4
+    (row,) = desk.said("source", "list")
+    with psycopg.connect(desk.environment["DATABASE_URL"]) as other:
+        other.execute("SELECT pg_advisory_lock(hashtext(%s))", (f"source:{row['ref']}",))
+        done = desk.run("sync", "plan", "sis", delivery)
+    assert (done.exit_code, "SRC_BUSY" in done.stdout) == (1, True)
+    assert "Next: Wait until it ends. Then plan it again." in done.stdout
+    assert "correct the delivery" not in done.stdout
+
+
+def test_a_delivery_that_is_not_there_is_for_whoever_named_it(desk):
     desk.onboard()
+    done = desk.run("sync", "plan", "sis", desk.folder / "nothing.zip")
+    assert (done.exit_code, done.stdout.count("REQ_INVALID")) == (1, 1)
+    assert "there is no file or folder" in done.stdout
+    assert "who     the caller" in done.stdout
     (desk.folder / "folder").mkdir()
-    assert desk.run("sync", "plan", "sis", desk.folder / path).exit_code == 1
+    done = desk.run("sync", "plan", "sis", desk.folder / "folder")
+    assert (done.exit_code, "CSV_MANIFEST_MISSING" in done.stdout) == (1, True)
+
+
+@pytest.mark.parametrize("name", ["manifest.csv", "orgs.csv", "users.csv"])
+def test_a_file_that_may_not_be_read_is_named(desk, name, monkeypatch):
+    desk.onboard()
+    folder, opened = two_schools().folder(desk.folder / "folder"), Path.open
+
+    def without_rights(path: Path, *mode: Any, **more: Any) -> Any:
+        if path == folder / name:
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *mode, **more)
+
+    monkeypatch.setattr(Path, "open", without_rights)  # root may read everything
+    done = desk.run("sync", "plan", "sis", folder)
+    assert refusal(done)[0] == 1
+    assert f"{name} cannot be read: Permission denied" in done.stdout
+    assert "REQ_INVALID" in done.stdout
 
 
 def test_quarantined_rows_are_named_for_the_registrar(desk):
@@ -127,6 +174,57 @@ def test_quarantined_rows_are_named_for_the_registrar(desk):
         ("users.csv", "givenName", "CSV_VALUE_MISSING"), ("classes.csv", "grades", "CSV_VALUE_VOCABULARY"),
         ("enrollments.csv", "userSourcedId", "CSV_REFERENCE_BAD"),
     }  # fmt: skip
+
+
+def spoilt() -> Any:
+    bad = two_schools()
+    for pupil in ("p3", "p4"):
+        bad.row("users.csv", pupil)["givenName"] = ""
+    return bad
+
+
+def test_every_fault_of_a_run_is_listed(desk):
+    desk.onboard()
+    done = desk.run("sync", "plan", "sis", spoilt().zip(desk.folder / "bad.zip"))
+    run = desk.said("sync", "history", "sis")[0]["run"]
+    assert f"each of them: schoolgate sync errors {run}" in done.stdout
+    listed = desk.said("sync", "errors", run)
+    assert [set(row) for row in listed] == [{"file", "line", "column", "code", "effect", "shape", "hint"}] * len(listed)
+    report = desk.said("sync", "plan", "sis", desk.folder / "bad.zip")
+    assert len(listed) > 2
+    assert listed == [{name: fault[name] for name in listed[0]} for fault in report["faults"]]
+    assert len(desk.said("sync", "errors", run, "--limit", 1)) == 1
+    text = desk.run("sync", "errors", run, "--limit", "1").stdout
+    assert "CSV_VALUE_MISSING" in text
+    assert f"… and {len(listed) - 1} more" in text
+    clean = desk.run("sync", "plan", "sis", desk.folder / "delivery.zip").stdout
+    assert "sync errors" not in clean
+
+
+def test_a_run_that_was_refused_or_held_has_its_list_too(desk):
+    desk.run("sync", "apply", "sis", desk.onboard())
+    cut = spoilt()
+    whole = cut.files()["enrollments.csv"]
+    cut.raw["enrollments.csv"] = whole[: len(whole) - 3]
+    small = two_schools(6)
+    small.row("users.csv", "p1")["givenName"] = ""
+    for delivery, state in ((cut, "refused"), (small, "held")):
+        done = desk.run("sync", "apply", "sis", delivery.zip(desk.folder / f"{state}.zip"))
+        last = desk.said("sync", "history", "sis")[0]
+        assert last["state"] == state, done.output
+        assert "CSV_VALUE_MISSING" in {row["code"] for row in desk.said("sync", "errors", last["run"])}
+
+
+def test_runs_are_listed_for_who_acts_for_the_district(desk):
+    delivery = desk.onboard()
+    desk.run("sync", "apply", "sis", delivery)
+    run = desk.said("sync", "history", "sis")[0]["run"]
+    assert desk.said("sync", "errors", run) == []
+    token = desk.said("staff", "add", "S. A", "--role", "school_admin", "--school", "School A")["token"]
+    assert refusal(desk.run("sync", "errors", run, token=token)) == (4, "ACT_NOT_STAFF")
+    other = Desk(desk.environment, desk.folder).begin()
+    assert refusal(other.run("sync", "errors", run)) == (1, "REQ_UNKNOWN")
+    assert refusal(desk.run("sync", "history", "nope")) == (1, "REQ_UNKNOWN")
 
 
 def test_every_command_acts_as_a_named_person(desk):
@@ -164,7 +262,7 @@ def test_a_vendor_from_agreement_to_credentials(desk):
     listed = desk.said("agreement", "list")
     assert {row["vendor"] for row in listed} == {"Quiz", "SIS Inc"}
     assert "Ended at 1 schools" in desk.run("agreement", "end", ref).stdout
-    assert desk.run("agreement", "end", "ag_nothing").exit_code == 4
+    assert refusal(desk.run("agreement", "end", ref)) == (1, "REQ_UNKNOWN")
     (row,) = (r for r in desk.said("direction", "list") if r["agreement"] == ref)
     assert "Revoked at 1 schools." in desk.run("direction", "revoke", row["ref"].partition("@")[0]).stdout
 
@@ -175,7 +273,10 @@ def test_a_vendor_from_agreement_to_credentials(desk):
         (("--purpose", "advertising"), "PUR_COMMERCIAL"), (("--purpose", "sale"), "PUR_COMMERCIAL"),
         (("--purpose", "profiling"), "PUR_PROFILE"), (("--purpose", "anything"), "REQ_INVALID"),
         (("--operation", "everything"), "REQ_INVALID"), (("--element", "other"), "REQ_INVALID"),
-        (("--until", "2020-01-01"), "REQ_INVALID"),
+        (("--until", "2020-01-01"), "REQ_INVALID"), (("--until", "2025-06-30"), "REQ_INVALID"),
+        (("--element", "person.password"), "ELM_NEVER_EXPORT"), (("--element", "technical.usage"), "ELM_TECHNICAL"),
+        (("--retention-days", "0"), "REQ_INVALID"), (("--retention-days", "-1"), "REQ_INVALID"),
+        (("--retention-days", "99999999999999999999"), "REQ_INVALID"),
     ],
 )  # fmt: skip
 def test_an_agreement_that_could_not_be_enforced_is_refused(desk, change, code):
@@ -195,11 +296,335 @@ def test_an_agreement_without_a_retention_term_is_refused(desk):
     assert (done.exit_code, "AGR_COMMITMENTS_INCOMPLETE" in done.stderr) == (4, True)
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--element", "zzz"), "there is no data element zzz"), (("--record", "zzz"), "reference@version"),
+        (("--record", "ts_1@0"), "reference@version"), (("--record", "@1"), "reference@version"),
+    ],
+)  # fmt: skip
+def test_a_direction_for_what_is_not_there_is_refused(desk, words, said):
+    desk.onboard()
+    ref = desk.agree("SIS Inc", "roster.read")
+    done = desk.run("direction", "add", "--agreement", ref, "--operation", "roster.read", "--until", UNTIL, *words)
+    assert refusal(done) == (1, "REQ_INVALID")
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("--operation", "roster.import"), "AGR_OPERATION", "covers roster.read"),
+        (("--element", "person.email"), "ELM_NOT_IN_SCHEDULE", "person.email: ag_"),
+        (("--element", "SNM", "--element", "DEM"), "ELM_NOT_IN_SCHEDULE", "person.name.given"),
+    ],
+)  # fmt: skip
+def test_a_direction_beyond_its_agreement_is_refused(desk, words, code, said):
+    desk.onboard()
+    words = (
+        "--agreement",
+        desk.agree("SIS Inc", "roster.read"),
+        "--until",
+        UNTIL,
+        "--operation",
+        "roster.read",
+        *words,
+    )
+    done = desk.run("direction", "add", *words)
+    assert refusal(done) == (4, code)
+    assert said in done.stderr
+    assert desk.said("direction", "list") == []
+    desk.said("direction", "add", *words[:6], "--element", "SNM")
+
+
+def test_nothing_is_directed_under_an_agreement_that_was_ended(desk):
+    desk.onboard()
+    ref = desk.agree("SIS Inc", "roster.read")
+    desk.run("agreement", "end", ref)
+    done = desk.run("direction", "add", "--agreement", ref, "--operation", "roster.read", "--until", UNTIL)
+    assert refusal(done) == (4, "AGR_REVOKED")
+
+
+@pytest.mark.parametrize(
+    "contact",
+    ["", " ", "x", "a@b", "@b.example", "a b@c.example", "http://v.example", "https://", "mailto:",
+     "javascript:a@b.example", "a@b.example\n", "<a@b.example>", "https://a@b.example", "a@b.example" * 30],
+)  # fmt: skip
+def test_families_can_reach_a_vendor(desk, contact):
+    words = ("vendor", "add", "V", "--category", "sis", "--contact")
+    assert refusal(desk.run(*words, contact)) == (1, "REQ_INVALID")
+    for number, good in enumerate(("a.b+c@v.example", "mailto:privacy@v.example", "https://v.example/privacy?a=b")):
+        desk.said("vendor", "add", f"V{number}", *words[3:], good)
+
+
+def test_an_address_that_cannot_be_read_is_refused(desk):
+    for url in ("https://[::1", "https://x.example:many/"):
+        assert refusal(desk.run("source", "add", "x", "--url", url)) == (1, "REQ_INVALID")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "7", "{}", '{"kty": 7}', "[" * 100_000, b"\xff"])
+def test_a_public_key_that_is_none_is_refused(desk, text):
+    desk.onboard()
+    ref, file = desk.agree("SIS Inc", "roster.read"), desk.folder / "key.json"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    words = ("vendor", "connect", "SIS Inc", "--agreement", ref, "--scope", OR + "roster.readonly", "--public-key")
+    assert refusal(desk.run(*words, file)) == (1, "REQ_INVALID")
+    assert desk.run(*words, desk.folder).exit_code == 2
+
+
+def test_the_gateway_listens_on_a_port_that_is_free(desk):
+    for wrong in (("--port", "99999999"), ("--port", "-1"), ("--port", "0"), ("--workers", "0")):
+        assert desk.run("serve", *wrong).exit_code == 2
+    with TCPServer(("127.0.0.1", 0), BaseRequestHandler) as taken:
+        port = taken.server_address[1]
+        done = desk.run("serve", "--port", port)
+    assert refusal(done) == (1, "INT_PORT")
+    assert f"port {port} on 127.0.0.1: Address already in use" in done.stderr
+
+
+@pytest.mark.parametrize("folder", ["/proc/nothing", "/etc/passwd", "/etc/passwd/below"])
+@pytest.mark.parametrize("embedded", [True, False])
+def test_an_instance_folder_that_cannot_be_used_is_said(desk, fresh_database, folder, embedded):
+    url = "" if embedded else fresh_database().application
+    desk.environment |= {"SCHOOLGATE_INSTANCE": folder, "DATABASE_URL": url}
+    for words in (("district", "add", "D", "--admin", "A"), ("serve", "--port", "1")):
+        done = desk.run(*words)
+        assert refusal(done) == (1, "INT_SETTINGS"), done.output
+        assert f"the instance folder {folder}" in done.stderr
+
+
+def test_a_lost_key_is_never_replaced_by_a_new_one(desk, fresh_database, tmp_path):
+    kek = tmp_path / "own" / "keys" / "kek"
+    desk.environment |= {"DATABASE_URL": fresh_database().application, "SCHOOLGATE_INSTANCE": str(tmp_path / "own")}
+    desk.begin()
+    key = kek.read_bytes()
+    assert desk.run("school", "add", "Lincoln").exit_code == 0
+    kek.unlink()
+    for words in (("school", "list"), ("district", "add", "D", "--admin", "A"), ("serve",), ("worker", "--once")):
+        done = desk.run(*words)
+        assert refusal(done) == (1, "INT_SETTINGS"), words
+        assert f"there is no key {kek}" in done.stderr
+        assert "restore it from a copy" in done.stderr
+    assert not kek.exists()
+    kek.write_bytes(key)
+    assert desk.run("ledger", "export", "--school", "Lincoln", "--out", tmp_path / "l.zip").exit_code == 0
+
+
+def test_a_database_without_its_schema_is_said(desk, cluster, tmp_path):
+    with psycopg.connect(cluster.template.admin, autocommit=True) as admin:
+        roles.make_database(admin, "bare", "")
+    try:
+        desk.environment["DATABASE_URL"] = cluster.template.application.replace("template_schoolgate", "bare")
+        for instance in ("instance", "other"):
+            desk.environment["SCHOOLGATE_INSTANCE"] = str(tmp_path / instance)
+            done = desk.run("district", "add", "D", "--admin", "A")
+            assert refusal(done) == (1, "INT_SETTINGS")
+            assert "schoolgate db upgrade" in done.stderr
+    finally:
+        cluster.drop("bare")
+
+
+@pytest.mark.parametrize("words", [("staff", "list"), ("sync", "plan", "sis", "x"), ("school", "add", "S")])
+@pytest.mark.parametrize("embedded", [True, False])
+def test_only_set_up_makes_an_installation(desk, fresh_database, tmp_path, words, embedded):
+    folder = tmp_path / "elsewhere"
+    url = "" if embedded else fresh_database().application
+    desk.environment |= {"SCHOOLGATE_INSTANCE": str(folder), "DATABASE_URL": url}
+    done = desk.run(*words)
+    assert refusal(done) == (1, "INT_NO_INSTALLATION")
+    for said in (f"there is no installation in {folder}", "SCHOOLGATE_INSTANCE", "schoolgate district add"):
+        assert said in done.stderr
+    assert not folder.exists()
+
+
+def test_a_folder_of_another_kind_gets_no_pages(desk, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for more in ((), ("--check",)):
+        done = desk.run("docs", *more)
+        assert (done.exit_code, "docs/reference" in done.stderr) == (2, True)
+    assert not (tmp_path / "docs").exists()
+
+
+def test_an_embedded_database_is_removed_when_its_keys_are_gone(desk, tmp_path):
+    folder = tmp_path / "own"
+    desk.environment |= {"SCHOOLGATE_INSTANCE": str(folder), "DATABASE_URL": ""}
+    desk.begin()
+    shutil.rmtree(folder / "keys")
+    for words in (("school", "list"), ("district", "add", "D", "--admin", "A"), ("db", "upgrade")):
+        done = desk.run(*words)
+        assert refusal(done) == (1, "INT_SETTINGS")
+        assert "schoolgate db remove --yes" in done.stderr
+    assert "Removed." in desk.run("db", "remove", "--yes").stdout
+    assert "There is no embedded database" in desk.run("db", "remove", "--yes").stdout
+    assert refusal(desk.run("school", "list")) == (1, "INT_NO_INSTALLATION")
+    desk.begin()
+    assert desk.run("school", "list").exit_code == 0
+    assert "Removed." in desk.run("db", "remove", "--yes").stdout
+
+
+@pytest.mark.parametrize("address", ["zzz", "postgresql://[::1/x"])
+def test_the_address_of_an_administrator_is_one_of_a_database(desk, address):
+    desk.environment |= {"SCHOOLGATE_OWNER_PASSWORD": "x", "SCHOOLGATE_LOGIN_PASSWORD": "y"}
+    assert refusal(desk.run("db", "bootstrap", "--admin-url", address)) == (1, "REQ_INVALID")
+
+
 def test_what_is_there_twice_is_said(desk):
     desk.onboard()
-    for words in (("source", "add", "sis"), ("vendor", "add", "SIS Inc", "--category", "sis", "--contact", "x"),
+    for words in (("source", "add", "sis"),
+                  ("vendor", "add", "SIS Inc", "--category", "sis", "--contact", "sis@example.org"),
                   ("school", "add", "Again", "--source", "sis", "--org", "A")):  # fmt: skip
         assert "REQ_CONFLICT" in desk.run(*words).stderr
+
+
+def refusal(done: Result) -> tuple[int, str]:
+    """Exit code and code of a refusal that is said in words."""
+    assert "Traceback" not in done.output, done.output
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    codes = [line.split()[1] for line in done.stderr.splitlines() if line.startswith("  code ")]
+    return done.exit_code, codes[0] if codes else ""
+
+
+def test_a_school_is_not_made_twice(desk):
+    desk.said("school", "add", "Lincoln")
+    assert refusal(desk.run("school", "add", "Lincoln")) == (1, "REQ_CONFLICT")
+    desk.said("source", "add", "sis")
+    assert refusal(desk.run("school", "add", "Lincoln", "--source", "sis", "--org", "L1")) == (1, "REQ_CONFLICT")
+    for half in (("--source", "sis"), ("--org", "L1")):
+        assert refusal(desk.run("school", "add", "Half", *half)) == (1, "REQ_INVALID")
+    assert [row["name"] for row in desk.said("school", "list")] == ["Lincoln"]
+    for _ in range(2):  # people may share a name
+        desk.said("staff", "add", "A. Smith", "--role", "district_admin")
+
+
+NAMED = {
+    "district": ("district", "add", "{}", "--admin", "D. Admin"),
+    "administrator": ("district", "add", "D", "--admin", "{}"),
+    "school": ("school", "add", "{}"), "person": ("staff", "add", "{}", "--role", "district_admin"),
+    "source": ("source", "add", "{}"),
+    "vendor": ("vendor", "add", "{}", "--category", "sis", "--contact", "sis@example.org"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", NAMED)
+def test_a_name_is_one_that_a_person_can_read(desk, what):
+    for name, why in (
+        ("", "is empty"), (" \t ", "is empty"), ("\u200b\u00a0", "is empty"), ("a\x1b[31mb", "a control character"),
+        ("a\nb", "a control character"), ("a\u202eb", "a control character"), ("a\u2028b", "a control character"),
+        ("\udcff", "a control character"), ("x" * 201, "200 is the most"),
+    ):  # fmt: skip
+        done = desk.run(*(name if word == "{}" else word for word in NAMED[what]))
+        assert refusal(done) == (1, "REQ_INVALID"), name
+        assert f"the name of the {what}" in done.stderr
+        assert why in done.stderr
+    for name in (" Ōtāhuhu – St. Mary’s (№ 5) 👩‍🏫 ", "x" * 200):
+        desk.said(*(name if word == "{}" else word for word in NAMED[what]))
+
+
+def test_a_name_is_shown_as_it_is(desk):
+    desk.said("school", "add", "Lincoln [/b] [red]High[/red]")
+    assert "Lincoln [/b] [red]High[/red]" in desk.run("school", "list").stdout
+
+
+def test_blanks_around_a_name_are_not_part_of_it(desk):
+    desk.said("school", "add", " Lincoln ")
+    assert [row["name"] for row in desk.said("school", "list")] == ["Lincoln"]
+    assert refusal(desk.run("school", "add", "Lincoln")) == (1, "REQ_CONFLICT")
+
+
+def test_what_cannot_be_kept_is_refused_in_words(desk):
+    assert refusal(desk.run("source", "add", "s", "--url", "https://x.example", "--client-id", "\udcff")) == (
+        1, "REQ_INVALID",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("school", "add", "S", "--source", "X", "--org", "1"), ("sync", "plan", "X", "x.zip"), ("sync", "release", "X"),
+        ("staff", "add", "S", "--role", "school_admin", "--school", "X"),
+        ("family", "code", "p1", "--school", "X"), ("family", "requests", "--school", "X"),
+        ("ledger", "export", "--school", "X", "--out", "x"), ("agreement", "end", "X"), ("direction", "revoke", "X"),
+        ("agreement", "add", "X", "--element", "SNM", "--purpose", "rostering", "--operation", "roster.read",
+         "--until", UNTIL, "--retention-days", "1"),
+        ("vendor", "connect", "X", "--agreement", "ag_1", "--scope", OR + "roster.readonly"),
+        ("direction", "add", "--agreement", "X", "--operation", "roster.read", "--until", UNTIL),
+        ("lms", "agree", "X", "ag_1"), ("lms", "link", "X", "--context", "c", "--school", "School A", "--class", "kA"),
+        ("school", "add", "--all-in", __file__, "--source", "X"),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_name_that_nothing_has_is_for_whoever_typed_it(desk, words):
+    desk.onboard()
+    if __file__ in words:
+        words = [str(desk.folder / "delivery.zip") if word == __file__ else word for word in words]
+    done = desk.run(*words)
+    assert refusal(done) == (1, "REQ_UNKNOWN")
+    assert " X " in done.stderr
+    assert "who     the caller" in done.stderr
+    assert "schoolgate school list" in done.stderr
+
+
+def test_a_kind_that_is_not_there_is_answered_with_those_that_are(desk):
+    done = desk.run("vendor", "add", "V", "--category", "X", "--contact", "v@example.org")
+    assert refusal(done) == (1, "REQ_INVALID")
+    assert "gradebook, higher_ed, lms" in done.stderr
+    done = desk.run("staff", "add", "S", "--role", "X")
+    assert refusal(done) == (1, "REQ_INVALID")
+    assert "roles at the district are district_admin, privacy_officer" in done.stderr
+
+
+def two_lincolns(desk: Desk) -> Path:
+    delivery = two_schools()
+    for org in "AB":
+        delivery.row("orgs.csv", org)["name"] = "Lincoln Elementary"
+    return delivery.zip(desk.folder / "lincolns.zip")
+
+
+def test_schools_that_share_a_name_are_told_apart_by_reference(desk):
+    desk.said("source", "add", "sis")
+    made = desk.said("school", "add", "--all-in", two_lincolns(desk))
+    refs = [school["ref"] for school in made]
+    assert [(school["name"], school["org"]) for school in made] == [("Lincoln Elementary", org) for org in "AB"]
+    words = ["staff", "add", "S. A", "--role", "school_admin", "--school"]
+    done = desk.run(*words, "Lincoln Elementary")
+    assert refusal(done) == (1, "REQ_AMBIGUOUS")
+    assert all(ref in done.stderr for ref in refs)
+    desk.said(*words, refs[1])
+    assert refusal(desk.run("school", "add", "Lincoln Elementary")) == (1, "REQ_CONFLICT")
+
+
+def test_the_schools_of_a_delivery_are_made_once(desk):
+    delivery = two_schools().zip(desk.folder / "delivery.zip")
+    all_in = ("school", "add", "--all-in", delivery)
+    done = desk.run(*all_in)
+    assert refusal(done) == (1, "REQ_INVALID")
+    assert "schoolgate source add" in done.stderr
+    desk.said("source", "add", "sis")
+    desk.said("school", "add", "School A", "--source", "sis", "--org", "A")
+    assert [school["new"] for school in desk.said(*all_in)] == [False, True]
+    done = desk.run(*all_in)
+    assert (done.exit_code, "Nothing to add" in done.stdout) == (0, True)
+    assert "School A is there already: sch_" in done.stdout
+    assert len(desk.said("school", "list")) == 2
+    desk.said("source", "add", "sis2")
+    done = desk.run(*all_in)
+    assert refusal(done) == (1, "REQ_INVALID")
+    assert "sis, sis2" in done.stderr
+    for words in (("X", *all_in[2:]), (*all_in[2:], "--org", "A"), ()):
+        assert desk.run("school", "add", *words).exit_code == 2
+
+
+def test_the_schools_of_a_delivery_are_made_together_or_not_at_all(desk):
+    desk.said("source", "add", "sis")
+    desk.said("school", "add", "School B")
+    assert refusal(desk.run("school", "add", "--all-in", two_schools().zip(desk.folder / "d.zip"))) == (
+        1, "REQ_CONFLICT",
+    )  # fmt: skip
+    assert [row["name"] for row in desk.said("school", "list")] == ["School B"]
+    none = two_schools()
+    for org in "AB":
+        none.row("orgs.csv", org)["type"] = "department"
+    assert refusal(desk.run("school", "add", "--all-in", none.zip(desk.folder / "none.zip"))) == (1, "REQ_INVALID")
 
 
 def test_addresses_are_https_outside_the_sandbox(desk):
@@ -235,6 +660,19 @@ def test_a_batch_goes_on_after_a_refusal(desk):
     assert done.exit_code == 2
 
 
+def test_a_batch_goes_on_after_a_line_that_cannot_be_read(desk):
+    lines = (
+        b"as %s\nschool list 'open\nschool list --json\nschool add \xff\xfe\n# nothing\n\n'' x\ndistrict list --json\n"
+    )
+    done = CliRunner(env=desk.environment).invoke(
+        main, ["batch"], input=lines % desk.environment["SCHOOLGATE_TOKEN"].encode()
+    )
+    codes = [line for line in done.output.splitlines() if line.startswith("-- exit")]
+    assert codes == [f"-- exit {n}" for n in (0, 2, 0, 1, 2, 0)], done.output
+    assert "No closing quotation" in done.output
+    assert refusal(done)[0] == 2
+
+
 def every_command(command: click.Command, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     if isinstance(command, click.Group):
         return [path, *(p for name, sub in command.commands.items() for p in every_command(sub, (*path, name)))]
@@ -264,6 +702,9 @@ def test_the_lms_paste_sheet(desk):
         "--deployment-id", "1", "--auth-url", "https://canvas.example/auth", "--token-url",
         "https://canvas.example/token", "--jwks-url", "https://canvas.example/jwks", "--school", "School A",
     ]  # fmt: skip
+    done = desk.run(*words, "--product", "zz")
+    assert refusal(done) == (1, "REQ_INVALID")
+    assert "products are canvas, generic, moodle" in done.stderr
     done = desk.run(*words)
     for line in ("Type into the LMS:", "login_url", "/lti/login", "redirect_uri", "/.well-known/jwks.json"):
         assert line in done.stdout
@@ -273,6 +714,13 @@ def test_the_lms_paste_sheet(desk):
     assert "ACT_WRONG_SCHOOL" in desk.run(*link, "School B").stderr
     assert "OWN_NOT_ASSOCIATED" in desk.run(*link[:-2], "kB", "--school", "School A").stderr
     assert "REQ_CONFLICT" in desk.run(*words).stderr
+    other = [w.replace("canvas.example", "moodle.example") for w in words]
+    desk.said(*other)
+    agreement = desk.agree("Canvas Inc", "roster.read")
+    done = desk.run("lms", "agree", "1", agreement)
+    assert refusal(done) == (1, "REQ_AMBIGUOUS")
+    assert row["deployment"] in done.stderr
+    assert desk.run("lms", "agree", row["deployment"], agreement).exit_code == 0
 
 
 def test_families_get_codes_and_the_school_sees_their_requests(desk):

@@ -101,6 +101,51 @@ def test_secrets_are_for_their_owner_only(instance):
     assert not (server.home / "initial-password").exists()
 
 
+def test_a_database_whose_passwords_are_gone_is_left_alone(instance):
+    server = EmbeddedPostgres(instance)
+    server.ensure()
+    server.stop()
+    (instance / "keys" / "postgres.json").unlink()
+    again = EmbeddedPostgres(instance)
+    with pytest.raises(EmbeddedUnavailable, match="schoolgate db remove --yes"):
+        again.ensure()
+    assert not again._running()
+    assert not again.secrets.exists()
+    again.destroy()
+    assert not again.exists()
+    again.ensure()
+    again.stop()
+
+
+@as_root
+def test_a_folder_that_was_removed_leaves_its_database_to_be_removed(instance):
+    server = EmbeddedPostgres(instance)
+    server.ensure()
+    shutil.rmtree(instance)  # while the server runs
+    again = EmbeddedPostgres(instance)
+    try:
+        with pytest.raises(EmbeddedUnavailable, match="is still there"):
+            again.ensure()
+        assert not instance.exists()
+    finally:
+        again.destroy()
+    assert not again.home.exists()
+    assert not again._running()
+
+
+def test_a_server_that_lets_nobody_in_is_not_left_running(instance):
+    server = EmbeddedPostgres(instance)
+    server.ensure()
+    server.stop()
+    words = json.loads(server.secrets.read_text())
+    server.secrets.write_text(json.dumps(words | {"admin": "another"}))
+    again = EmbeddedPostgres(instance)
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        again.ensure()
+    assert not again._running()
+    assert not again.started
+
+
 def test_two_processes_that_start_it_at_once_share_one(instance):
     started = [
         subprocess.Popen([sys.executable, "-c", RUN, str(instance)], stdout=subprocess.PIPE, text=True, cwd=ROOT)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,10 +25,32 @@ from gateway.store import aliases, directory, registrations, sources
 from gateway.store import facts as fact_store
 from gateway.store.secrets import token_hash
 from gateway.store.tenant import Place, Session
-from mappings.elements import expand
+from mappings import products
+from mappings.elements import REGISTER, expand
 
 TOKEN_DAYS = 365
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+_MOST_NAME = 200
+# Line and paragraph ends, control characters, half characters, and marks that turn the direction of what follows.
+_NOT_IN_NAMES = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def _name(text: str, what: str) -> str:
+    """Return a name as it is kept, without blanks around it. Raises Refused unless a person can read it."""
+    name = text.strip()
+    kinds = {unicodedata.category(one) for one in name}
+    if kinds & _NOT_IN_NAMES or _TURNS.intersection(name):
+        raise Refused(errors.REQ_INVALID, f"the name of the {what} holds a control character")
+    if not any(kind[0] in "LNPS" for kind in kinds):
+        raise Refused(errors.REQ_INVALID, f"the name of the {what} is empty")
+    if len(name) > _MOST_NAME:
+        raise Refused(
+            errors.REQ_INVALID, f"the name of the {what} has {len(name)} characters; {_MOST_NAME} is the most"
+        )
+    return name
 
 
 def _token(parts: Office) -> tuple[str, bytes]:
@@ -41,6 +65,7 @@ def add_district(parts: Office, name: str, admin: str, policy: str) -> tuple[str
     """Make a district with its first administrator. Return (district, administrator, personal token)."""
     if policy not in PROFILES:
         raise Refused(errors.REQ_INVALID, f"source policies are {', '.join(sorted(PROFILES))}")
+    name, admin = _name(name, "district"), _name(admin, "administrator")
     now, ref, staff = parts.clock.now(), parts.ids.new("di"), parts.ids.new("st")
     secret, hashed = _token(parts)
     with parts.database.open_new_district() as session:
@@ -53,9 +78,13 @@ def add_district(parts: Office, name: str, admin: str, policy: str) -> tuple[str
 def add_school(parts: Office, by: Person, name: str, source: str | None, org_id: str | None) -> str:
     """Make a school, with its ledger; link it to the org of a roster source where one is named."""
     by.acts_for_district()
+    name = _name(name, "school")
+    if (source is None) != (org_id is None):
+        raise Refused(errors.REQ_INVALID, "a school of a source needs both: the source, and the school's org in it")
     now, ref = parts.clock.now(), parts.ids.new("sch")
     with parts.database.open_district(by.district) as session:
         found = _source(session, source)
+        _require_free(directory.schools(session), name, found)
         place = directory.add_school(session, ref, name, found, org_id, now, by.ref)
         if place is None:
             raise Refused(errors.REQ_CONFLICT, "that org of the source has a school already")
@@ -64,21 +93,65 @@ def add_school(parts: Office, by: Person, name: str, source: str | None, org_id:
     return ref
 
 
+def _require_free(schools: Sequence[Any], name: str, source: str | None) -> None:
+    """Schools may share a name only where each is an org of a roster: else nobody could tell them apart."""
+    namesakes = [row for row in schools if row.name == name]
+    if namesakes and (source is None or any(row.source is None for row in namesakes)):
+        raise Refused(errors.REQ_CONFLICT, f"there is a school {name} already: {_listed(namesakes)}")
+
+
+def _listed(schools: Sequence[Any]) -> str:
+    """References of schools, with what tells them apart."""
+    return ", ".join(f"{row.ref} (org {row.org_id})" if row.org_id else row.ref for row in schools)
+
+
+def add_schools(
+    parts: Office, by: Person, orgs: Sequence[tuple[str, str]], source: str | None
+) -> list[tuple[str, str, str, bool]]:
+    """Make a school of each (org, name) of a source that has none yet: of the district's only source when none is
+    named. Return (reference, name, org, whether it is new). Nothing is made when one of them cannot be."""
+    by.acts_for_district()
+    with parts.database.open_district(by.district) as session:
+        found = _source(session, source) or _only_source(session)
+        schools = directory.schools(session)
+    there = {row.org_id: row for row in schools if row.source == found}
+    for org, name in orgs:
+        if org not in there:
+            _require_free(schools, _name(name, "school"), found)
+    return [
+        (there[org].ref, there[org].name, org, False)
+        if org in there
+        else (add_school(parts, by, name, found, org), name, org, True)
+        for org, name in orgs
+    ]
+
+
+def _only_source(session: Session) -> str:
+    listed = sources.listing(session)
+    if len(listed) != 1:
+        names = ", ".join(row.name for row in listed) or "none yet: `schoolgate source add` makes one"
+        raise Refused(errors.REQ_INVALID, f"say which source delivers these schools (--source); there is {names}")
+    return str(listed[0].source)
+
+
 def _source(session: Session, source: str | None) -> str | None:
     if source is None:
         return None
     found = sources.find(session, source)
     if found is None:
-        raise Refused(errors.OWN_NOT_ASSOCIATED, "there is no such source in this district")
+        raise Refused(errors.REQ_UNKNOWN, f"there is no source {source} in this district")
     return str(found.source)
 
 
 def add_staff(parts: Office, by: Person, name: str, role: str, school: str | None) -> tuple[str, str]:
     """Make a person with a role at a school, or at the district. Return (reference, personal token)."""
+    name = _name(name, "person")
     now, ref = parts.clock.now(), parts.ids.new("st")
     secret, hashed = _token(parts)
-    if role not in (SCHOOL_ROLES if school else DISTRICT_ROLES):
-        raise Refused(errors.REQ_INVALID, "the role does not exist there")
+    roles = SCHOOL_ROLES if school else DISTRICT_ROLES
+    if role not in roles:
+        where = "a school" if school else "the district"
+        raise Refused(errors.REQ_INVALID, f"roles at {where} are {', '.join(sorted(roles))}")
     with parts.database.open_district(by.district) as session:
         number = _school(session, school).school if school else None
         if number is None:
@@ -91,10 +164,12 @@ def add_staff(parts: Office, by: Person, name: str, role: str, school: str | Non
 
 
 def _school(session: Session, text: str) -> Any:
-    found = directory.find_school(session, text)
-    if found is None:
-        raise Refused(errors.OWN_NOT_ASSOCIATED, f"there is no school {text} in this district")
-    return found
+    found = directory.find_schools(session, text)
+    if not found:
+        raise Refused(errors.REQ_UNKNOWN, f"there is no school {text} in this district")
+    if len(found) > 1:
+        raise Refused(errors.REQ_AMBIGUOUS, f"{len(found)} schools are called {text}: {_listed(found)}")
+    return found[0]
 
 
 def places(parts: Office, by: Person, names: Sequence[str]) -> list[Place]:
@@ -115,6 +190,7 @@ def add_source(
 ) -> str:
     """Make a roster source: files handed in, or a bulk delivery fetched with OAuth client credentials."""
     by.acts_for_district()
+    name = _name(name, "source")
     ref, now = parts.ids.new("src"), parts.clock.now()
     for address in (url, token_url):
         _require_address(parts, address)
@@ -133,7 +209,11 @@ def _require_address(parts: Office, url: str | None) -> None:
     """An address that is registered is https, or loopback in a sandbox; the line itself judges it again."""
     if url is None:
         return
-    address = urlsplit(url)
+    try:
+        address = urlsplit(url)
+        _ = address.port
+    except ValueError as error:
+        raise Refused(errors.REQ_INVALID, "this is not an address: its host or port cannot be read") from error
     loopback = parts.settings.sandbox and address.hostname in LOOPBACK
     if not address.hostname or not (address.scheme == "https" or (loopback and address.scheme == "http")):
         raise Refused(errors.SRC_ADDRESS_REFUSED, f"{address.scheme}://{address.hostname} is not https")
@@ -158,6 +238,8 @@ class Lms:
 def add_lms(parts: Office, by: Person, vendor: str, lms: Lms, schools: Sequence[str]) -> str:
     """Register an LMS and a deployment of it for schools. Return the deployment's reference."""
     by.acts_for_district()
+    if lms.product not in products.names():
+        raise Refused(errors.REQ_INVALID, f"products are {', '.join(sorted(products.names()))}")
     for url in (lms.auth_url, lms.token_url, lms.jwks_url):
         _require_address(parts, url)
     where = places(parts, by, schools)
@@ -192,9 +274,7 @@ def agree_lms(parts: Office, by: Person, deployment: str, agreement: str) -> Non
     """Name the agreement under which grades go to a deployment from now on. Raises Refused."""
     by.acts_for_district()
     with parts.database.open_district(by.district) as session:
-        found = directory.find_deployment(session, deployment)
-        if found is None:
-            raise Refused(errors.REQ_INVALID, "there is no such deployment")
+        found = _deployment(session, deployment)
         _covered(parts, by, found.vendor, agreement, [Place(by.district, school) for school in found.schools])
         directory.agree(session, found.deployment, agreement)
 
@@ -206,13 +286,23 @@ def link_class(parts: Office, by: Person, deployment: str, context_id: str, scho
     (place,) = places(parts, by, [school])
     by.acts_for(place.school)
     with parts.database.open_district(by.district) as session:
-        found = directory.find_deployment(session, deployment)
-    if found is None or place.school not in found.schools:
+        found = _deployment(session, deployment)
+    if place.school not in found.schools:
         raise Refused(errors.ACT_WRONG_SCHOOL, "the deployment is not granted this school")
     with parts.database.open_school(place) as session:
         if roster.class_(session, class_id) is None:
             raise Refused(errors.OWN_NOT_ASSOCIATED, "there is no such class at this school")
         registrations.link_context(session, found.deployment, context_id, class_id, parts.clock.now(), by.ref)
+
+
+def _deployment(session: Session, text: str) -> Any:
+    found = directory.find_deployments(session, text)
+    if not found:
+        raise Refused(errors.REQ_UNKNOWN, f"there is no LMS deployment {text} in this district")
+    if len(found) > 1:
+        refs = ", ".join(row.deployment for row in found)
+        raise Refused(errors.REQ_AMBIGUOUS, f"{len(found)} deployments have the id {text}: {refs}")
+    return found[0]
 
 
 # --- vendors ---------------------------------------------------------------------------------------
@@ -221,8 +311,10 @@ def link_class(parts: Office, by: Person, deployment: str, context_id: str, scho
 def add_vendor(parts: Office, by: Person, name: str, category: str, contact: str, launch_url: str | None) -> str:
     """Make a vendor; the application is the one that launches go to."""
     by.acts_for_district()
+    name = _name(name, "vendor")
     if category not in CATEGORIES:
-        raise Refused(errors.RCP_CATEGORY, f"categories are {', '.join(sorted(CATEGORIES))}")
+        raise Refused(errors.REQ_INVALID, f"categories are {', '.join(sorted(CATEGORIES))}")
+    _require_contact(contact)
     _require_address(parts, launch_url)
     ref = parts.ids.new("ve")
     with parts.database.open_district(by.district) as session:
@@ -232,10 +324,20 @@ def add_vendor(parts: Office, by: Person, name: str, category: str, contact: str
     return ref
 
 
+_MAIL = re.compile(r"[^@\s<>\":/]+@[^@\s<>\".]+(\.[^@\s<>\".]+)+")
+
+
+def _require_contact(contact: str) -> None:
+    """What families are told to write to: an e-mail address, or a page."""
+    page = re.fullmatch(r"https://[^\s<>\"/@]+\.[^\s<>\"@]+", contact)
+    if not (page or _MAIL.fullmatch(contact.removeprefix("mailto:"))) or len(contact) > _MOST_NAME:
+        raise Refused(errors.REQ_INVALID, "the contact is an e-mail address or an https address")
+
+
 def _vendor(session: Session, text: str) -> Any:
     found = directory.find_vendor(session, text)
     if found is None:
-        raise Refused(errors.OWN_NOT_ASSOCIATED, f"there is no vendor {text} in this district")
+        raise Refused(errors.REQ_UNKNOWN, f"there is no vendor {text} in this district")
     return found
 
 
@@ -269,9 +371,9 @@ def connect_vendor(
 _OWN_SCOPES = frozenset({"transfers.read", "transcripts.write"})
 
 
-def _require_public(key: dict[str, Any]) -> None:
+def _require_public(key: Any) -> None:
     """A usable public RSA or EC key, without its private half."""
-    if not clients.is_usable_key(key):
+    if not isinstance(key, dict) or not clients.is_usable_key(key):
         raise Refused(errors.REQ_INVALID, "this is not a public RSA (2048 bits or more) or EC key in JWK form")
 
 
@@ -306,13 +408,13 @@ class Terms:
 def add_agreement(parts: Office, by: Person, vendor: str, terms: Terms, schools: Sequence[str]) -> str:
     """Record an agreement for schools, the same version at each. Return its reference. Raises Refused."""
     by.acts_for_district()
-    _require_terms(terms)
-    where = places(parts, by, schools)
     ref, now = parts.ids.new("ag"), parts.clock.now()
+    _require_terms(terms, now)
+    where = places(parts, by, schools)
     with parts.database.open_district(by.district) as session:
         maker = _vendor(session, vendor)
     body = {
-        "category": maker.category, "schedule": sorted(expand(terms.schedule)), "purposes": sorted(terms.purposes),
+        "category": maker.category, "schedule": _elements(terms.schedule), "purposes": sorted(terms.purposes),
         "operations": sorted(terms.operations), "school_agent": terms.school_agent,
         "retention_days": terms.retention_days, "document": _document(terms.document),
     }  # fmt: skip
@@ -326,7 +428,10 @@ def add_agreement(parts: Office, by: Person, vendor: str, terms: Terms, schools:
     return ref
 
 
-def _require_terms(terms: Terms) -> None:
+_MOST_RETENTION = 36_500
+
+
+def _require_terms(terms: Terms, now: datetime) -> None:
     """Refuse an agreement that could not be enforced."""
     if set(terms.purposes) & {str(p) for p in COMMERCIAL}:
         raise Refused(errors.PUR_COMMERCIAL)
@@ -339,14 +444,31 @@ def _require_terms(terms: Terms) -> None:
         unknown = set(said) - known
         if unknown or not said:
             raise Refused(errors.REQ_INVALID, f"{what}s are {', '.join(sorted(known))}")
-    try:
-        expand(terms.schedule)
-    except KeyError as error:
-        raise Refused(errors.REQ_INVALID, f"there is no data element {error.args[0]}") from error
+    _require_exportable(_elements(terms.schedule))
     if terms.retention_days is None:
         raise Refused(errors.AGR_COMMITMENTS_INCOMPLETE, "an agreement without a retention term cannot be activated")
+    if not 0 < terms.retention_days <= _MOST_RETENTION:
+        raise Refused(errors.REQ_INVALID, f"the retention term is from 1 to {_MOST_RETENTION} days")
     if terms.expires_at <= terms.effective_at:
         raise Refused(errors.REQ_INVALID, "the agreement ends before it begins")
+    if terms.expires_at <= now:
+        raise Refused(errors.REQ_INVALID, "the agreement is over already: it ends in the past")
+
+
+def _require_exportable(elements: Sequence[str]) -> None:
+    for name in elements:
+        if REGISTER[name].technical:
+            raise Refused(errors.ELM_TECHNICAL, f"{name} never leaves")
+        if REGISTER[name].never_export:
+            raise Refused(errors.ELM_NEVER_EXPORT, f"{name} never leaves")
+
+
+def _elements(names: Sequence[str]) -> list[str]:
+    """Return the elements that these names stand for, sorted. Raises Refused."""
+    try:
+        return sorted(expand(names))
+    except KeyError as error:
+        raise Refused(errors.REQ_INVALID, f"there is no data element {error.args[0]}") from error
 
 
 def _document(path: Path | None) -> str:
@@ -372,8 +494,11 @@ def end_agreement(parts: Office, by: Person, ref: str) -> int:
             )
             _note(parts, here, "agreement", ref, version, "ended", by)
     if not rows:
-        raise Refused(errors.AGR_NONE)
+        raise Refused(errors.REQ_UNKNOWN, f"there is no agreement {ref} here that has not ended")
     return len(rows)
+
+
+_RECORD = re.compile(r"[\w.-]{1,100}@[1-9]\d{0,8}", re.ASCII)
 
 
 def add_direction(
@@ -383,22 +508,40 @@ def add_direction(
     """Record that somebody entitled asks for a kind of transfer, or for one document. Return its reference."""
     if operation not in {str(o) for o in Operation}:
         raise Refused(errors.REQ_INVALID, f"operations are {', '.join(sorted(str(o) for o in Operation))}")
+    narrowed = _elements(elements)
+    if record is not None and not _RECORD.fullmatch(record):
+        raise Refused(errors.REQ_INVALID, "a record is named as reference@version, as in ts_…@1")
     where, now, ref = places(parts, by, schools), parts.clock.now(), parts.ids.new("dr")
     if expires_at <= now:
         raise Refused(errors.REQ_INVALID, "the direction has expired before it begins")
     with parts.database.open_schools(by.district, [p.school for p in where]) as session:
         covered = [row for row in fact_store.agreements(session) if row.agreement == agreement]
         if not covered:
-            raise Refused(errors.AGR_NONE)
+            raise Refused(errors.REQ_UNKNOWN, f"there is no agreement {agreement} at these schools")
+        for row in covered:
+            _require_within(row, operation, narrowed)
         for row in covered:
             role = by.acts_for(row.school)
             here = session.at(row.school)
-            body = {"role": role, "elements": sorted(expand(elements)), "record": record}
+            body = {"role": role, "elements": narrowed, "record": record}
             version = fact_store.record_direction(
                 here, ref, agreement, operation, "active", now, expires_at, body, now, by.ref
             )
             _note(parts, here, "direction", ref, version, "recorded", by)
     return ref
+
+
+def _require_within(agreement: Any, operation: str, elements: Sequence[str]) -> None:
+    """Refuse a direction for what its agreement does not cover: nothing would ever flow under it."""
+    body = agreement.body
+    if agreement.status == "ended":
+        raise Refused(errors.AGR_REVOKED, f"{agreement.agreement} was ended")
+    if operation not in body["operations"]:
+        raise Refused(errors.AGR_OPERATION, f"{agreement.agreement} covers {', '.join(body['operations'])}")
+    beyond = set(elements) - set(body["schedule"])
+    if beyond:
+        said = f"{', '.join(sorted(beyond))}: {agreement.agreement} covers {', '.join(body['schedule'])}"
+        raise Refused(errors.ELM_NOT_IN_SCHEDULE, said)
 
 
 def revoke_direction(parts: Office, by: Person, ref: str) -> int:
@@ -423,5 +566,5 @@ def revoke_direction(parts: Office, by: Person, ref: str) -> int:
             )
             _note(parts, here, "direction", ref, version, "ended", by)
     if not rows:
-        raise Refused(errors.DIR_MISSING)
+        raise Refused(errors.REQ_UNKNOWN, f"there is no direction {ref} here that stands")
     return len(rows)

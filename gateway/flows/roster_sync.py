@@ -89,7 +89,7 @@ def sync(parts: Office, district: int, source: str, path: Path, by: str, *, publ
 def _run(parts: Office, session: Session, report: Report, path: Path, now: datetime, *, publish: bool, by: str) -> None:
     if not sources.lock(session, report.source):
         raise Refused(errors.SRC_BUSY)
-    with open_delivery(path, parts.settings.max_delivery_mb << 20) as delivery:
+    with _opened(parts, path) as delivery:
         report.delivery = delivery.fingerprint()
         report.passed_over = delivery.passed_over()
         staging = Staging(session, report.source)
@@ -114,6 +114,18 @@ def _run(parts: Office, session: Session, report: Report, path: Path, now: datet
     if publish and report.state == "planned":
         with report.timed("publish"):
             _publish(session, report, projection, now, by)
+
+
+@contextmanager
+def _opened(parts: Office, path: Path) -> Iterator[Delivery]:
+    """Open a delivery. Raises Refused when it is not there or its files may not be read, else Unreadable."""
+    try:
+        if not (path.is_file() or path.is_dir()):
+            raise Refused(errors.REQ_INVALID, f"there is no file or folder {path}")
+        with open_delivery(path, parts.settings.max_delivery_mb << 20) as delivery:
+            yield delivery
+    except OSError as error:
+        raise Refused(errors.REQ_INVALID, f"{error.filename or path} cannot be read: {error.strerror}") from error
 
 
 # --- reading ---------------------------------------------------------------------------------------
@@ -284,7 +296,7 @@ def release(parts: Office, district: int, run: str, by: str) -> None:
     with parts.database.open_intake(district) as session:
         held = sources.held(session, run)
         if held is None:
-            raise Refused(errors.OWN_NOT_ASSOCIATED, "there is no such hold")
+            raise Refused(errors.REQ_UNKNOWN, f"no run {run} is held")
         if held.acted_by == by:
             raise Refused(errors.ACT_SECOND_PERSON)
         sources.release(session, run, by)
@@ -294,10 +306,13 @@ def schools_in(parts: Office, path: Path) -> list[tuple[str, str]]:
     """Return (sourcedId, name) of the schools a delivery names. Raises Refused."""
     faults: list[Fault] = []
     try:
-        with open_delivery(path, parts.settings.max_delivery_mb << 20) as delivery:
+        with _opened(parts, path) as delivery:
             lines = delivery.lines("orgs.csv")
             header = read_header(FILES[delivery.manifest.version]["orgs.csv"], next(lines, b""))
             rows = list(FileReader(header, Seen({"org": array("q")}), faults.append).rows(lines))
     except Unreadable as unreadable:
         raise Refused(VOCABULARY[unreadable.code], f"{unreadable.file}: {unreadable.detail}") from unreadable
-    return [(row.sourced_id, str(row.values[0])) for row in rows if row.values[1] == "school"]
+    found = [(row.sourced_id, str(row.values[0])) for row in rows if row.values[1] == "school"]
+    if not found:
+        raise Refused(errors.REQ_INVALID, "the delivery names no school: its orgs.csv has no row of type school")
+    return found

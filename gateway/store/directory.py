@@ -16,6 +16,11 @@ def add_district(session: Session, ref: str, name: str, policy: str, now: dateti
     session.insert(tables.district, ref=ref, name=name, source_policy=policy, created_at=now, created_by=by)
 
 
+def is_new(session: Session) -> bool:
+    """Whether no district was ever made in this database; for a session that sees all of them."""
+    return not session.rows("SELECT 1 FROM district LIMIT 1")
+
+
 def district(session: Session) -> Any | None:
     return session.row(f"SELECT * FROM district WHERE {_D}")
 
@@ -39,9 +44,10 @@ def schools(session: Session) -> Sequence[Any]:
     )
 
 
-def find_school(session: Session, text: str) -> Any | None:
-    """Return a school of the district by reference or exact name."""
-    return session.row(f"SELECT * FROM school WHERE {_D} AND (ref = %(t)s OR name = %(t)s) ORDER BY school", t=text)
+def find_schools(session: Session, text: str) -> Sequence[Any]:
+    """Return the school of the district with this reference, else those of exactly this name."""
+    rows = session.rows(f"SELECT * FROM school WHERE {_D} AND (ref = %(t)s OR name = %(t)s) ORDER BY school", t=text)
+    return [row for row in rows if row.ref == text] or rows
 
 
 def add_staff(
@@ -170,11 +176,13 @@ def lms(session: Session) -> Sequence[Any]:
     )
 
 
-def find_deployment(session: Session, text: str) -> Any | None:
-    return session.row(
+def find_deployments(session: Session, text: str) -> Sequence[Any]:
+    """Return the deployment of the district with this reference, else those with this id in their LMS."""
+    rows = session.rows(
         f"SELECT d.*, ARRAY(SELECT x.school FROM deployment_school x WHERE x.district = d.district AND "
         f"x.deployment = d.deployment) AS schools, r.vendor FROM deployment d JOIN registration r USING (registration) "
         f"WHERE d.{_D} AND (d.deployment = %(t)s "
         "OR d.deployment_id = %(t)s) ORDER BY d.deployment",
         t=text,
     )
+    return [row for row in rows if row.deployment == text] or rows

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from importlib.resources import files
 
+import psycopg
 from alembic import command
 from alembic.config import Config
 
 from gateway.store.tenant import driver
+
+# What a session raises when the database has not the schema of this version.
+NO_SCHEMA = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedObject)
 
 
 def upgrade(owner_url: str) -> None:

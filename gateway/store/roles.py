@@ -39,7 +39,11 @@ NARROW = MappingProxyType(
 
 def bootstrap(admin: str, owner_word: str, login_word: str, database: str) -> None:
     """Make roles and database unless they are there. `admin` is a superuser's connection string."""
-    with psycopg.connect(admin, autocommit=True) as connection:
+    try:
+        connected = psycopg.connect(admin, autocommit=True)
+    except psycopg.ProgrammingError as error:
+        raise Refused(errors.REQ_INVALID, "the administrator's address is not a postgresql:// address") from error
+    with connected as connection:
         if connection.info.server_version < LEAST_VERSION:
             said = connection.info.parameter_status("server_version")
             raise Refused(errors.INT_SETTINGS, f"PostgreSQL 16 or newer is needed; this is {said}")

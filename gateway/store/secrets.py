@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import hmac
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -58,10 +59,16 @@ def token_hash(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-def open_vault(folder: Path) -> Vault:
-    """Return the vault of this installation; makes its key, readable by its user only, on first use."""
+def open_vault(folder: Path, may_make: Callable[[], bool] = lambda: True) -> Vault:
+    """Return the vault of this installation; makes its key, readable by its user only, on first use. `may_make` says
+    whether nothing was sealed with a key that was there before. Raises WrongKey."""
     path = folder / "kek"
     if not path.exists():
+        if not may_make():
+            raise WrongKey(
+                f"there is no key {path}, and what is sealed in the database opens with the one it was sealed with only: "
+                "restore it from a copy, or name its folder with SCHOOLGATE_INSTANCE"
+            )
         if not folder.exists():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _make_key(path)

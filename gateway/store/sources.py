@@ -92,6 +92,19 @@ def keep_faults(session: Session, run: str, faults: Sequence[Fault]) -> None:
     )  # fmt: skip
 
 
+def run(session: Session, ref: str) -> Any | None:
+    """Return a run of the session's district."""
+    return session.row("SELECT * FROM sync_run WHERE district = %(district)s AND run = %(run)s", run=ref)
+
+
+def faults(session: Session, ref: str, limit: int) -> Sequence[Any]:
+    """Return the faults of a run that were kept, as they were found."""
+    return session.rows(
+        "SELECT * FROM sync_fault WHERE district = %(district)s AND run = %(run)s ORDER BY number LIMIT %(limit)s",
+        run=ref, limit=limit,
+    )  # fmt: skip
+
+
 def held(session: Session, run: str) -> Any | None:
     """Return a held run."""
     return session.row(

@@ -1,4 +1,4 @@
-"""Alive, ready, and what a refusal code means."""
+"""The front page; alive, ready, and what a refusal code means."""
 
 from __future__ import annotations
 
@@ -12,6 +12,13 @@ from gateway.store.tenant import UNREACHABLE
 from gateway.web.contract import Audience, declares, running
 
 blueprint = Blueprint("health", __name__)
+
+
+@blueprint.route("/", methods=["GET"])
+@declares(Audience.PUBLIC, summary="What this is, and where to go")
+def front() -> str:
+    """Say what this is, to whoever types the address."""
+    return render_template("front.html", url=running().parts.settings.url)
 
 
 @blueprint.route("/healthz", methods=["GET"])

@@ -214,7 +214,7 @@ def test_a_release_works_once_and_for_that_delivery_only(standing: World, tmp_pa
     assert bring(standing, package).state == "held"
     with pytest.raises(Refused) as refused:
         roster_sync.release(standing.office, standing.by.district, run, second)
-    assert refused.value.reason is errors.OWN_NOT_ASSOCIATED
+    assert refused.value.reason is errors.REQ_UNKNOWN
 
 
 # --- absent or not ---------------------------------------------------------------------------------

@@ -158,8 +158,8 @@ def test_a_role_lets_a_person_do_this_and_no_more(offices: Offices, who: str) ->
 
 def test_a_school_of_another_district_is_no_school_of_this_one(offices: Offices) -> None:
     by, ref = offices.world.by, offices.stranger.refs["A"]
-    assert refusal(onboarding.places, offices.world.office, by, [ref]) == "OWN_NOT_ASSOCIATED"
-    assert refusal(onboarding.add_staff, offices.world.office, by, "X", "school_admin", ref) == "OWN_NOT_ASSOCIATED"
+    assert refusal(onboarding.places, offices.world.office, by, [ref]) == "REQ_UNKNOWN"
+    assert refusal(onboarding.add_staff, offices.world.office, by, "X", "school_admin", ref) == "REQ_UNKNOWN"
 
 
 @pytest.mark.parametrize(

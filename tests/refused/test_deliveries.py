@@ -150,7 +150,7 @@ def test_what_a_desktop_hides_in_a_folder_is_no_part_of_the_delivery(world: Worl
 
 
 def test_what_is_not_there_is_refused(standing: World, tmp_path: Path) -> None:
-    assert_refused(standing, tmp_path / "nothing.zip", "CSV_NOT_A_ZIP", "nothing.zip")
+    assert_refused(standing, tmp_path / "nothing.zip", "REQ_INVALID", "nothing.zip")
 
 
 # --- the manifest ----------------------------------------------------------------------------------

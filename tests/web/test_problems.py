@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 
 import pytest
 
@@ -36,6 +37,14 @@ def test_the_api_answers_in_problem_details(world):
     assert answer.json["request_id"] == answer.headers["X-Request-Id"]
     reason = errors.AUT_TOKEN_INVALID
     assert answer.json["decision"] == {"who_can_fix": str(reason.owner), "next_step": reason.remedy}
+
+
+def test_whoever_types_the_address_is_told_where_to_go(world):
+    page = world.client.get("/").text
+    shown = [*re.findall(r'href="(/[^"]*)"', page), *re.findall(r"<code>http://127.0.0.1:8080(/[^<]*)</code>", page)]
+    assert {"/family", "/lti/login", "/lti/launch", "/.well-known/jwks.json", "/oauth2/token", READ} <= set(shown)
+    for path in sorted({path for path in shown if not path.startswith(("/static", READ))}):
+        assert world.client.get(path).status_code != 404, path
 
 
 def test_a_person_gets_a_page(world):

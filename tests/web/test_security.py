@@ -49,7 +49,7 @@ def test_pages_of_a_launch_may_stand_in_a_frame_and_others_may_not(public_world)
     assert "frame-ancestors 'none'" in public_world.client.get("/family").headers["Content-Security-Policy"]
 
 
-@pytest.mark.parametrize("path", ["/family", "/errors/DIR_MISSING", "/nothing"])
+@pytest.mark.parametrize("path", ["/", "/family", "/errors/DIR_MISSING", "/nothing"])
 def test_no_page_asks_a_third_party_for_anything(world, path):
     page = world.client.get(path).text
     assert "http://" not in page.replace("http://127.0.0.1:8080", "")
