@@ -273,7 +273,7 @@ def test_a_vendor_from_agreement_to_credentials(desk):
         (("--purpose", "advertising"), "PUR_COMMERCIAL"), (("--purpose", "sale"), "PUR_COMMERCIAL"),
         (("--purpose", "profiling"), "PUR_PROFILE"), (("--purpose", "anything"), "REQ_INVALID"),
         (("--operation", "everything"), "REQ_INVALID"), (("--element", "other"), "REQ_INVALID"),
-        (("--until", "2020-01-01"), "REQ_INVALID"), (("--until", "2025-06-30"), "REQ_INVALID"),
+        (("--until", "2020-01-01"), "REQ_INVALID"), (("--until", "2025-01-01"), "REQ_INVALID"),
         (("--element", "person.password"), "ELM_NEVER_EXPORT"), (("--element", "technical.usage"), "ELM_TECHNICAL"),
         (("--retention-days", "0"), "REQ_INVALID"), (("--retention-days", "-1"), "REQ_INVALID"),
         (("--retention-days", "99999999999999999999"), "REQ_INVALID"),
@@ -285,6 +285,14 @@ def test_an_agreement_that_could_not_be_enforced_is_refused(desk, change, code):
              "--from", "2025-01-01", "--retention-days", "30", *change]  # fmt: skip
     done = desk.run(*words, *([] if "--until" in change else ["--until", UNTIL]))
     assert code in done.stderr, done.output
+
+
+@pytest.mark.parametrize(("begins", "code"), [((), 1), (("--from", "2025-01-01"), 0)])
+def test_an_agreement_that_is_over_is_written_down_where_its_first_day_is_named(desk, begins, code):
+    desk.onboard()
+    done = desk.run("agreement", "add", "SIS Inc", "--element", "SNM", "--purpose", "rostering", "--operation",
+                    "roster.read", "--retention-days", "30", "--until", "2025-06-30", *begins)  # fmt: skip
+    assert (done.exit_code, "REQ_INVALID" in done.stderr) == (code, bool(code))
 
 
 def test_an_agreement_without_a_retention_term_is_refused(desk):

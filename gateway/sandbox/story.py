@@ -106,8 +106,8 @@ def _vendors(story: Story) -> None:
     )  # fmt: skip
 
 
-def _agree(story: Story, vendor: str, school: str | None, **terms: tuple[str, ...]) -> str:
-    words = ["agreement", "add", vendor, "--until", _UNTIL, "--retention-days", "365", "--school-agent"]
+def _agree(story: Story, vendor: str, school: str | None, until: str = _UNTIL, **terms: tuple[str, ...]) -> str:
+    words = ["agreement", "add", vendor, "--until", until, "--retention-days", "365", "--school-agent"]
     words += ["--from", "2025-07-01"] + (["--school", school] if school else [])
     for option, values in terms.items():
         words += [w for value in values for w in (f"--{option}", value)]
@@ -115,23 +115,23 @@ def _agree(story: Story, vendor: str, school: str | None, **terms: tuple[str, ..
 
 
 def _agreements(story: Story) -> None:
-    """Agreements by vendor: (element, purpose, operation, school or both, client scopes)."""
+    """Agreements by vendor: (element, purpose, operation, school or both, end, client scopes)."""
     alder = "Alder High School"
     roster = ("SNM", "person.grade", "person.role", "person.enabled", "ENR", "SCH")
-    table: tuple[tuple[str, tuple[str, ...], str, tuple[str, ...], str | None, tuple[str, ...]], ...] = (
-        ("Alder SIS Inc", ("SNM",), "rostering", ("roster.import",), None, ()),
+    table: tuple[tuple[str, tuple[str, ...], str, tuple[str, ...], str | None, str, tuple[str, ...]], ...] = (
+        ("Alder SIS Inc", ("SNM",), "rostering", ("roster.import",), None, _UNTIL, ()),
         ("Mastery App", ("SNM", "ENR", "SCH", "SAP"), "assessment_delivery",
-         ("launch.handover", "members.read", "result.write"), alder, _APP_SCOPES),
-        ("SimCanvas", ("SAP", "person.lti_subject"), "grading", ("grade.passback",), alder, ()),
-        ("BrightQuiz", roster, "rostering", ("roster.read",), alder, (ROSTER, _DEMOGRAPHICS)),
-        ("OldTool", roster, "rostering", ("roster.read",), alder, (ROSTER,)),
-        ("State College", ("TRN",), "transcript_delivery", ("transcript.deliver",), alder,
+         ("launch.handover", "members.read", "result.write"), alder, _UNTIL, _APP_SCOPES),
+        ("SimCanvas", ("SAP", "person.lti_subject"), "grading", ("grade.passback",), alder, _UNTIL, ()),
+        ("BrightQuiz", roster, "rostering", ("roster.read",), alder, _UNTIL, (ROSTER, _DEMOGRAPHICS)),
+        ("OldTool", roster, "rostering", ("roster.read",), alder, "2026-06-30", (ROSTER,)),
+        ("State College", ("TRN",), "transcript_delivery", ("transcript.deliver",), alder, _UNTIL,
          ("transcripts.read",)),
-        ("Other College", ("TRN",), "transcript_delivery", ("transcript.deliver",), alder,
+        ("Other College", ("TRN",), "transcript_delivery", ("transcript.deliver",), alder, _UNTIL,
          ("transcripts.read",)),
     )  # fmt: skip
-    for vendor, elements, purpose, operations, school, scopes in table:
-        ref = _agree(story, vendor, school, element=elements, purpose=(purpose,), operation=operations)
+    for vendor, elements, purpose, operations, school, until, scopes in table:
+        ref = _agree(story, vendor, school, until, element=elements, purpose=(purpose,), operation=operations)
         story.refs[vendor] = ref
         where = ["--school", school] if school else []
         for operation in operations:
@@ -285,7 +285,7 @@ def vendor_read(story: Story) -> str:
 
 
 def denied(story: Story) -> str:
-    """Another school, an element outside the agreement, an agreement that was ended, a refused pupil."""
+    """Another school, an element outside the agreement, an expired agreement, a refused pupil."""
     quiz = story.bearer("BrightQuiz", f"{ROSTER} {_DEMOGRAPHICS}")
 
     def ask(path: str, headers: dict[str, str]) -> requests.Response:
@@ -298,20 +298,15 @@ def denied(story: Story) -> str:
     check(births.status_code == 403 and "ELM_NOT_IN_SCHEDULE" in births.text, births.text)
     named = ask("students?fields=sourcedId,email", quiz)
     check(named.status_code == 400 and "REQ_FIELD_UNKNOWN" in named.text, named.text)
-    tool = story.bearer("OldTool", ROSTER)
-    before = ask("students?limit=1", tool)
-    check(before.status_code == 200, before.text)
-    stopped = story.desk.run("agreement", "end", story.refs["OldTool"])
-    check(stopped.code == 0, stopped.text)
-    ended = ask("students", tool)
-    check(ended.status_code == 403 and "AGR_REVOKED" in ended.text, ended.text)
+    expired = ask("students", story.bearer("OldTool", ROSTER))
+    check(expired.status_code == 403 and "AGR_EXPIRED" in expired.text, expired.text)
     _refuse(story, story.cast["both_schools"], "BrightQuiz")
     left = story.vendor("BrightQuiz").read("students", "limit=1000").rows
     check(len(left) == story.facts["students"] - 1, "the refused pupil is still there")
     story.facts["students"] = len(left)
     return (
-        "Birch's pupil: 404, byte for byte like nobody; birth dates: ELM_NOT_IN_SCHEDULE; "
-        "OldTool's agreement ends: AGR_REVOKED; one family refuses BrightQuiz: the next read has one pupil fewer"
+        "Birch's pupil: 404, byte for byte like nobody; birth dates: ELM_NOT_IN_SCHEDULE; OldTool: AGR_EXPIRED; "
+        "one family refuses BrightQuiz: the next read has one pupil fewer"
     )
 
 
@@ -410,7 +405,7 @@ def ledger(story: Story) -> str:
     delivered = [e for e in entries if e["type"] == "outcome" and e["outcome"] == "acknowledged"]
     check(len(delivered) == story.facts["sent"] <= len(grades_sent), "a grade is not in the ledger")
     told = {e["reason"] for e in entries if e["type"] == "denial"}
-    expected = {"ELM_NOT_IN_SCHEDULE", "AGR_REVOKED", "DIR_MISSING", "OWN_NOT_ASSOCIATED"}
+    expected = {"ELM_NOT_IN_SCHEDULE", "AGR_EXPIRED", "DIR_MISSING", "OWN_NOT_ASSOCIATED"}
     check(expected <= told, f"missing denials: {expected - told}")
     valid = story.desk.run("ledger", "verify", bundle)
     check(valid.code == 0 and valid.text.startswith("Valid"), valid.text)
