@@ -272,7 +272,7 @@ class Projection:
 
     def _write(self, kind: Kind, now: datetime) -> None:
         name, columns = kind.name, ", ".join(f'"{c}"' for c in stored_columns(kind))
-        rows = f"({self._rows_of(kind)}) p JOIN fresh f USING (school)"
+        version, rows = "1", f"({self._rows_of(kind)}) p"
         if not self.first:
             self._run(
                 f"UPDATE roster_{name} l SET until = f.version FROM diff_{name} d JOIN fresh f USING (school) "
@@ -280,10 +280,10 @@ class Projection:
                 "AND l.sourced_id = d.sourced_id AND l.until IS NULL"
             )
             rows = f"proj_{name} p JOIN fresh f USING (school) JOIN diff_{name} d USING (school, sourced_id)"
-            rows += " WHERE d.what <> 'r'"
+            version, rows = "f.version", rows + " WHERE d.what <> 'r'"
         self._run(
             f"INSERT INTO roster_{name} (district, school, sourced_id, since, modified, hash, {columns}) "
-            f"SELECT %(district)s, p.school, p.sourced_id, f.version, %(now)s, p.hash, {columns} "
+            f"SELECT %(district)s, p.school, p.sourced_id, {version}, %(now)s, p.hash, {columns} "
             f"FROM {rows} ORDER BY p.school, p.sourced_id",
             now=now,
         )
@@ -306,19 +306,19 @@ def _select(kind: str, replaced: dict[str, str]) -> str:
 def _hashed(kind: str, school: str, source: str, replaced: dict[str, str]) -> str:
     """A projection whose hash covers what was cut or added for the school."""
     inner = f"SELECT {school} AS school, m.sourced_id, m.hash AS of_row, {_select(kind, replaced)} FROM {source}"
+    inner += " OFFSET 0"  # what is replaced is worked out once, not for the hash again
     names = ", ".join(f'"{c}"' for c in stored_columns(KINDS[kind]))
     whole = f"hashtextextended(ROW({names})::text, 0)"
     hashed = whole if replaced else f"coalesce(nullif(of_row, 0), {whole})"
     return f"SELECT school, sourced_id, {hashed} AS hash, {names} FROM ({inner}) x"
 
 
+_HERE = "(SELECT school, org FROM seat UNION SELECT school, org FROM above)"
+
+
 def _org(p: Projection) -> str:
-    cut = (
-        "CASE WHEN EXISTS (SELECT FROM seat z WHERE z.school = s.school AND z.org = m.parent) OR EXISTS "
-        "(SELECT FROM above z WHERE z.school = s.school AND z.org = m.parent) THEN m.parent END"
-    )
-    places = "(SELECT school, org FROM seat UNION SELECT school, org FROM above) s"
-    return _hashed("org", "s.school", f"{p.of('org')} JOIN {places} ON s.org = m.sourced_id", {"parent": cut})
+    cut = f"CASE WHEN (s.school, m.parent) IN {_HERE} THEN m.parent END"
+    return _hashed("org", "s.school", f"{p.of('org')} JOIN {_HERE} s ON s.org = m.sourced_id", {"parent": cut})
 
 
 def _session(p: Projection) -> str:
@@ -326,20 +326,17 @@ def _session(p: Projection) -> str:
 
 
 def _course(p: Projection) -> str:
-    places = "(SELECT school, org FROM seat UNION SELECT school, org FROM above) s"
-    return _hashed("course", "s.school", f"{p.of('course')} JOIN {places} ON s.org = m.org", {})
+    return _hashed("course", "s.school", f"{p.of('course')} JOIN {_HERE} s ON s.org = m.org", {})
 
 
 def _class(p: Projection) -> str:
-    course = mirror("course")
-    cut = (
-        f"CASE WHEN NOT EXISTS (SELECT FROM {course} c WHERE c.source = %(source)s AND c.sourced_id = m.course) "
-        f"OR EXISTS (SELECT FROM {course} c JOIN seat z ON z.org = c.org AND z.school = s.school "
-        "WHERE c.source = %(source)s AND c.sourced_id = m.course) "
-        f"OR EXISTS (SELECT FROM {course} c JOIN above z ON z.org = c.org AND z.school = s.school "
-        "WHERE c.source = %(source)s AND c.sourced_id = m.course) THEN m.course END"
+    """A course that is known but quarantined has no org yet: it is named, and not led to."""
+    source = (
+        f"{p.of('class')} JOIN seat s ON s.org = m.org "
+        f"LEFT JOIN {mirror('course')} c ON c.source = %(source)s AND c.sourced_id = m.course"
     )
-    return _hashed("class", "s.school", f"{p.of('class')} JOIN seat s ON s.org = m.org", {"course": cut})
+    cut = f"CASE WHEN c.sourced_id IS NULL OR (s.school, c.org) IN {_HERE} THEN m.course END"
+    return _hashed("class", "s.school", source, {"course": cut})
 
 
 def _user(p: Projection) -> str:
@@ -350,17 +347,19 @@ def _user(p: Projection) -> str:
         f"ORDER BY r.role_type, r.role, r.org, r.sourced_id) AS roles FROM {mirror('role')} r {only} "
         'JOIN seat z ON z.org = r.org WHERE r.source = %(source)s GROUP BY z.school, r."user") y'
     )
+    agents = (
+        "(SELECT o.school AS at, w.sourced_id AS user_id, array_agg(g.user_id ORDER BY g.user_id) AS agents "
+        f"FROM (SELECT m.sourced_id, unnest(m.agents) AS agent FROM {p.of('user')}) w "
+        "JOIN assoc o ON o.user_id = w.sourced_id JOIN assoc g ON g.user_id = w.agent AND g.school = o.school "
+        "GROUP BY o.school, w.sourced_id) k"
+    )
     source = (
         f"{p.of('user')} JOIN assoc a ON a.user_id = m.sourced_id "
-        f"LEFT JOIN {roles} ON y.at = a.school AND y.user_id = m.sourced_id"
+        f"LEFT JOIN {roles} ON y.at = a.school AND y.user_id = m.sourced_id "
+        f"LEFT JOIN {agents} ON k.at = a.school AND k.user_id = m.sourced_id"
     )
-    agents = (
-        "CASE WHEN m.agents IS NOT NULL THEN (SELECT array_agg(g ORDER BY g) FROM unnest(m.agents) g "
-        "WHERE EXISTS (SELECT FROM assoc x WHERE x.user_id = g AND x.school = a.school)) END"
-    )
-    here = "SELECT FROM seat z WHERE z.school = a.school AND z.org = m.primary_org"
-    org = f"CASE WHEN EXISTS ({here}) THEN m.primary_org END"
-    replaced = {"roles": "y.roles", "is_pupil": "a.is_pupil", "agents": agents, "primary_org": org}
+    org = "CASE WHEN (a.school, m.primary_org) IN (SELECT school, org FROM seat) THEN m.primary_org END"
+    replaced = {"roles": "y.roles", "is_pupil": "a.is_pupil", "agents": "k.agents", "primary_org": org}
     return _hashed("user", "a.school", source, replaced)
 
 

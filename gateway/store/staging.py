@@ -272,12 +272,15 @@ class Staging:
         columns = kind.references
         if kind.name not in self._straight or not all(column.hard and column.type == "text" for column in columns):
             return False
-        found = [f'"{column.name}" IN (SELECT sourced_id FROM in_{column.refers_to})' for column in columns]
+        joined = "".join(
+            f' LEFT JOIN in_{column.refers_to} "to_{column.name}" ON "to_{column.name}".sourced_id = i."{column.name}"'
+            for column in columns
+        )
+        lost = [f'i."{column.name}" IS NOT NULL AND "to_{column.name}".sourced_id IS NULL' for column in columns]
         if kind.name == "enrollment":
-            found.append("org IN (SELECT sourced_id FROM in_org WHERE type = 'school')")
-            found.append('("class", org) IN (SELECT sourced_id, org FROM in_class)')
-        lost = " OR ".join(f"({condition}) IS NOT TRUE" for condition in found) or "FALSE"
-        return self._row(f"SELECT 1 FROM in_{kind.name} WHERE {lost} LIMIT 1") is None
+            lost.append("to_org.type <> 'school' OR to_class.org <> i.org")
+        where = " OR ".join(lost) or "FALSE"
+        return self._row(f"SELECT 1 FROM in_{kind.name} i{joined} WHERE {where} LIMIT 1") is None
 
     def _quarantine(self, kind: Kind, column: str, code: str, where: str, hint: str = "''") -> int:
         """Take rows out of `in_<kind>` by a condition on `i`, and say why."""
