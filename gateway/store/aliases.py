@@ -6,26 +6,42 @@ A record that stands in several schools of one grant has one alias there; two gr
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 from uuid import UUID
 
 from gateway.store.tenant import Database, Session
 from mappings.oneroster.records import PROJECTED
 
-# Records of a school that are new to a grant; one that the grant knows from another school of the same source keeps its
-# name. Two sources may use one id for two people: those are two.
+# Records that came to these schools since last time; one that the grant knows from another school of the same source
+# keeps its name, and one that came to several gets one. Two sources may use one id for two people: those are two.
 _MAKE = """
+WITH fresh AS MATERIALIZED (
+    SELECT r.school, s.source, r.sourced_id FROM unnest(%(at)s::int[], %(behind)s::int[]) b(at, behind)
+    JOIN school s ON s.district = %(district)s AND s.school = b.at
+    JOIN roster_{kind} r ON r.district = %(district)s AND r.school = b.at AND r.since > b.behind AND r.until IS NULL),
+wanted AS (SELECT DISTINCT source, sourced_id FROM fresh),
+known AS (
+    SELECT h.source, a.sourced_id, min(a.alias::text)::uuid AS alias FROM alias a
+    JOIN school h ON h.district = a.district AND h.school = a.school
+    WHERE a.district = %(district)s AND a.school = ANY(%(schools)s) AND a.access_grant = %(grant)s AND a.kind = %(kind)s
+        AND a.sourced_id IN (SELECT sourced_id FROM wanted) GROUP BY h.source, a.sourced_id),
+named AS MATERIALIZED (
+    SELECT w.source, w.sourced_id, coalesce(k.alias, gen_random_uuid()) AS alias
+    FROM wanted w LEFT JOIN known k USING (source, sourced_id))
 INSERT INTO alias (district, school, access_grant, kind, sourced_id, alias)
-SELECT %(district)s, r.school, %(grant)s, %(kind)s, r.sourced_id, coalesce(a.alias, gen_random_uuid())
-FROM roster_{kind} r LEFT JOIN (SELECT a.sourced_id, min(a.alias::text)::uuid AS alias FROM alias a
-    JOIN school s ON s.district = a.district AND s.school = a.school
-    JOIN school h ON h.district = a.district AND h.school = %(at)s AND h.source = s.source
-    WHERE a.district = %(district)s AND a.school = ANY(%(schools)s) AND a.access_grant = %(grant)s
-        AND a.kind = %(kind)s GROUP BY a.sourced_id) a ON a.sourced_id = r.sourced_id
-WHERE r.district = %(district)s AND r.school = %(at)s AND r.since > %(behind)s AND r.until IS NULL
+SELECT %(district)s, f.school, %(grant)s, %(kind)s, f.sourced_id, n.alias FROM fresh f
+JOIN named n USING (source, sourced_id)
 ON CONFLICT DO NOTHING
+"""
+_SERVED = """
+SELECT v.school, v.version, coalesce(s.version, 0) AS behind FROM (SELECT school, max(version) AS version
+    FROM roster_version WHERE district = %(district)s AND school = ANY(%(schools)s) GROUP BY school) v
+LEFT JOIN alias_state s ON s.district = %(district)s AND s.school = v.school AND s.access_grant = %(grant)s
+ORDER BY v.school
 """
 # Fresh rows have no statistics, and a planner that believes in one row would compare each with each.
 _AS_SETS = "SELECT set_config('enable_nestloop', %(on)s, true)"
+_ALONE = "SELECT pg_advisory_xact_lock(hashtextextended(%(grant)s, 11))"
 
 
 def ensure_everywhere(database: Database, district: int, schools: Sequence[int], grant: str) -> None:
@@ -43,30 +59,27 @@ def ensure(session: Session, grant: str) -> dict[int, int]:
 
     Return the version that each school serves now.
     """
-    served = session.rows(
-        "SELECT v.school, v.version, coalesce(s.version, 0) AS behind FROM (SELECT school, "
-        "max(version) AS version FROM roster_version WHERE district = %(district)s AND school = ANY(%(schools)s) GROUP BY school) v "
-        "LEFT JOIN alias_state s ON s.district = %(district)s AND s.school = v.school AND s.access_grant = %(grant)s "
-        "ORDER BY v.school",
-        grant=grant,
-    )
-    for row in served:
-        if row.behind < row.version:
-            _make(session, grant, row.school, row.version, row.behind)
+    served = session.rows(_SERVED, grant=grant)
+    if any(row.behind < row.version for row in served):
+        session.row(_ALONE, grant=grant)  # two who name the same record name it once
+        served = session.rows(_SERVED, grant=grant)
+        _make(session, grant, [row for row in served if row.behind < row.version])
     return {row.school: row.version for row in served}
 
 
-def _make(session: Session, grant: str, school: int, version: int, behind: int) -> None:
-    """Give the records that came to a school after a version their aliases."""
+def _make(session: Session, grant: str, behind: Sequence[Any]) -> None:
+    """Give the records that came to schools after a version their aliases."""
+    at, since = [row.school for row in behind], [row.behind for row in behind]
     session.run(_AS_SETS, on="off")
     for kind in PROJECTED:
-        session.run(_MAKE.replace("{kind}", kind.name), grant=grant, kind=kind.name, at=school, behind=behind)
+        statement = _MAKE.replace("{kind}", kind.name)
+        session.run(statement, grant=grant, kind=kind.name, at=at, behind=since)
     session.run(_AS_SETS, on="on")
     session.run(
-        "INSERT INTO alias_state (district, school, access_grant, version) VALUES (%(district)s, %(at)s, "
-        "%(grant)s, %(version)s) ON CONFLICT (district, school, access_grant) DO UPDATE SET version = "
-        "greatest(alias_state.version, excluded.version)",
-        grant=grant, at=school, version=version,
+        "INSERT INTO alias_state (district, school, access_grant, version) SELECT %(district)s, at, %(grant)s, version "
+        "FROM unnest(%(at)s::int[], %(versions)s::int[]) v(at, version) ON CONFLICT (district, school, access_grant) "
+        "DO UPDATE SET version = greatest(alias_state.version, excluded.version)",
+        grant=grant, at=at, versions=[row.version for row in behind],
     )  # fmt: skip
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import pytest
 
 from gateway.flows import onboarding
@@ -67,3 +70,21 @@ def test_one_id_of_two_sources_is_two_people(public_world):
     assert sorted(found) == ["Alice", "Bob"]
     assert [len(orgs) for orgs in found.values()] == [1, 1]
     assert int(read.headers["X-Total-Count"]) == 2
+
+
+def test_two_who_ask_first_at_once_learn_the_same_ids(public_world, app):
+    delivery = two_schools(12)
+    for n in range(200):
+        delivery.person(f"n{n}", "student", "A", "B", born="2010-01-01", grades="09")
+    assert public_world.deliver(delivery).state == "published"
+    start = Barrier(4)
+
+    def ask(_n: int) -> list[str]:
+        start.wait()
+        return [u["sourcedId"] for u in app.read("students?limit=1000").json["users"]]
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(ask, range(4)))
+    assert all(answer == answers[0] for answer in answers)
+    assert len(set(answers[0])) == len(answers[0])
+    assert len(answers[0]) > 200
