@@ -16,9 +16,7 @@ from mappings.oneroster.records import PROJECTED
 # keeps its name, and one that came to several gets one. Two sources may use one id for two people: those are two.
 _MAKE = """
 WITH fresh AS MATERIALIZED (
-    SELECT r.school, s.source, r.sourced_id FROM unnest(%(at)s::int[], %(behind)s::int[]) b(at, behind)
-    JOIN school s ON s.district = %(district)s AND s.school = b.at
-    JOIN roster_{kind} r ON r.district = %(district)s AND r.school = b.at AND r.since > b.behind AND r.until IS NULL),
+    {fresh}),
 wanted AS (SELECT DISTINCT source, sourced_id FROM fresh),
 known AS (
     SELECT h.source, a.sourced_id, min(a.alias::text)::uuid AS alias FROM alias a
@@ -33,6 +31,13 @@ SELECT %(district)s, f.school, %(grant)s, %(kind)s, f.sourced_id, n.alias FROM f
 JOIN named n USING (source, sourced_id)
 ON CONFLICT DO NOTHING
 """
+_FRESH = """
+SELECT r.school, s.source, {id} AS sourced_id FROM unnest(%(at)s::int[], %(behind)s::int[]) b(at, behind)
+    JOIN school s ON s.district = %(district)s AND s.school = b.at
+    JOIN roster_{kind} r ON r.district = %(district)s AND r.school = b.at AND r.since > b.behind AND r.until IS NULL
+"""
+# A course or term that is quarantined is named already: its classes lead to it, and it comes under that name.
+_NAMED = {"course": ("class", 'r."course"'), "session": ("class", 'unnest(r."terms")')}
 _SERVED = """
 SELECT v.school, v.version, coalesce(s.version, 0) AS behind FROM (SELECT school, max(version) AS version
     FROM roster_version WHERE district = %(district)s AND school = ANY(%(schools)s) GROUP BY school) v
@@ -72,8 +77,11 @@ def _make(session: Session, grant: str, behind: Sequence[Any]) -> None:
     at, since = [row.school for row in behind], [row.behind for row in behind]
     session.run(_AS_SETS, on="off")
     for kind in PROJECTED:
-        statement = _MAKE.replace("{kind}", kind.name)
-        session.run(statement, grant=grant, kind=kind.name, at=at, behind=since)
+        fresh = _FRESH.format(kind=kind.name, id="r.sourced_id")
+        if kind.name in _NAMED:
+            by, column = _NAMED[kind.name]
+            fresh = f"SELECT * FROM ({fresh} UNION {_FRESH.format(kind=by, id=column)}) f WHERE sourced_id IS NOT NULL"
+        session.run(_MAKE.replace("{fresh}", fresh), grant=grant, kind=kind.name, at=at, behind=since)
     session.run(_AS_SETS, on="on")
     session.run(
         "INSERT INTO alias_state (district, school, access_grant, version) SELECT %(district)s, at, %(grant)s, version "

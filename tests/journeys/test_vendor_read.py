@@ -362,3 +362,21 @@ def test_a_new_pupil_gets_an_id_and_a_gone_one_keeps_it(world):
     assert {u["givenName"]: u["sourcedId"] for u in walk(reader, "students", 100)} == before
     assert world.deliver(two_schools(40).person("p77", "student", "A")).state == "published"
     assert {u["givenName"]: u["sourcedId"] for u in walk(reader, "students", 100)} == after
+
+
+def test_a_class_names_its_course_and_terms_while_their_rows_are_quarantined(world):
+    world.onboard("A", "B")
+    spoilt, sound = two_schools(12).class_("kX", "A"), two_schools(12).class_("kX", "A")
+    for delivery, date in ((spoilt, "someday"), (sound, "2026-08-01")):
+        delivery.row("classes.csv", "kX").update(courseSourcedId="cX", termSourcedIds="tX")
+        delivery.add("academicSessions.csv", sourcedId="tX", title="Fall", type="term", startDate=date,
+                     endDate="2027-06-30", schoolYear="2027")  # fmt: skip
+        grades = "" if delivery is sound else "x" * 2001
+        delivery.add("courses.csv", sourcedId="cX", title="Latin" + grades, orgSourcedId="d")
+    report = world.deliver(spoilt)
+    assert (report.state, {f.sourced_id for f in report.faults}) == ("published", {"cX", "tX"})
+    reader = world.reader("A", schedule=("ENR", "SCH"))
+    (before,) = (c for c in walk(reader, "classes") if c["title"] == "Class kX")
+    assert world.deliver(sound).state == "published"
+    (after,) = (c for c in walk(reader, "classes") if c["title"] == "Class kX")
+    assert {name: after[name] for name in ("course", "terms")} == {name: before[name] for name in ("course", "terms")}
