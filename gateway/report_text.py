@@ -69,10 +69,13 @@ def _changes(report: Report) -> Iterator[str]:
 
 
 def _faults(report: Report) -> Iterator[str]:
-    rows = sum(c["count"] for c in report.causes if c["costs"] == "row")
-    values = sum(c["count"] for c in report.causes if c["costs"] == "value")
+    costs = Counter[str]()
+    for cause in report.causes:
+        costs[cause["costs"]] += cause["count"]
     if report.causes:
-        yield f"  {rows} rows quarantined (their last good version is kept), {values} values left out:"
+        left = f", {costs['removed']} rows gone with the record they belong to" if costs["removed"] else ""
+        quarantined = f"{costs['row']} rows quarantined (their last good version is kept)"
+        yield f"  {quarantined}, {costs['value']} values left out{left}:"
     for cause in report.causes[:_MOST]:
         yield f"    {cause['count']:6} × {_cause(cause)}"
     if len(report.causes) > _MOST:

@@ -30,8 +30,9 @@ from mappings.oneroster.csv import FILES, REQUIRED, Unreadable, read_header
 from mappings.oneroster.records import KINDS
 from mappings.oneroster.rows import Fault, FileReader, Tally
 
-# Above these shares a file is not believed: bad rows, and lines that are not UTF-8.
+# Above these shares a file is not believed: bad rows, lines that are not UTF-8.
 BAD_SHARE, UNDECODABLE_SHARE = 0.5, 0.05
+LOST_SHARE, LOST_FEW = 0.2, 10  # rows that refer to what is nowhere: above these another file was cut off
 MOST_FAULTS = 200_000  # kept in memory while a file is read
 
 
@@ -99,6 +100,7 @@ def _run(parts: Office, session: Session, report: Report, path: Path, now: datet
             staging.check(complete=delivery.whole, skip=_not_delivered(delivery) | empty)
     report.faults = staging.faults()
     report.causes = _causes(report.faults)
+    _believe_references(report)
     with report.timed("accept"):
         projection = Projection(staging, [])
         projection.seats = _seats(session, report, staging, now)
@@ -147,6 +149,7 @@ def _read(delivery: Delivery, staging: Staging, report: Report) -> frozenset[str
         _believe(name, tally, required=name in REQUIRED[delivery.manifest.version])
         if not tally.lines:
             empty.add(kind)
+            report.files[-1]["repairs"].append("no-rows")
     staging.tick_off(seen)
     return frozenset(empty)
 
@@ -186,6 +189,16 @@ def _believe(name: str, tally: Tally, *, required: bool) -> None:
     few = tally.bad < 10 and tally.accepted
     if tally.bad > BAD_SHARE * tally.lines and not few:
         raise Unreadable("CSV_FAULT_BUDGET", name, f"{tally.bad} of {tally.lines} rows are bad")
+
+
+def _believe_references(report: Report) -> None:
+    """Refuse a delivery in which so many rows refer to records that are nowhere that a file of it must be cut."""
+    rows = {file["file"]: file["rows"] for file in report.files}
+    lost = Counter(f.file for f in report.faults if (f.code, f.effect) == ("CSV_REFERENCE", "row"))
+    for name, count in lost.items():
+        if count > max(LOST_FEW, LOST_SHARE * rows[name]):
+            said = f"{count} of {rows[name]} rows refer to records that are nowhere: is another file cut off?"
+            raise Unreadable("CSV_FAULT_BUDGET", name, said)
 
 
 def _not_delivered(delivery: Delivery) -> frozenset[str]:

@@ -260,6 +260,8 @@ class Staging:
                 for column in kind.references:
                     self._references(kind, column)
                 self._organisations(kind)
+            if kind.name == "demographics":
+                self._of_somebody(kind)
             if kind.name not in skip:
                 self._gone(kind, complete=complete)
             self._orphaned(kind)
@@ -395,6 +397,15 @@ class Staging:
         if kind.name == "enrollment":
             self._seat_at_class()
 
+    def _of_somebody(self, kind: Kind) -> None:
+        """Demographics are those of a user of the same id."""
+        lost, bad = (
+            f"NOT {self._stands('user', 'i.sourced_id')}",
+            "EXISTS (SELECT FROM bad_user b WHERE b.sourced_id = i.sourced_id)",
+        )
+        self._quarantine(kind, "sourcedId", "CSV_REFERENCE_BAD", f"{lost} AND {bad}")
+        self._quarantine(kind, "sourcedId", "CSV_REFERENCE", f"{lost} AND NOT {bad}")
+
     def _seat_at_class(self) -> None:
         """An enrollment belongs to the school of its class, whatever school its row names."""
         older = "AND c.source = %(source)s AND NOT EXISTS (SELECT FROM in_class n WHERE n.sourced_id = c.sourced_id)"
@@ -490,8 +501,8 @@ class Staging:
                 f'JOIN gone_{target} g ON g.sourced_id = m."{column.name}" WHERE m.source = %(source)s '
                 f"AND NOT EXISTS (SELECT FROM in_{name} i WHERE i.sourced_id = m.sourced_id) "
                 "ON CONFLICT DO NOTHING RETURNING sourced_id) "
-                f"INSERT INTO fault SELECT '{kind.file}', 0, '{_header(kind, column)}', 'CSV_REFERENCE', 'row', "
-                f"'', 'its record left with this delivery', sourced_id FROM lost l WHERE NOT EXISTS "
+                f"INSERT INTO fault SELECT '{kind.file}', 0, '{_header(kind, column)}', 'CSV_REFERENCE', 'removed', "
+                f"'', 'its {target} left with this delivery', sourced_id FROM lost l WHERE NOT EXISTS "
                 f"(SELECT FROM {mirror(name)} m JOIN unmet_{name} u ON u.hash = m.hash "
                 "WHERE m.source = %(source)s AND m.sourced_id = l.sourced_id)"
             )

@@ -15,7 +15,7 @@ from typing import Literal
 from mappings import vocabulary as words
 from mappings.oneroster.records import KINDS
 
-Effect = Literal["row", "value", "file"]
+Effect = Literal["row", "value", "removed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +246,8 @@ REQUIRED = MappingProxyType(
 )  # fmt: skip
 
 
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # how a text of that kind begins
+
 # --- the manifest ----------------------------------------------------------------------------------
 
 
@@ -266,6 +268,10 @@ def read_manifest(lines: Iterable[bytes]) -> Manifest:
 
 
 def _manifest_cells(number: int, raw: bytes) -> list[str]:
+    if raw[:2] in _UTF_16 or b"\x00" in raw:
+        raise Unreadable("CSV_MANIFEST_INVALID", "manifest.csv", "it looks like UTF-16; it must be UTF-8", number)
+    if b"\r" in raw.rstrip(b"\r\n"):
+        raise Unreadable("CSV_MANIFEST_INVALID", "manifest.csv", "its lines end with CR alone; CR LF is needed", number)
     try:
         text = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
         cells = next(_csv.reader([text], strict=True), [])
@@ -326,7 +332,7 @@ def read_header(file: CsvFile, raw: bytes) -> Header:
 
 
 def _header_names(file: CsvFile, raw: bytes) -> tuple[list[str], list[str]]:
-    if raw[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\x00" in raw:
+    if raw[:2] in _UTF_16 or b"\x00" in raw:
         raise Unreadable("CSV_ENCODING", file.name, "it looks like UTF-16", 1)
     try:
         text = raw.decode("utf-8").rstrip("\r\n")

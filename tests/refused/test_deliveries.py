@@ -14,7 +14,7 @@ from gateway.flows.roster_sync import Report
 from gateway.settings import Settings
 from mappings.oneroster.rows import MAX_LINE
 from tests.conftest import world_on
-from tests.deliveries import HEADERS, Delivery
+from tests.deliveries import HEADERS, Delivery, two_schools
 from tests.refused import spoil as to
 from tests.refused.spoil import PUPILS, Pack, Spoil, bring, holdings, tonight
 from tests.worlds import Steered, World
@@ -174,6 +174,10 @@ def utf16(data: bytes) -> bytes:
         pytest.param(to.manifest(USERS, "file.users\r\n"), INVALID, "manifest.csv", 14, id="no value"),
         pytest.param(to.manifest(USERS, 'file.users,"bulk\r\n'), INVALID, "manifest.csv", 14, id="stray quote"),
         pytest.param(to.whole("manifest.csv", utf16), INVALID, "manifest.csv", 1, id="UTF-16"),
+        pytest.param(
+            to.whole("manifest.csv", lambda data: data.replace(b"\r\n", b"\r")), INVALID, "manifest.csv", 1,
+            id="CR ends",
+        ),
         pytest.param(to.manifest(USERS, "file.users,absent\r\n"), CONTRADICTED, "users.csv", 0, id="said absent"),
         pytest.param(to.manifest(USERS, ""), CONTRADICTED, "users.csv", 0, id="not said"),
         pytest.param(to.manifest("version,1.2", "version,1.1"), CONTRADICTED, "roles.csv", 0, id="1.2 called 1.1"),
@@ -263,6 +267,17 @@ def test_an_optional_header_in_another_case_is_refused_on_every_night(world: Wor
     report = bring(world, to.packed(tonight(to.titles(USERS_CSV, "email", "Email")).files()))
     assert (report.state, report.code) == ("refused", "CSV_HEADER")
     assert (report.refusal or {})["detail"] == "column email is missing; found Email"
+
+
+@pytest.mark.parametrize("file", ["users.csv", "classes.csv"])
+def test_a_first_delivery_of_which_a_file_was_cut_between_two_lines_is_refused(world: World, file: str) -> None:
+    world.onboard("A", "B")
+    delivery = two_schools(200)
+    delivery.rows[file] = delivery.rows[file][: len(delivery.rows[file]) // 2]
+    report = bring(world, to.packed(delivery.files()))
+    assert (report.state, report.code) == ("refused", "CSV_FAULT_BUDGET")
+    assert "refer to records that are nowhere" in (report.refusal or {})["detail"]
+    assert "CSV_REFERENCE" in {cause["code"] for cause in report.causes}
 
 
 def cut_in_its_last_line(delivery: Delivery, file: str) -> int:

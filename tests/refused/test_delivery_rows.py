@@ -7,7 +7,9 @@ from itertools import count
 
 import pytest
 
+from gateway import report_text
 from gateway.embedded import Addresses
+from tests.deliveries import HEADERS, two_schools
 from tests.refused import spoil as to
 from tests.refused.spoil import Spoil, bring, content, line_of, live, tonight
 from tests.worlds import World
@@ -201,3 +203,32 @@ def test_a_stray_quote_within_a_cell_is_kept_and_said(standing: World) -> None:
     assert (report.state, report.faults) == ("published", [])
     assert next(f["repairs"] for f in report.files if f["file"] == CLASSES) == ["stray-quotes"]
     assert live(standing, "A")["A", "class", "kA"].title == 'Cl"ass kA'
+
+
+def test_demographics_of_a_pupil_who_is_quarantined_are_listed(world: World) -> None:
+    world.onboard("A", "B")
+    delivery = tonight(to.cells("users.csv", "p3", enabledUser="perhaps"))
+    delivery.add("demographics.csv", sourcedId="nobody", birthDate="2010-03-04")
+    report = bring(world, to.packed(delivery.files()))
+    told = {f.sourced_id: (f.column, f.code) for f in report.faults if f.file == "demographics.csv"}
+    assert report.state == "published"
+    assert told == {"p3": ("sourcedId", "CSV_REFERENCE_BAD"), "nobody": ("sourcedId", "CSV_REFERENCE")}
+
+
+def test_an_optional_file_without_rows_removes_nothing_and_is_said(world: World) -> None:
+    world.standing(to.PUPILS)
+    delivery = two_schools(to.PUPILS)
+    header = ",".join(HEADERS["1.2"]["demographics.csv"]).encode()
+    delivery.raw["demographics.csv"] = header + b"\r\n"
+    report = bring(world, to.packed(delivery.files()))
+    assert report.state == "unchanged"
+    assert next(f["repairs"] for f in report.files if f["file"] == "demographics.csv") == ["no-rows"]
+
+
+def test_what_goes_with_the_record_it_belongs_to_is_said_to_be_gone(world: World) -> None:
+    world.standing(to.PUPILS)
+    report = bring(world, to.packed(two_schools(to.PUPILS).without("users.csv", "p3").files()))
+    gone = {f.sourced_id: f.hint for f in report.faults if f.effect == "removed"}
+    assert report.state == "published"
+    assert gone == {"r.p3.B": "its user left with this delivery", "e.kB.p3": "its user left with this delivery"}
+    assert "2 rows gone with the record they belong to" in "\n".join(report_text.lines(report, "sis"))
