@@ -42,21 +42,22 @@ def another_process(addresses, folder: Path, redis_url: str, times: int) -> list
     return list(json.loads(done.stdout.splitlines()[-1]))
 
 
-def test_a_second_process_sees_the_same_limit(addresses, tmp_path, redis_url):
+def test_a_second_process_sees_the_same_limit(fresh_database, tmp_path, redis_url):
+    addresses = fresh_database()
     first = another_process(addresses, tmp_path / "one", redis_url, 25)
     second = another_process(addresses, tmp_path / "one", redis_url, 10)
     assert set(first) == {403}
     assert (second[:5], second[5:]) == ([403] * 5, [429] * 5)
 
 
-def test_without_redis_each_process_counts_for_itself(addresses, tmp_path):
-    counted = another_process(addresses, tmp_path / "one", "", 32)
+def test_without_redis_each_process_counts_for_itself(fresh_database, tmp_path):
+    counted = another_process(fresh_database(), tmp_path / "one", "", 32)
     assert (counted[:30], counted[30:]) == ([403] * 30, [429] * 2)
 
 
-def test_a_redis_that_is_gone_fails_nobody(addresses, tmp_path):
+def test_a_redis_that_is_gone_fails_nobody(fresh_database, tmp_path):
     gone = f"unix://{tmp_path}/nothing.sock"
-    counted = another_process(addresses, tmp_path / "one", gone, 32)
+    counted = another_process(fresh_database(), tmp_path / "one", gone, 32)
     assert (counted[:30], counted[30:]) == ([403] * 30, [429] * 2)
 
 
