@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import takewhile
+from itertools import chain, takewhile
 from pathlib import Path
 from types import TracebackType
 from typing import IO, cast
@@ -69,8 +69,12 @@ class Delivery:
 
     def lines(self, name: str) -> Iterator[bytes]:
         """Yield the physical lines of a file, ends included. Raises Unreadable while reading."""
+        return chain.from_iterable(self.blocks(name))
+
+    def blocks(self, name: str) -> Iterator[list[bytes]]:
+        """Yield the physical lines of a file, ends included, many at a time. Raises Unreadable while reading."""
         with self._open(name) as raw, io.BufferedReader(cast("io.RawIOBase", raw), 1 << 20) as buffered:
-            yield from _bounded_lines(buffered, name)
+            yield from _bounded_blocks(buffered, name)
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of the whole delivery, in hex."""
@@ -174,8 +178,8 @@ def _check_overlap(entries: list[zipfile.ZipInfo], path: Path) -> None:
         end = entry.header_offset + 30 + len(entry.orig_filename.encode()) + entry.compress_size
 
 
-def _bounded_lines(raw: io.BufferedReader[io.RawIOBase], name: str) -> Iterator[bytes]:
-    """Yield lines; one without an end within the limit is not a line of a roster."""
+def _bounded_blocks(raw: io.BufferedReader[io.RawIOBase], name: str) -> Iterator[list[bytes]]:
+    """Yield lines, many at a time; one without an end within the limit is not a line of a roster."""
     number, rest = 0, b""
     try:
         while chunk := raw.read(_CHUNK):
@@ -183,12 +187,14 @@ def _bounded_lines(raw: io.BufferedReader[io.RawIOBase], name: str) -> Iterator[
             rest = b"" if lines[-1].endswith(b"\n") else lines.pop()
             if len(rest) >= MAX_LINE or max(map(len, lines), default=0) > MAX_LINE:
                 good = list(takewhile(lambda line: len(line) <= MAX_LINE, lines))
-                yield from good
+                if good:
+                    yield good
                 raise _too_long(name, number + len(good) + 1)
             number += len(lines)
-            yield from lines
+            if lines:
+                yield lines
         if rest:
-            yield rest
+            yield [rest]
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         raise Unreadable("CSV_ZIP_DAMAGED", name, type(error).__name__) from error
 

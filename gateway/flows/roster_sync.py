@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -162,10 +163,11 @@ def _read_file(delivery: Delivery, name: str, staging: Staging, seen: Seen, repo
             raise Unreadable("CSV_FAULT_BUDGET", name, f"more than {MOST_FAULTS} rows are bad", fault.line)
         faults.append(fault)
 
-    lines = delivery.lines(name)
-    reader = FileReader(read_header(file, next(lines, b"")), seen, note)
+    blocks = delivery.blocks(name)
+    first = next(blocks, [])
+    reader = FileReader(read_header(file, first[0] if first else b""), seen, note)
     try:
-        staging.copy(file.kind, reader.batches(lines))
+        staging.copy(file.kind, reader.batches(chain([first[1:]], blocks)))
     except ReadAgain:
         faults.clear()
         raise

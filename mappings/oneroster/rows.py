@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from hashlib import blake2b
-from itertools import count, islice, repeat
+from itertools import count, repeat
 from operator import itemgetter
 from typing import NamedTuple, Protocol
 
@@ -268,13 +268,13 @@ class FileReader:
 
     def rows(self, lines: Iterable[bytes]) -> Iterator[Row]:
         """Yield the accepted rows that are new or changed."""
-        for batch in self.batches(lines):
+        for batch in self.batches([list(lines)]):
             yield from batch.rows() if isinstance(batch, Plain) else batch
 
-    def batches(self, lines: Iterable[bytes]) -> Iterator[Plain | list[Row]]:
-        """Yield the accepted rows that are new or changed, many at a time."""
-        lines, start = iter(lines), 2
-        while batch := list(islice(lines, _BATCH)):
+    def batches(self, blocks: Iterable[Sequence[bytes]]) -> Iterator[Plain | list[Row]]:
+        """Yield the accepted rows that are new or changed among the lines of these blocks, many at a time."""
+        start = 2
+        for batch in (block[at : at + _BATCH] for block in blocks for at in range(0, len(block), _BATCH)):
             hashes = self._hashes(batch)
             left = self.known.meet_each(self.file.kind, hashes) if self._as_bound else range(len(batch))
             self._count_unchanged(len(batch) - len(left))
@@ -286,7 +286,7 @@ class FileReader:
             start += len(batch)
             self.tally.last = start - 1
 
-    def _hashes(self, batch: list[bytes]) -> Sequence[int]:
+    def _hashes(self, batch: Sequence[bytes]) -> Sequence[int]:
         """Return the hashes of lines as they are spelled; of columns in an order of their own, nothing is known yet."""
         if not self._as_bound:
             return [NO_HASH] * len(batch)
@@ -297,7 +297,7 @@ class FileReader:
         self.tally.accepted += lines
         self.tally.unchanged += lines
 
-    def _all_new(self, start: int, batch: list[bytes], hashes: Sequence[int]) -> Plain | None:
+    def _all_new(self, start: int, batch: Sequence[bytes], hashes: Sequence[int]) -> Plain | None:
         """Return the rows of lines that are all new, plain and sound: such are checked column by column.
         None if any of them must be looked at by itself; nothing is reported or counted then."""
         kind = self.file.kind
@@ -314,7 +314,7 @@ class FileReader:
         self.tally.accepted += len(batch)
         return Plain(kind, start, hashes, values)
 
-    def _columns(self, batch: list[bytes]) -> list[list[str]] | None:
+    def _columns(self, batch: Sequence[bytes]) -> list[list[str]] | None:
         """Return the columns of lines without quotes or control characters, all as wide as the header; else None."""
         lines = b"".join(batch).replace(b"\r\n", b"\n")
         if not lines.endswith(b"\n") or len(lines.translate(None, _NOT_PLAIN)) < len(lines):

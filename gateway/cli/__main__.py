@@ -1,0 +1,5 @@
+"""`python -m gateway.cli` is the `schoolgate` command."""
+
+from gateway.cli import main
+
+main()

@@ -1,0 +1,127 @@
+"""Roster deliveries: plan, apply, history, errors, release of a hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gateway.cli.desk import HELD, OK, acting, exit_code, json_flag, main, table
+
+if TYPE_CHECKING:
+    from gateway.flows.parts import Office
+    from gateway.flows.roster_sync import Report
+    from gateway.identity.staff import Person
+    from gateway.store.tenant import Session
+
+
+@main.group()
+def sync() -> None:
+    """Roster deliveries: plan, apply, history, release of a hold."""
+
+
+def _sync(publish: bool) -> Callable[..., Any]:
+    @click.argument("source_name", metavar="SOURCE")
+    @click.argument("delivery", type=click.Path(path_type=Path), required=False)
+    @json_flag
+    @acting
+    def run(parts: Office, by: Person, source_name: str, delivery: Path | None, as_json: bool) -> int:
+        from gateway.flows import roster_sync
+
+        by.acts_for_district()
+        with parts.database.open_district(by.district) as session:
+            found = _found_source(session, source_name)
+        if delivery is None:
+            from gateway.app import make_parts
+            from gateway.flows import roster_pull
+
+            with roster_pull.fetched(make_parts(parts), by.district, found) as path:
+                report = roster_sync.sync(parts, by.district, found.source, path, by.ref, publish=publish)
+        else:
+            report = roster_sync.sync(parts, by.district, found.source, delivery, by.ref, publish=publish)
+        return _say_report(report, source_name, as_json)
+
+    return run
+
+
+def _found_source(session: Session, name: str) -> Any:
+    from gateway import errors
+    from gateway.store import sources
+
+    found = sources.find(session, name)
+    if found is None:
+        raise errors.Refused(errors.REQ_UNKNOWN, f"there is no source {name} in this district")
+    return found
+
+
+plan = sync.command("plan", help="Say what a delivery would change; change nothing.")(_sync(publish=False))
+apply = sync.command("apply", help="Bring a delivery in and publish one version, or hold it.")(_sync(publish=True))
+
+
+def _say_report(report: Report, source_name: str, as_json: bool) -> int:
+    from gateway import report_text
+
+    if as_json:
+        click.echo(json.dumps(report.as_dict() | {"faults": [f._asdict() for f in report.faults]}, default=str))
+    else:
+        for line in report_text.lines(report, source_name):
+            click.echo(line)
+    if report.state == "refused":
+        return exit_code(report.code or "")
+    return HELD if report.state == "held" else OK
+
+
+@sync.command("history")
+@click.argument("source_name", metavar="SOURCE")
+@json_flag
+@acting
+def sync_history(parts: Office, by: Person, source_name: str, as_json: bool) -> None:
+    """Show the last runs of a source."""
+    from gateway.store import sources
+
+    with parts.database.open_intake(by.district) as session:
+        rows = sources.history(session, _found_source(session, source_name).source)
+    shown = [
+        (r.run, r.state, r.started_at.isoformat(timespec="seconds"), len(r.report.get("causes", ()))) for r in rows
+    ]
+    table("Runs", ("run", "state", "started", "kinds of fault"), shown, as_json)
+
+
+@sync.command("errors")
+@click.argument("run")
+@click.option(
+    "--limit", type=click.IntRange(1, 20_000), default=20_000, show_default=True, help="Show the first of them."
+)
+@json_flag
+@acting
+def sync_errors(parts: Office, by: Person, run: str, limit: int, as_json: bool) -> None:
+    """List what was wrong in the delivery of a run, row by row; a refused, held or planned run has its list too."""
+    from gateway import errors
+    from gateway.store import sources
+
+    by.acts_for_district()
+    with parts.database.open_intake(by.district) as session:
+        found = sources.run(session, run)
+        rows = sources.faults(session, run, limit)
+    if found is None:
+        raise errors.Refused(errors.REQ_UNKNOWN, f"there is no run {run}; `schoolgate sync history` lists them")
+    shown = [(r.file, r.line, r.column_name, r.code, r.effect, r.shape, r.hint) for r in rows]
+    table(f"Faults of {run}", ("file", "line", "column", "code", "effect", "shape", "hint"), shown, as_json)
+    more = sum(cause["count"] for cause in found.report.get("causes", ())) - len(rows)
+    if more > 0 and not as_json:
+        click.echo(f"… and {more} more; the first {sources.KEPT_FAULTS:,} of a run are kept.")
+
+
+@sync.command("release")
+@click.argument("run")
+@acting
+def sync_release(parts: Office, by: Person, run: str) -> None:
+    """Release a hold, as another person than whoever ran into it; then apply the same delivery again."""
+    from gateway.flows import roster_sync
+
+    by.acts_for_district()
+    roster_sync.release(parts, by.district, run, by.ref)
+    click.echo(f"{run} is released once. Next: schoolgate sync apply SOURCE with the same delivery")
