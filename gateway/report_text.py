@@ -93,6 +93,9 @@ def _cause(cause: dict[str, Any]) -> str:
 
 def _held(report: Report) -> Iterator[str]:
     for trip in report.held_by[:_MOST]:
+        if trip["guard"] == "lost":
+            yield f"  ■ {trip['kind']}: {trip['count']:,} of {trip['of']:,} rows refer to records that are nowhere"
+            continue
         word = _WORDS.get(trip["kind"], trip["kind"])
         what = {"shrunk": "removed", "emptied": "removed, none left"}.get(trip["guard"], trip["guard"])
         yield f"  ■ {trip['name']} {trip['school']}: {trip['count']:,} of {trip['of']:,} {word} would be {what}"

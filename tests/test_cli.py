@@ -601,6 +601,15 @@ def test_schools_that_share_a_name_are_told_apart_by_reference(desk):
     assert refusal(desk.run("school", "add", "Lincoln Elementary")) == (1, "REQ_CONFLICT")
 
 
+def test_a_school_that_stands_twice_in_a_delivery_is_made_once(desk):
+    desk.said("source", "add", "sis")
+    delivery = two_schools().add("orgs.csv", sourcedId="A", name="School A again", type="school")
+    made = desk.said("school", "add", "--all-in", delivery.zip(desk.folder / "twice.zip"))
+    assert [(school["name"], school["org"], school["new"]) for school in made] == [
+        ("School A", "A", True), ("School B", "B", True),
+    ]  # fmt: skip
+
+
 def test_the_schools_of_a_delivery_are_made_once(desk):
     delivery = two_schools().zip(desk.folder / "delivery.zip")
     all_in = ("school", "add", "--all-in", delivery)

@@ -69,7 +69,7 @@ def _answer(
     parts: Parts, session: Session, grant: Grant, class_id: str, in_course: set[str], decision: Decision,
     request_id: str,
 ) -> Cleared[bytes]:  # fmt: skip
-    aliases.ensure(session, grant.ref)
+    aliases.ensure_here(session, grant.schools, grant.ref)
     rows = roster.members(session, class_id)
     people = fact_store.people(session, (row.sourced_id for row in rows))
     judged = {row.sourced_id: rowplan.judge(decision.plan, people[row.sourced_id]) for row in rows}

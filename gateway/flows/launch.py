@@ -224,7 +224,7 @@ def _tell(parts: Parts, session: Session, grant: Grant, launch: str, now: dateti
 
 def _record(session: Session, grant: Grant, row: Any, decision: Decision) -> dict[str, Any]:
     """Everything the answer could hold; what may leave is picked from it."""
-    aliases.ensure(session, grant.ref)
+    aliases.ensure_here(session, grant.schools, grant.ref)
     person = aliases.outward(session, grant.ref, "user", [row.person_id])[row.person_id]
     class_alias = aliases.outward(session, grant.ref, "class", [row.class_id])[row.class_id]
     user, class_ = roster.user(session, row.person_id), roster.class_(session, row.class_id)

@@ -115,6 +115,10 @@ def add_schools(
         found = _source(session, source) or _only_source(session)
         schools = directory.schools(session)
     there = {row.org_id: row for row in schools if row.source == found}
+    first: dict[str, str] = {}
+    for org, name in orgs:
+        first.setdefault(org, name)
+    orgs = list(first.items())
     for org, name in orgs:
         if org not in there:
             _require_free(schools, _name(name, "school"), found)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -31,9 +31,8 @@ from mappings.oneroster.csv import FILES, REQUIRED, Unreadable, read_header
 from mappings.oneroster.records import KINDS
 from mappings.oneroster.rows import Fault, FileReader, Tally
 
-# Above these shares a file is not believed: bad rows, lines that are not UTF-8.
+# Above these shares a file is not believed: bad rows, and lines that are not UTF-8.
 BAD_SHARE, UNDECODABLE_SHARE = 0.5, 0.05
-LOST_SHARE, LOST_FEW = 0.2, 10  # rows that refer to what is nowhere: above these another file was cut off
 MOST_FAULTS = 200_000  # kept in memory while a file is read
 
 
@@ -101,7 +100,6 @@ def _run(parts: Office, session: Session, report: Report, path: Path, now: datet
             staging.check(complete=delivery.whole, skip=_not_delivered(delivery) | empty)
     report.faults = staging.faults()
     report.causes = _causes(report.faults)
-    _believe_references(report)
     with report.timed("accept"):
         projection = Projection(staging, [])
         projection.seats = _seats(session, report, staging, now)
@@ -113,7 +111,9 @@ def _run(parts: Office, session: Session, report: Report, path: Path, now: datet
         projection.project()
         changes = projection.changes()
     _describe(report, projection.seats, changes)
-    _guard(session, report, projection.seats, [*changes, *projection.roles_lost()])
+    _guard(
+        session, report, projection.seats, [*changes, *projection.roles_lost()], _lost(report) if staging.first else ()
+    )
     if publish and report.state == "planned":
         with report.timed("publish"):
             _publish(session, report, projection, now, by)
@@ -193,16 +193,6 @@ def _believe(name: str, tally: Tally, *, required: bool) -> None:
         raise Unreadable("CSV_FAULT_BUDGET", name, f"{tally.bad} of {tally.lines} rows are bad")
 
 
-def _believe_references(report: Report) -> None:
-    """Refuse a delivery in which so many rows refer to records that are nowhere that a file of it must be cut."""
-    rows = {file["file"]: file["rows"] for file in report.files}
-    lost = Counter(f.file for f in report.faults if (f.code, f.effect) == ("CSV_REFERENCE", "row"))
-    for name, count in lost.items():
-        if count > max(LOST_FEW, LOST_SHARE * rows[name]):
-            said = f"{count} of {rows[name]} rows refer to records that are nowhere: is another file cut off?"
-            raise Unreadable("CSV_FAULT_BUDGET", name, said)
-
-
 def _not_delivered(delivery: Delivery) -> frozenset[str]:
     """Kinds whose file is absent: nothing is known of them, so nothing of them is gone."""
     there = {FILES[delivery.manifest.version][name].kind for name in delivery.files()}
@@ -260,11 +250,24 @@ def _describe(report: Report, seats: list[Seat], changes: list[Change]) -> None:
         report.schools.append({"school": seat.ref, "name": seat.name, "kinds": kinds})
 
 
-def _guard(session: Session, report: Report, seats: list[Seat], changes: list[Change]) -> None:
+def _lost(report: Report) -> Iterator[tuple[str, int, int]]:
+    """Yield each file with its lines that refer to records that are nowhere, and all its lines. To demographics nothing
+    refers: those of people who are not there say nothing of the other files."""
+    lost = {(f.file, f.line) for f in report.faults if (f.code, f.effect) == ("CSV_REFERENCE", "row")}
+    for file in report.files:
+        if file["file"] != KINDS["demographics"].file:
+            yield file["file"], sum(name == file["file"] for name, _ in lost), file["rows"]
+
+
+def _guard(
+    session: Session, report: Report, seats: list[Seat], changes: list[Change],
+    lost: Iterable[tuple[str, int, int]],
+) -> None:  # fmt: skip
     refs = {seat.school: seat.ref for seat in seats}
     movements = (guards.Movement(refs[c.school], c.kind, c.before, c.added, c.changed, c.removed) for c in changes)
     names = {seat.ref: seat.name for seat in seats}
-    report.held_by = [asdict(trip) | {"name": names[trip.school]} for trip in guards.judge(movements)]
+    trips = [*guards.judge(movements), *guards.judge_first(lost)]
+    report.held_by = [asdict(trip) | {"name": names.get(trip.school, trip.kind)} for trip in trips]
     if report.held_by and not sources.take_release(session, report.source, report.delivery or ""):
         report.state, report.code = "held", errors.SRC_HELD.code
 

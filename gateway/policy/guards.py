@@ -8,6 +8,8 @@ from dataclasses import dataclass
 REMOVED, CHANGED, REMAINING = 0.10, 0.75, 0.80
 # A class or two of a tiny school may go without being a tenth of a district; pupils never count as few.
 FEW = 2
+# Of a first delivery, of which there is nothing to compare: rows that refer to what is nowhere, above a few of them.
+LOST, LOST_FEW = 0.20, 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,14 @@ def judge(movements: Iterable[Movement]) -> list[Trip]:
         if guard:
             trips.append(Trip(guard, m.school, m.kind, m.changed if guard == "changed" else m.removed, m.before))
     return trips
+
+
+def judge_first(referring: Iterable[tuple[str, int, int]]) -> list[Trip]:
+    """Return the guards that trip on a first delivery, of (file, lines that refer to what is nowhere, all lines): where
+    they are a fifth, another file of the delivery was cut off."""
+    return [
+        Trip("lost", "", file, lost, lines) for file, lost, lines in referring if lost > max(LOST_FEW, LOST * lines)
+    ]
 
 
 def _trip(m: Movement) -> str:

@@ -59,6 +59,13 @@ def ensure_everywhere(database: Database, district: int, schools: Sequence[int],
             ensure(session, grant)
 
 
+def ensure_here(session: Session, schools: Sequence[int], grant: str) -> None:
+    """As `ensure`, where the session's school is all the grant has: from one school of several it cannot be seen what
+    another calls the same person."""
+    if len(schools) == 1:
+        ensure(session, grant)
+
+
 def ensure(session: Session, grant: str) -> dict[int, int]:
     """Give every record of the session's schools its alias for this grant, if versions came since last time.
 

@@ -94,13 +94,18 @@ class Staging:
         for kind in KINDS.values():
             for statement in _tables_of(kind):
                 session.run(statement)
-            self._open(kind, straight=len(self.fresh) == len(KINDS))
+            self._open(kind, straight=self.first)
         session.run(
             "CREATE TEMP TABLE fault (file text, line int, column_name text, code text, effect text, shape text, "
             "hint text, sourced_id text) ON COMMIT DROP"
         )
         if self._straight:
             self._join_as_sets()
+
+    @property
+    def first(self) -> bool:
+        """Whether nothing of this source was accepted before."""
+        return len(self.fresh) == len(KINDS)
 
     def _open(self, kind: Kind, *, straight: bool) -> None:
         """Make `in_<kind>`: a table of its own, or a view of the source's rows in the mirror."""
@@ -357,11 +362,13 @@ class Staging:
         known = f"EXISTS (SELECT FROM bad_{target} b WHERE b.sourced_id = e)"
         element = f"NOT {self._stands(str(target), 'e')} AND NOT {known}"
         lost = f"{ref} IS NOT NULL AND EXISTS (SELECT FROM unnest({ref}) e WHERE {element})"
-        if column.hard:
-            self._quarantine(kind, header, "CSV_REFERENCE", lost)
-        else:
-            rest = f"ARRAY(SELECT e FROM unnest({ref}) e WHERE NOT ({element}))"
-            self._cut(kind, header, f'"{column.name}" = {rest}', lost)
+        if column.hard:  # one of them is enough
+            self._quarantine(
+                kind, header, "CSV_REFERENCE",
+                f"{lost} AND NOT EXISTS (SELECT FROM unnest({ref}) e WHERE NOT ({element}))",
+            )  # fmt: skip
+        rest = f"ARRAY(SELECT e FROM unnest({ref}) e WHERE NOT ({element}))"
+        self._cut(kind, header, f'"{column.name}" = {rest}', lost)
 
     def _stands(self, target: str, ref: str) -> str:
         """A condition: a record of this id is staged, or was accepted before and is not gone."""
@@ -475,6 +482,14 @@ class Staging:
                 continue
             held = f'm."{column.name}"' if many else f'ARRAY[m."{column.name}"]'
             self.run(
+                f"INSERT INTO fault SELECT '{kind.file}', 0, '{_header(kind, column)}', 'CSV_REFERENCE', 'value', '', "
+                f"'left out: its {target} left with this delivery', m.sourced_id FROM {mirror(name)} m "
+                f"WHERE m.source = %(source)s AND EXISTS (SELECT FROM gone_{target} g WHERE g.sourced_id = ANY({held})) "
+                f"AND NOT EXISTS (SELECT FROM in_{name} i WHERE i.sourced_id = m.sourced_id) "
+                f"AND NOT EXISTS (SELECT FROM gone_{name} g WHERE g.sourced_id = m.sourced_id) "
+                f"AND m.hash <> 0 AND NOT EXISTS (SELECT FROM unmet_{name} u WHERE u.hash = m.hash)"
+            )
+            self.run(
                 f"INSERT INTO in_{name} (line, sourced_id, hash, {columns}) SELECT 0, m.sourced_id, 0, {columns} "
                 f"FROM {mirror(name)} m WHERE m.source = %(source)s "
                 f"AND EXISTS (SELECT FROM gone_{target} g WHERE g.sourced_id = ANY({held})) "
@@ -490,18 +505,18 @@ class Staging:
     def _orphaned(self, kind: Kind) -> None:
         """An accepted row that is not in this delivery's changes goes with the record that carries it."""
         name = kind.name
-        for column in kind.references:
-            target = column.refers_to
-            if not column.hard or column.type == "text[]" or target in self.fresh or name in self.fresh:
-                continue
-            if self._row(f"SELECT 1 FROM gone_{target} LIMIT 1") is None:
+        carried = [(c.name, str(c.refers_to), _header(kind, c)) for c in kind.references if c.hard and c.type == "text"]
+        if name == "demographics":
+            carried.append(("sourced_id", "user", "sourcedId"))
+        for column, target, header in carried:
+            if target in self.fresh or name in self.fresh or self._row(f"SELECT 1 FROM gone_{target} LIMIT 1") is None:
                 continue
             self.run(
                 f"WITH lost AS (INSERT INTO gone_{name} SELECT m.sourced_id FROM {mirror(name)} m "
-                f'JOIN gone_{target} g ON g.sourced_id = m."{column.name}" WHERE m.source = %(source)s '
+                f'JOIN gone_{target} g ON g.sourced_id = m."{column}" WHERE m.source = %(source)s '
                 f"AND NOT EXISTS (SELECT FROM in_{name} i WHERE i.sourced_id = m.sourced_id) "
                 "ON CONFLICT DO NOTHING RETURNING sourced_id) "
-                f"INSERT INTO fault SELECT '{kind.file}', 0, '{_header(kind, column)}', 'CSV_REFERENCE', 'removed', "
+                f"INSERT INTO fault SELECT '{kind.file}', 0, '{header}', 'CSV_REFERENCE', 'removed', "
                 f"'', 'its {target} left with this delivery', sourced_id FROM lost l WHERE NOT EXISTS "
                 f"(SELECT FROM {mirror(name)} m JOIN unmet_{name} u ON u.hash = m.hash "
                 "WHERE m.source = %(source)s AND m.sourced_id = l.sourced_id)"

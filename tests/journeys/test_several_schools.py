@@ -8,6 +8,7 @@ from threading import Barrier
 import pytest
 
 from gateway.flows import onboarding
+from gateway.store import aliases
 from mappings import application as names
 from tests.deliveries import Delivery, two_schools
 from tests.worlds import APP_SCOPES, ROSTER, Caller, World
@@ -88,3 +89,17 @@ def test_two_who_ask_first_at_once_learn_the_same_ids(public_world, app):
     assert all(answer == answers[0] for answer in answers)
     assert len(set(answers[0])) == len(answers[0])
     assert len(answers[0]) > 200
+
+
+def test_a_school_that_sees_itself_alone_names_nobody_of_several(public_world, app):
+    """A version that comes between the two steps of an answer: no school may name a pupil of both by itself."""
+    world = public_world
+    delivery = two_schools(12).person("n1", "student", "A", "B", born="2010-01-01", grades="09")
+    assert world.deliver(delivery).state == "published"
+    places = list(world.places.values())
+    for place in places:
+        with world.office.database.open_school(place) as session:
+            known = "SELECT access_grant FROM alias_state WHERE district = %(district)s AND school = %(school)s"
+            aliases.ensure_here(session, [p.school for p in places], session.rows(known)[0].access_grant)
+    ids = [u["sourcedId"] for u in app.read("students?limit=1000").json["users"]]
+    assert len(ids) == 13

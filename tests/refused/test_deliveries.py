@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway import report_text
 from gateway.embedded import Addresses
 from gateway.flows.roster_sync import Report
 from gateway.settings import Settings
@@ -16,7 +17,7 @@ from mappings.oneroster.rows import MAX_LINE
 from tests.conftest import world_on
 from tests.deliveries import HEADERS, Delivery, two_schools
 from tests.refused import spoil as to
-from tests.refused.spoil import PUPILS, Pack, Spoil, bring, holdings, tonight
+from tests.refused.spoil import PUPILS, Pack, Spoil, bring, holdings, live, tonight
 from tests.worlds import Steered, World
 
 REQUIRED = [name for name in HEADERS["1.2"] if name != "demographics.csv"]
@@ -270,14 +271,37 @@ def test_an_optional_header_in_another_case_is_refused_on_every_night(world: Wor
 
 
 @pytest.mark.parametrize("file", ["users.csv", "classes.csv"])
-def test_a_first_delivery_of_which_a_file_was_cut_between_two_lines_is_refused(world: World, file: str) -> None:
+def test_a_first_delivery_of_which_a_file_was_cut_between_two_lines_is_held(world: World, file: str) -> None:
     world.onboard("A", "B")
     delivery = two_schools(200)
     delivery.rows[file] = delivery.rows[file][: len(delivery.rows[file]) // 2]
     report = bring(world, to.packed(delivery.files()))
-    assert (report.state, report.code) == ("refused", "CSV_FAULT_BUDGET")
-    assert "refer to records that are nowhere" in (report.refusal or {})["detail"]
+    assert (report.state, report.code) == ("held", "SRC_HELD")
+    assert {trip["guard"] for trip in report.held_by} == {"lost"}
+    assert "rows refer to records that are nowhere" in "\n".join(report_text.lines(report, "sis"))
     assert "CSV_REFERENCE" in {cause["code"] for cause in report.causes}
+    assert not live(world)
+
+
+def test_what_refers_to_nowhere_holds_no_delivery_that_can_be_compared(world: World) -> None:
+    """Whoever left the people but not the classes is listed; nobody else waits for it, on that night or the next."""
+    world.onboard("A")
+    assert bring(world, to.packed(two_schools(60).files())).state == "published"
+    left = two_schools(60)
+    for n in range(60):
+        if n % 2 and n % 5:
+            left.without("users.csv", f"p{n}")
+    assert bring(world, to.packed(left.files())).state == "unchanged"
+    left.row("users.csv", "p0")["givenName"] = "Renée"
+    assert bring(world, to.packed(left.files())).state == "published"
+
+
+def test_demographics_of_people_who_left_hold_nothing(world: World) -> None:
+    world.onboard("A", "B")
+    delivery = two_schools(30)
+    for n in range(12):
+        delivery.add("demographics.csv", sourcedId=f"former{n}", birthDate="2009-03-04")
+    assert bring(world, to.packed(delivery.files())).state == "published"
 
 
 def cut_in_its_last_line(delivery: Delivery, file: str) -> int:

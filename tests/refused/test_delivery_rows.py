@@ -9,7 +9,7 @@ import pytest
 
 from gateway import report_text
 from gateway.embedded import Addresses
-from tests.deliveries import HEADERS, two_schools
+from tests.deliveries import HEADERS, Delivery, two_schools
 from tests.refused import spoil as to
 from tests.refused.spoil import Spoil, bring, content, line_of, live, tonight
 from tests.worlds import World
@@ -65,8 +65,12 @@ def standing(addresses: Addresses, tmp_path_factory: pytest.TempPathFactory) -> 
             [(0, "classSourcedId", "CSV_REFERENCE", "row")], id="enrollment in no class",
         ),
         pytest.param(
-            to.cells("classes.csv", "kA", termSourcedIds="t,t0"), "classes.csv", "kA",
+            to.cells("classes.csv", "kA", termSourcedIds="t0"), "classes.csv", "kA",
             [(0, "termSourcedIds", "CSV_REFERENCE", "row")], id="class in no term",
+        ),
+        pytest.param(
+            to.cells("classes.csv", "kA", termSourcedIds="t,t0"), "classes.csv", "kA",
+            [(0, "termSourcedIds", "CSV_REFERENCE", "value")], id="class in a term and in none",
         ),
         pytest.param(
             to.cells("users.csv", "p3", agentSourcedIds="nobody"), "users.csv", "p3",
@@ -230,5 +234,23 @@ def test_what_goes_with_the_record_it_belongs_to_is_said_to_be_gone(world: World
     report = bring(world, to.packed(two_schools(to.PUPILS).without("users.csv", "p3").files()))
     gone = {f.sourced_id: f.hint for f in report.faults if f.effect == "removed"}
     assert report.state == "published"
-    assert gone == {"r.p3.B": "its user left with this delivery", "e.kB.p3": "its user left with this delivery"}
-    assert "2 rows gone with the record they belong to" in "\n".join(report_text.lines(report, "sis"))
+    assert gone == dict.fromkeys(("r.p3.B", "e.kB.p3", "p3"), "its user left with this delivery")
+    assert "3 rows gone with the record they belong to" in "\n".join(report_text.lines(report, "sis"))
+
+
+def test_a_term_that_left_is_left_out_and_said_on_that_night_and_the_next(world: World) -> None:
+    def delivery() -> Delivery:
+        made = two_schools(to.PUPILS)
+        made.row("classes.csv", "kA")["termSourcedIds"] = "t,t2"
+        return made.add("academicSessions.csv", sourcedId="t2", title="Spring", type="term", startDate="2027-01-01",
+                        endDate="2027-06-30", schoolYear="2027")  # fmt: skip
+
+    world.onboard("A", "B")
+    assert bring(world, to.packed(delivery().files())).state == "published"
+    left = to.packed(delivery().without("academicSessions.csv", "t2").files())
+    for state in ("published", "unchanged"):
+        report = bring(world, left)
+        assert report.state == state
+        told = [(f.sourced_id, f.column, f.code, f.effect) for f in report.faults]
+        assert told == [("kA", "termSourcedIds", "CSV_REFERENCE", "value")]
+        assert live(world, "A")["A", "class", "kA"].terms == ["t"]
