@@ -601,6 +601,17 @@ def test_schools_that_share_a_name_are_told_apart_by_reference(desk):
     assert refusal(desk.run("school", "add", "Lincoln Elementary")) == (1, "REQ_CONFLICT")
 
 
+def test_a_delivery_without_a_required_file_is_refused_in_words(desk):
+    desk.said("source", "add", "sis")
+    folder = two_schools().folder(desk.folder / "partial")
+    (folder / "courses.csv").unlink()
+    manifest = folder / "manifest.csv"
+    manifest.write_text(manifest.read_text().replace("file.courses,bulk", "file.courses,absent"))
+    done = desk.run("school", "add", "--all-in", folder)
+    assert refusal(done) == (1, "CSV_FILE_MISSING")
+    assert "courses.csv: A required file is missing." in done.stderr
+
+
 def test_a_school_that_stands_twice_in_a_delivery_is_made_once(desk):
     desk.said("source", "add", "sis")
     delivery = two_schools().add("orgs.csv", sourcedId="A", name="School A again", type="school")

@@ -329,7 +329,8 @@ def schools_in(parts: Office, path: Path) -> list[tuple[str, str]]:
             header = read_header(FILES[delivery.manifest.version]["orgs.csv"], next(lines, b""))
             rows = list(FileReader(header, Seen({"org": array("q")}), faults.append).rows(lines))
     except Unreadable as unreadable:
-        raise Refused(VOCABULARY[unreadable.code], f"{unreadable.file}: {unreadable.detail}") from unreadable
+        reason = VOCABULARY[unreadable.code]
+        raise Refused(reason, f"{unreadable.file}: {unreadable.detail or reason.sentence}") from unreadable
     found = [(row.sourced_id, str(row.values[0])) for row in rows if row.values[1] == "school"]
     if not found:
         raise Refused(errors.REQ_INVALID, "the delivery names no school: its orgs.csv has no row of type school")
