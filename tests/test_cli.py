@@ -534,7 +534,7 @@ def test_a_name_is_shown_as_it_is(desk):
 
 
 def test_blanks_around_a_name_are_not_part_of_it(desk):
-    desk.said("school", "add", " Lincoln ")
+    assert desk.said("school", "add", " Lincoln ")["name"] == "Lincoln"
     assert [row["name"] for row in desk.said("school", "list")] == ["Lincoln"]
     assert refusal(desk.run("school", "add", "Lincoln")) == (1, "REQ_CONFLICT")
 
@@ -655,6 +655,23 @@ def test_the_schools_of_a_delivery_are_made_together_or_not_at_all(desk):
     assert refusal(desk.run("school", "add", "--all-in", none.zip(desk.folder / "none.zip"))) == (1, "REQ_INVALID")
 
 
+def test_an_org_is_one_that_a_delivery_can_name(desk):
+    desk.said("source", "add", "sis")
+    for org in ("", "a b", "x" * 256, "ä"):
+        done = desk.run("school", "add", "X", "--source", "sis", "--org", org)
+        assert refusal(done) == (1, "REQ_INVALID"), org
+        assert "a sourcedId" in done.stderr
+
+
+def test_a_school_of_a_delivery_whose_name_cannot_be_kept_is_named_by_its_org(desk):
+    desk.said("source", "add", "sis")
+    long = two_schools()
+    long.row("orgs.csv", "B")["name"] = "x" * 201
+    done = desk.run("school", "add", "--all-in", long.zip(desk.folder / "long.zip"))
+    assert refusal(done) == (1, "REQ_INVALID")
+    assert "the name of the school B has 201 characters" in done.stderr
+
+
 def test_addresses_are_https_outside_the_sandbox(desk):
     desk.environment["SCHOOLGATE_SANDBOX"] = "0"
     for url in ("http://sis.example/x.zip", "ftp://sis.example/x", "file:///etc/passwd", "http://127.0.0.1/x"):
@@ -686,6 +703,8 @@ def test_a_batch_goes_on_after_a_refusal(desk):
     codes = [line for line in done.output.splitlines() if line.startswith("-- exit")]
     assert codes == [f"-- exit {n}" for n in (0, 0, 2, 2, 0)]
     assert done.exit_code == 2
+    inner = CliRunner(env=desk.environment).invoke(main, ["batch"], input="batch\n")
+    assert (inner.exit_code, "this is a batch already" in inner.output) == (2, True)
 
 
 def test_a_batch_goes_on_after_a_line_that_cannot_be_read(desk):

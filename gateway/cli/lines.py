@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,11 @@ def source_add(
 
     secret = os.environ.get("SCHOOLGATE_SOURCE_SECRET", "")
     ref = onboarding.add_source(parts, by, name, url, token_url, client_id, secret)
-    show(as_json, {"source": ref}, [f"Source {name} is {ref}.", f"Next: schoolgate sync plan {name}"])
+    show(
+        as_json,
+        {"source": ref},
+        [f"Source {name} is {ref}.", f"Next: schoolgate sync plan {shlex.quote(name)}{'' if url else ' DELIVERY'}"],
+    )
 
 
 @source.command("list")

@@ -74,7 +74,8 @@ def school_add(
     if delivery is not None:
         _add_schools(parts, by, delivery, source, as_json)
         return
-    ref = onboarding.add_school(parts, by, str(name), source, org_id)
+    name = str(name).strip()
+    ref = onboarding.add_school(parts, by, name, source, org_id)
     show(as_json, {"ref": ref, "name": name, "org": org_id}, [f"School {name} is {ref}.", _AFTER_SCHOOLS])
 
 

@@ -32,6 +32,9 @@ def batch() -> None:
             continue
         if not words[0]:
             code = 2
+        elif words[0] == "batch":
+            click.echo("Error: this is a batch already: its lines are commands, `as TOKEN`, or comments", err=True)
+            code = 2
         elif words[0] == "as" and len(words) == 2:
             os.environ[TOKEN] = words[1]
             code = OK

@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway import errors
 from gateway.errors import Refused
-from gateway.flows import courses, disclosure
+from gateway.flows import aliased, courses, disclosure
 from gateway.flows.parts import Parts
 from gateway.identity.clients import Grant
 from gateway.policy import rowplan
@@ -51,6 +51,12 @@ def members(parts: Parts, grant: Grant, class_text: str, request_id: str) -> Cle
     """Return the members of a class. Raises Refused."""
     place, class_id = find_class(parts, grant, class_text)
     in_course = courses.refresh_members(parts, place, class_id)
+    return aliased.answered(parts, grant, lambda: _members(parts, grant, place, class_id, in_course, request_id))
+
+
+def _members(
+    parts: Parts, grant: Grant, place: Place, class_id: str, in_course: set[str], request_id: str
+) -> Cleared[bytes]:
     now = parts.clock.now()
     with parts.database.open_school(place) as session:
         school = fact_store.school_ref(session)
@@ -70,6 +76,7 @@ def _answer(
     request_id: str,
 ) -> Cleared[bytes]:  # fmt: skip
     aliases.ensure_here(session, grant.schools, grant.ref)
+    version = roster.current_version(session)  # before its rows: who reads again from here on misses nothing
     rows = roster.members(session, class_id)
     people = fact_store.people(session, (row.sourced_id for row in rows))
     judged = {row.sourced_id: rowplan.judge(decision.plan, people[row.sourced_id]) for row in rows}
@@ -78,7 +85,7 @@ def _answer(
     names = aliases.outward(session, grant.ref, "user", (row.sourced_id for row in kept))
     data = [_member(row, names[row.sourced_id], in_course) for row in kept]
     record = {
-        "data": sorted(data, key=lambda m: m["id"]), "snapshot": f"v{roster.current_version(session)}",
+        "data": sorted(data, key=lambda m: m["id"]), "snapshot": f"v{version}",
         "withheld": disclosure.said_counts(withheld), "request_id": request_id,
     }  # fmt: skip
     cleared = clear(decision, application.Members, record)

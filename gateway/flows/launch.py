@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from gateway import errors
 from gateway.errors import Refused
-from gateway.flows import disclosure
+from gateway.flows import aliased, disclosure
 from gateway.flows.parts import Parts
 from gateway.identity.clients import Grant
 from gateway.identity.launch import Admitted, GatewayLaunch, GatewayLogin
@@ -194,8 +194,11 @@ def _keep(
 
 def exchange(parts: Parts, grant: Grant, code: str) -> Cleared[bytes]:
     """Return the launch for its code, once, to the application it was made for. Raises Refused."""
+    return aliased.answered(parts, grant, lambda: _exchange(parts, grant, code))
+
+
+def _exchange(parts: Parts, grant: Grant, code: str) -> Cleared[bytes]:
     now = parts.clock.now()
-    aliases.ensure_everywhere(parts.database, grant.district, grant.schools, grant.ref)
     with parts.database.open_identity() as session:
         key = registrations.use_key(session, token_hash(code), "launch", grant.ref, now)
         if key is None:

@@ -59,11 +59,17 @@ def ensure_everywhere(database: Database, district: int, schools: Sequence[int],
             ensure(session, grant)
 
 
+class Behind(Exception):  # noqa: N818 - a state, not a fault
+    """A version was published after the records of a grant's schools were named."""
+
+
 def ensure_here(session: Session, schools: Sequence[int], grant: str) -> None:
     """As `ensure`, where the session's school is all the grant has: from one school of several it cannot be seen what
-    another calls the same person."""
+    another calls the same person. Raises Behind where that is not known yet."""
     if len(schools) == 1:
         ensure(session, grant)
+    elif any(row.behind < row.version for row in session.rows(_SERVED, grant=grant)):
+        raise Behind
 
 
 def ensure(session: Session, grant: str) -> dict[int, int]:

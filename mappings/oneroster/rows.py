@@ -108,6 +108,11 @@ _QUOTED_RIGHT = re.compile(r'(?:"(?:[^"]|"")*"|[^",]*)(?:,(?:"(?:[^"]|"")*"|[^",
 _ID_LETTERS = re.compile(r"[0-9A-Za-z.\-_/@]*\Z")
 
 
+def is_id(value: str) -> bool:
+    """Whether this is a sourcedId a delivery may hold."""
+    return _ID.match(value) is not None
+
+
 def shape(value: str) -> str:
     """Return the shape of a value without the value: digits as 9, letters as a, at most 24 places."""
     mapped = "".join("9" if c.isdigit() else "a" if c.isalpha() or not c.isascii() else c for c in value[:24])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from threading import Barrier
 from typing import Any
 
 import psycopg
@@ -185,3 +187,25 @@ def test_only_who_administers_a_place_gives_roles_there(
     assert refusal(offices.hire, role, org, offices.person(who)) == code
     more = 0 if code else 1
     assert offices.admin.execute(people).fetchone() == tuple(count + more for count in before)
+
+
+@pytest.mark.parametrize("what", ["school", "source", "vendor"])
+def test_two_who_add_one_name_at_once_make_it_once(offices, what):
+    office, by, start = offices.world.office, offices.world.by, Barrier(4)
+    make: dict[str, Callable[[], str]] = {
+        "school": lambda: onboarding.add_school(office, by, "Lincoln", None, None),
+        "source": lambda: onboarding.add_source(office, by, "Lincoln", None, None, None, ""),
+        "vendor": lambda: onboarding.add_vendor(office, by, "Lincoln", "sis", "sis@example.org", None),
+    }
+
+    def add(_n: int) -> str:
+        start.wait()
+        try:
+            return make[what]()[:2]
+        except Refused as refused:
+            return refused.reason.code
+
+    with ThreadPoolExecutor(4) as pool:
+        found = sorted(pool.map(add, range(4)))
+    assert found[:3] == ["REQ_CONFLICT"] * 3
+    assert found[3] != "REQ_CONFLICT"

@@ -100,6 +100,41 @@ def test_a_school_that_sees_itself_alone_names_nobody_of_several(public_world, a
     for place in places:
         with world.office.database.open_school(place) as session:
             known = "SELECT access_grant FROM alias_state WHERE district = %(district)s AND school = %(school)s"
-            aliases.ensure_here(session, [p.school for p in places], session.rows(known)[0].access_grant)
+            grant = session.rows(known)[0].access_grant
+            with pytest.raises(aliases.Behind):
+                aliases.ensure_here(session, [p.school for p in places], grant)
     ids = [u["sourcedId"] for u in app.read("students?limit=1000").json["users"]]
     assert len(ids) == 13
+
+
+@pytest.mark.parametrize(
+    ("moment", "nights", "status", "new"),
+    [("FROM agreement", 1, 200, 1), ("FROM agreement", 9, 503, 0), ("birth_date", 1, 200, 0)],
+)
+def test_a_night_published_while_an_answer_is_made(public_world, app, moment, nights, status, new):
+    """It is in the answer or not, which says so by its snapshot; nobody in it is without a name."""
+    world, database, left = public_world, public_world.office.database, [nights]
+    one = app.read("classes").json["classes"][0]["sourcedId"].replace("-", "")
+    members = f"/v1/classes/{names.outward(names.CLASS, one)}/members"
+    before = len(app.get(members).json["data"])
+
+    def publish(statement: str) -> None:
+        if moment not in statement or not left[0]:
+            return
+        left[0] -= 1
+        database.watch = None
+        delivery = two_schools(12).person("n1", "student", "A", "B", born=f"201{left[0]}-01-01", grades="09")
+        assert world.deliver(delivery.enroll("n1", "kA", "A").enroll("n1", "kB", "B")).state == "published"
+        database.watch = publish
+
+    database.watch = publish
+    try:
+        answer = app.get(members)
+    finally:
+        database.watch = None
+    assert answer.status_code == status
+    if status == 200:
+        assert (len(answer.json["data"]) - before, answer.json["snapshot"]) == (new, f"v{1 + new}")
+    else:
+        assert answer.json["code"] == "INT_UNAVAILABLE"
+    assert app.get(members).status_code == 200
