@@ -18,7 +18,7 @@ from gateway.policy.decide import Decision, decide_person
 from gateway.policy.facts import Credential, Person
 from gateway.policy.minimise import clear
 from gateway.policy.request import Actor, ActorKind, Operation, Purpose, Request
-from gateway.store import aliases, credentials, launches, registrations, roster
+from gateway.store import aliases, launches, registrations, roster
 from gateway.store import facts as fact_store
 from gateway.store.secrets import token_hash
 from gateway.store.tenant import Place, Session
@@ -107,22 +107,22 @@ def _locate(admitted: Admitted, row: Any) -> Arrival:
 
 def _hand_over(parts: Parts, session: Session, admitted: Admitted, arrival: Arrival) -> Entry | Refused:
     now, message = parts.clock.now(), admitted.message
-    grant = credentials.application(session)
-    if grant is None:
+    row = _standing(session, admitted, arrival)
+    if row.access_grant is None:
         return Refused(errors.AGR_NONE, "no application is connected to this school")
-    who = _who(session, admitted, arrival)
-    known = fact_store.known(session, grant.vendor, grant.agreement)
-    request = _request(parts, known.school, grant.vendor, who.role, arrival.class_id)
-    decision = decide_person(request, known.facts(_credential(grant, known.school)), who.facts, now)
+    who, known = _who(row, admitted), fact_store.known_of(row)
+    request = _request(parts, known.school, row.vendor, who.role, arrival.class_id)
+    decision = decide_person(request, known.facts(_credential(row, known.school)), who.facts, now)
     if not decision.permits:
-        refused = disclosure.deny(parts, session, decision, grant.access_grant)
+        refused = disclosure.deny(parts, session, decision, row.access_grant)
         return Refused(errors.LTI_PERSON) if refused.reason is errors.OWN_NOT_ASSOCIATED else refused
     code = parts.ids.secret()
-    _keep(parts, session, admitted, arrival, who, grant, code, now)
-    disclosure.note(parts, session, decision, grant.access_grant)
-    url = f"{grant.launch_url}{'&' if '?' in grant.launch_url else '?'}{urlencode({'code': code})}"
+    url = f"{row.launch_url}{'&' if '?' in row.launch_url else '?'}{urlencode({'code': code})}"
     cookie = parts.states.teacher_cookie(arrival.deployment, message["sub"], now.date())
-    return Entry(url, cookie if who.role == "teacher" else None)
+    entry = Entry(url, cookie if who.role == "teacher" else None)
+    _keep(parts, session, admitted, arrival, who, row.access_grant, code, now)
+    disclosure.note(parts, session, decision, row.access_grant)  # last: a whole school queues for its log
+    return entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,25 +136,32 @@ class _Who:
     facts: Person
 
 
-def _who(session: Session, admitted: Admitted, arrival: Arrival) -> _Who:
-    """Find the roster person: by the SIS id the platform sends, or as known from before; never by e-mail. A test user
-    is nobody, whatever id it carries."""
+def _standing(session: Session, admitted: Admitted, arrival: Arrival) -> Any:
+    """Look up what the launch is decided by. The roster person is found by the SIS id the platform sends, or as known
+    from before; never by e-mail. A test user is nobody, whatever id it carries."""
     message = admitted.message
     nobody = vocabulary.TEST_USER in message["roles"]
-    sis_id = None if nobody else lti.said(message.get("lis", {}).get("person_sourcedid"))
-    row = launches.who(
-        session, admitted.platform.ref, message["sub"], sis_id, arrival.class_id, nobody=nobody
+    return launches.standing(
+        session, admitted.platform.ref, message["sub"], None if nobody else _sis_id(message), arrival.class_id,
+        nobody=nobody,
     )  # fmt: skip
+
+
+def _sis_id(message: Mapping[str, Any]) -> str | None:
+    return lti.said(message.get("lis", {}).get("person_sourcedid"))
+
+
+def _who(row: Any, admitted: Admitted) -> _Who:
     roles = row.roles or ["none"]
     role = "teacher" if "teacher" in roles else roles[0]
     facts = fact_store.person_of(row) if row.associated else fact_store.NOBODY
-    return _Who(row.id, row.id is not None and row.id == sis_id, role, facts)
+    return _Who(row.id, row.id is not None and row.id == _sis_id(admitted.message), role, facts)
 
 
-def _credential(grant: Any, school: str) -> Credential:
+def _credential(row: Any, school: str) -> Credential:
     return Credential(
-        grant.access_grant, grant.vendor, grant.agreement, frozenset(grant.scopes), frozenset({school}),
-        grant.status == "active",
+        row.access_grant, row.vendor, row.granted_under, frozenset(row.scopes), frozenset({school}),
+        row.status == "active",
     )  # fmt: skip
 
 
@@ -167,8 +174,8 @@ def _request(parts: Parts, school: str, vendor: str, role: str, class_id: str) -
 
 
 def _keep(
-    parts: Parts, session: Session, admitted: Admitted, arrival: Arrival, who: _Who, grant: Any, code: str,
-    now: datetime,
+    parts: Parts, session: Session, admitted: Admitted, arrival: Arrival, who: _Who, access_grant: str,
+    code: str, now: datetime,
 ) -> None:  # fmt: skip
     message = admitted.message
     shown = message.get("presentation", {})
@@ -182,7 +189,7 @@ def _keep(
     launches.keep(
         session, launch=parts.ids.new("la"), deployment=arrival.deployment, context_id=arrival.context_id,
         class_id=arrival.class_id, registration=admitted.platform.ref, sub=message["sub"], person_id=who.id,
-        by_sis_id=who.by_sis_id, role=who.role, access_grant=grant.access_grant, facts=facts,
+        by_sis_id=who.by_sis_id, role=who.role, access_grant=access_grant, facts=facts,
         services={name: message[name] for name in ("ags", "nrps") if name in message}, code_hash=token_hash(code),
         code_until=now + timedelta(seconds=CODE_SECONDS), created_at=now,
         expires_at=now + timedelta(hours=LAUNCH_HOURS),

@@ -16,6 +16,11 @@ SELECT g.access_grant, g.vendor, g.agreement, g.scopes, g.status, g.district, v.
         AND s.access_grant = g.access_grant) AS schools
 FROM access_grant g JOIN vendor v ON v.district = g.district AND v.vendor = g.vendor
 """
+# The grant of the application at the session's school: of the assessment platform launches go to.
+APPLICATION = f"""
+SELECT g.* FROM ({_GRANT}) g WHERE g.district = %(district)s AND g.is_application AND g.status = 'active'
+    AND %(school)s = ANY(g.schools) ORDER BY g.access_grant LIMIT 1
+"""
 
 
 def client(session: Session, client_id: str) -> Any | None:
@@ -50,14 +55,6 @@ def forget_tokens(session: Session, now: datetime) -> int:
     """Remove tokens and assertion ids that have expired."""
     session.run("DELETE FROM used_assertion WHERE expires_at < %(now)s", now=now)
     return session.run("DELETE FROM access_token WHERE expires_at < %(now)s", now=now)
-
-
-def application(session: Session) -> Any | None:
-    """Return the application's grant at the session's school: the assessment platform launches go to."""
-    return session.row(
-        f"SELECT g.* FROM ({_GRANT}) g WHERE g.district = %(district)s AND g.is_application AND g.status = 'active' "
-        "AND %(school)s = ANY(g.schools) ORDER BY g.access_grant LIMIT 1"
-    )
 
 
 def grant(session: Session, access_grant: str) -> Any | None:

@@ -11,29 +11,29 @@ from gateway.policy import facts
 from gateway.store import tables
 from gateway.store.tenant import Session
 
-# A school, one agreement there and the directions under it, each in its latest version.
-_KNOWN = """
-SELECT s.ref, d.source_policy,
+# What a school `s` of a district `d` has on file about one agreement: it and the directions under it, each in its latest
+# version. `{agreement}` and `{vendor}` say which.
+KNOWN = """s.ref, d.source_policy,
     EXISTS (SELECT FROM ledger_head h WHERE h.district = s.district AND h.school = s.school) AS ledger,
     (SELECT to_jsonb(a) FROM (SELECT agreement, version, vendor, status, effective_at, expires_at, body FROM agreement
-        WHERE district = s.district AND school = s.school AND agreement = %(agreement)s AND vendor = %(vendor)s
+        WHERE district = s.district AND school = s.school AND agreement = {agreement} AND vendor = {vendor}
         ORDER BY version DESC LIMIT 1) a) AS agreement,
     (SELECT jsonb_agg(to_jsonb(x)) FROM (SELECT DISTINCT ON (direction) direction, version, agreement, operation,
         status, valid_from, expires_at, body FROM direction WHERE district = s.district AND school = s.school
-        AND agreement = %(agreement)s ORDER BY direction, version DESC) x) AS directions
+        AND agreement = {agreement} ORDER BY direction, version DESC) x) AS directions"""
+_KNOWN = f"""
+SELECT {KNOWN.format(agreement="%(agreement)s", vendor="%(vendor)s")}
 FROM school s JOIN district d USING (district) WHERE s.district = %(district)s AND s.school = %(school)s
 """
 _KNOWN_EACH = _KNOWN.replace("SELECT s.ref", "SELECT s.school, s.ref", 1).replace(
     "s.school = %(school)s", "s.school = ANY(%(schools)s)"
 )
-# The facts of a person `u` of the roster: columns, and what to join for them.
-PERSON = """u.is_pupil, b.birth_date, (SELECT jsonb_agg(to_jsonb(c)) FROM (SELECT DISTINCT ON (k.consent) k.consent,
-    k.version, k.scope, k.status, k.agreement, k.valid_from, k.valid_until FROM consent k WHERE k.district = u.district
-    AND k.school = u.school AND k.person_id = u.sourced_id ORDER BY k.consent, k.version DESC) c) AS consents"""
-BIRTH = (
-    "LEFT JOIN roster_demographics b ON b.district = u.district AND b.school = u.school "
-    "AND b.sourced_id = u.sourced_id AND b.until IS NULL"
-)
+# The facts of a person `u` of the roster, each found by that person's own key.
+PERSON = """u.is_pupil, (SELECT b.birth_date FROM roster_demographics b WHERE b.district = u.district
+    AND b.school = u.school AND b.sourced_id = u.sourced_id AND b.until IS NULL) AS birth_date,
+    (SELECT jsonb_agg(to_jsonb(c)) FROM (SELECT DISTINCT ON (k.consent) k.consent, k.version, k.scope, k.status,
+    k.agreement, k.valid_from, k.valid_until FROM consent k WHERE k.district = u.district AND k.school = u.school
+    AND k.person_id = u.sourced_id ORDER BY k.consent, k.version DESC) c) AS consents"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +54,18 @@ class Known:
 def known(session: Session, vendor: str, agreement: str) -> Known:
     """Return what the session's school has on file about a vendor's agreement."""
     (row,) = session.rows(_KNOWN, vendor=vendor, agreement=agreement)
-    return _known(row)
+    return known_of(row)
 
 
-def _known(row: Any) -> Known:
+def known_of(row: Any) -> Known:
+    """Return what is on file in the columns of KNOWN."""
     agreements = (_agreement(row.agreement, row.ref),) if row.agreement else ()
     return Known(row.ref, row.source_policy, row.ledger, agreements, tuple(map(_direction, row.directions or ())))
 
 
 def known_each(session: Session, vendor: str, agreement: str) -> dict[int, Known]:
     """Return, by school, what each of the session's schools has on file about a vendor's agreement."""
-    return {row.school: _known(row) for row in session.rows(_KNOWN_EACH, vendor=vendor, agreement=agreement)}
+    return {row.school: known_of(row) for row in session.rows(_KNOWN_EACH, vendor=vendor, agreement=agreement)}
 
 
 def school_ref(session: Session) -> str:
@@ -114,7 +115,7 @@ def person(session: Session, person_id: str | None) -> facts.Person:
 def people(session: Session, ids: Iterable[str]) -> dict[str, facts.Person]:
     """Return the facts of those of these people who belong to the session's school."""
     rows = session.rows(
-        f"SELECT u.sourced_id, {PERSON} FROM roster_user u {BIRTH} WHERE u.district = %(district)s "
+        f"SELECT u.sourced_id, {PERSON} FROM roster_user u WHERE u.district = %(district)s "
         "AND u.school = %(school)s AND u.sourced_id = ANY(%(ids)s) AND u.until IS NULL",
         ids=sorted(set(ids)),
     )

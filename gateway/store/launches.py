@@ -7,7 +7,8 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from gateway.store.facts import BIRTH, PERSON
+from gateway.store.credentials import APPLICATION
+from gateway.store.facts import KNOWN, PERSON
 from gateway.store.tenant import Session
 
 _ARRIVE = """
@@ -22,17 +23,23 @@ SELECT EXISTS (SELECT FROM used) AS fresh, r.status AS registration_status, d.de
 FROM (SELECT) one LEFT JOIN registration r ON r.registration = %(registration)s
     LEFT JOIN deployment d ON d.registration = r.registration AND d.deployment_id = %(deployment_id)s
 """
-_WHO = f"""
-WITH said AS (SELECT coalesce(
+# What is fenced (MATERIALIZED, OFFSET 0) is found once and by its own key, whatever the database knows of its tables: on
+# the night after a first delivery it knows nothing, and would go through the whole roster for each launch.
+_STANDING = f"""
+WITH application AS MATERIALIZED ({APPLICATION}), said AS MATERIALIZED (SELECT coalesce(
     (SELECT u.sourced_id FROM roster_user u WHERE u.district = %(district)s AND u.school = %(school)s
         AND u.sourced_id = %(sis_id)s AND u.until IS NULL),
     (SELECT i.person_id FROM lms_identity i WHERE i.district = %(district)s AND i.school = %(school)s
         AND i.registration = %(registration)s AND i.sub = %(sub)s AND NOT %(nobody)s)) AS id)
-SELECT said.id, u.sourced_id IS NOT NULL AS associated, {PERSON},
-    (SELECT array_agg(e.role ORDER BY e.role) FROM roster_enrollment e WHERE e.district = u.district
-        AND e.school = u.school AND e."user" = u.sourced_id AND e."class" = %(class_id)s AND e.until IS NULL) AS roles
-FROM said LEFT JOIN roster_user u ON u.district = %(district)s AND u.school = %(school)s AND u.sourced_id = said.id
-    AND u.until IS NULL {BIRTH}
+SELECT g.access_grant, g.vendor, g.agreement AS granted_under, g.scopes, g.status, g.launch_url,
+    {KNOWN.format(agreement="g.agreement", vendor="g.vendor")}, said.id, p.*
+FROM school s JOIN district d USING (district) LEFT JOIN application g ON true CROSS JOIN said
+    LEFT JOIN LATERAL (SELECT true AS associated, {PERSON}, (SELECT array_agg(e.role ORDER BY e.role)
+        FROM roster_enrollment e WHERE e.district = u.district AND e.school = u.school AND e."user" = u.sourced_id
+        AND e."class" = %(class_id)s AND e.until IS NULL) AS roles
+    FROM roster_user u WHERE u.district = %(district)s AND u.school = %(school)s AND u.sourced_id = said.id
+        AND u.until IS NULL OFFSET 0) p ON true
+WHERE s.district = %(district)s AND s.school = %(school)s
 """
 _KEEP = """
 WITH known AS (INSERT INTO lms_identity (district, school, registration, sub, person_id, evidence, seen_at)
@@ -68,16 +75,18 @@ def arrive(
     )  # fmt: skip
 
 
-def who(
+def standing(
     session: Session, registration: str, sub: str, sis_id: str | None, class_id: str, *, nobody: bool = False
 ) -> Any:
-    """Return who an LMS user is at the session's school: by the SIS id the LMS says, else as known from before.
+    """Return all that a launch is decided by at the session's school, as it is on file now: the application's grant
+    (`access_grant` is None when there is none), what `store.facts.KNOWN` says about its agreement, and who the LMS
+    user is: by the SIS id the LMS says, else as known from before.
 
     With the facts of `store.facts.PERSON` and the roles in the class according to the roster; `id` is None for
-    somebody unknown, `associated` is false for somebody the roster does not hold.
+    somebody unknown, `associated` is None for somebody the roster does not hold.
     """
     return session.row(
-        _WHO, registration=registration, sub=sub, sis_id=sis_id, class_id=class_id, nobody=nobody
+        _STANDING, registration=registration, sub=sub, sis_id=sis_id, class_id=class_id, nobody=nobody
     )  # fmt: skip
 
 

@@ -24,8 +24,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from gateway.store import roles
 
-# A message to nobody, whose commit waits until everything written before it is on disk.
-_FLUSH = "BEGIN; SET LOCAL synchronous_commit = on; SELECT pg_logical_emit_message(true, 'schoolgate', ''); COMMIT"
+# A commit that does not wait for the disk, and then a message to nobody, whose commit waits until everything written
+# before it is on disk. One word to the database: the first commit lets go of the locks before the second one waits.
+_COMMIT_THEN_FLUSH = (
+    "SET LOCAL synchronous_commit = off; COMMIT; "
+    "BEGIN; SET LOCAL synchronous_commit = on; SELECT pg_logical_emit_message(true, 'schoolgate', ''); COMMIT"
+)
 
 # What a session raises when the database is gone or does not answer.
 UNREACHABLE = (psycopg.Error, DBAPIError, PoolTimeout)
@@ -112,9 +116,14 @@ class Session:
         log of the database is written in order. Who only reads might tell of what a crash still takes back: so this is
         for what nobody else answers from (launches, reads), not for what an application hands in.
         """
-        if not self.ending.waits_for_disk:
-            self._say("SET LOCAL synchronous_commit = off")
-            self.ending.waits_for_disk = True
+        self.ending.waits_for_disk = True
+
+    def commit(self) -> None:
+        """Make everything true that was done here. Raises psycopg.Error when any statement had failed, even if
+        somebody swallowed that."""
+        if self.raw.pgconn.transaction_status in (TransactionStatus.IDLE, TransactionStatus.INERROR):
+            raise psycopg.errors.InFailedSqlTransaction("a statement had failed: nothing was written")
+        self._say(_COMMIT_THEN_FLUSH if self.ending.waits_for_disk else "COMMIT")
 
     def narrow(self, place: Place) -> None:
         """Become a session of one school, in the same transaction. There is no way back."""
@@ -167,8 +176,6 @@ def say(raw: psycopg.Connection[Any], command: str) -> None:
     result = raw.pgconn.exec_(command.encode())
     if result.status not in (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK):
         raise psycopg.errors.error_from_result(result, encoding="utf-8")
-    if command.endswith("COMMIT") and result.command_status != b"COMMIT":
-        raise psycopg.errors.InFailedSqlTransaction("a statement had failed: nothing was written")
 
 
 def _named(cursor: psycopg.Cursor[Any]) -> Callable[[Sequence[Any]], Any]:
@@ -205,14 +212,11 @@ class Database:
             try:
                 say(session.raw, f"BEGIN; {_entering(role, district, schools)}")
                 yield session
-                say(session.raw, "COMMIT")
+                session.commit()
             except BaseException as error:
                 self._roll_back(connection, session.raw)
                 if not isinstance(error, Undo):
                     raise
-            else:
-                if session.ending.waits_for_disk:
-                    say(session.raw, _FLUSH)
 
     def _roll_back(self, connection: sa.Connection, raw: psycopg.Connection[Any]) -> None:
         """Leave nothing of a transaction; a connection that is gone takes its idle neighbours along."""
