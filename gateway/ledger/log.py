@@ -16,14 +16,16 @@ from gateway.store.secrets import Vault
 from gateway.store.tenant import UNREACHABLE, Session
 
 _LOCK = "SELECT size, frontier FROM ledger_head WHERE district = %(district)s AND school = %(school)s FOR UPDATE"
-_WRITE = """
-WITH written AS (
-    INSERT INTO ledger_entry (district, school, index, leaf_hash, body)
-    SELECT %(district)s, %(school)s, i, h, b
-    FROM unnest(%(indices)s::bigint[], %(hashes)s::bytea[], %(bodies)s::bytea[]) AS t(i, h, b) RETURNING 1)
+_GROW = """
+WITH written AS (INSERT INTO ledger_entry (district, school, index, leaf_hash, body) {} RETURNING 1)
 UPDATE ledger_head SET size = %(size)s, frontier = %(frontier)s
 WHERE district = %(district)s AND school = %(school)s AND (SELECT count(*) FROM written) = %(added)s
 """
+_WRITE_ONE = _GROW.format("VALUES (%(district)s, %(school)s, %(index)s::bigint, %(hash)s::bytea, %(body)s::bytea)")
+_WRITE = _GROW.format(
+    "SELECT %(district)s, %(school)s, i, h, b "
+    "FROM unnest(%(indices)s::bigint[], %(hashes)s::bytea[], %(bodies)s::bytea[]) AS t(i, h, b)"
+)
 
 
 _LOCK_EACH = """
@@ -64,21 +66,28 @@ def append(session: Session, entries: Sequence[Mapping[str, Any]]) -> list[int]:
 
 
 def _append(session: Session, bodies: list[bytes]) -> list[int]:
+    hashes = [merkle.leaf_hash(body) for body in bodies]
     head = session.row(_LOCK)
     if head is None:
         raise Refused(errors.LED_UNAVAILABLE)
     frontier = merkle.Frontier(head.size, bytes(head.frontier))
-    hashes = [merkle.leaf_hash(body) for body in bodies]
     for leaf in hashes:
         frontier.append(leaf)
     indices = list(range(head.size, frontier.size))
-    grown = session.run(
-        _WRITE, indices=indices, hashes=hashes, bodies=bodies, size=frontier.size,
-        frontier=frontier.packed(), added=len(bodies),
-    )  # fmt: skip
-    if grown != 1:
+    if _write(session, indices, hashes, bodies, frontier) != 1:
         raise Refused(errors.LED_UNAVAILABLE)
     return indices
+
+
+def _write(
+    session: Session, indices: list[int], hashes: list[bytes], bodies: list[bytes], frontier: merkle.Frontier
+) -> int:
+    """Write entries and the head over them; return how many heads were written. One entry goes without lists: a whole
+    school waits for it."""
+    head: dict[str, Any] = {"size": frontier.size, "frontier": frontier.packed(), "added": len(bodies)}
+    if len(bodies) == 1:
+        return session.run(_WRITE_ONE, index=indices[0], hash=hashes[0], body=bodies[0], **head)
+    return session.run(_WRITE, indices=indices, hashes=hashes, bodies=bodies, **head)
 
 
 def append_each(session: Session, entries: Mapping[int, Mapping[str, Any]]) -> dict[int, int]:
