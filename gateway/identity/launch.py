@@ -66,6 +66,9 @@ class _Stateless(SessionService):  # type: ignore[misc]
         """The nonce is in the state."""
 
 
+_NO_LINE = object()  # what a launch calls the outside with: nothing
+
+
 # --- login -----------------------------------------------------------------------------------------
 
 
@@ -138,7 +141,9 @@ class GatewayLaunch(FlaskMessageLaunch):  # type: ignore[misc]
         keys: PlatformKeys, clock: Clock,
     ) -> None:  # fmt: skip
         request = FlaskRequest(cookies=cookies, session={}, request_data=dict(form), request_is_secure=True)
-        super().__init__(request, tool_config, session_service=_Stateless(), cookie_service=_Cookies())
+        super().__init__(
+            request, tool_config, session_service=_Stateless(), cookie_service=_Cookies(), requests_session=_NO_LINE
+        )  # fmt: skip
         self._form, self._browser, self._states, self._keys, self._clock = form, cookies, states, keys, clock
         self.admitted: Admitted | None = None
         self._state: State | None = None

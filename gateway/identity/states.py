@@ -10,7 +10,8 @@ from hashlib import sha256
 from typing import Any
 
 from flask import Response
-from itsdangerous import BadSignature, URLSafeSerializer
+from itsdangerous import BadSignature, Serializer, URLSafeSerializer
+from itsdangerous.encoding import base64_encode
 
 from gateway import errors
 from gateway.clock import Clock, Ids
@@ -46,11 +47,18 @@ class State:
         return datetime.fromtimestamp(self.at + STATE_SECONDS, UTC) + timedelta(minutes=5)
 
 
+class _Uncompressed(URLSafeSerializer):
+    """A state is mostly random: compressing it takes longer than signing it, and saves little."""
+
+    def dump_payload(self, obj: Any) -> bytes:
+        return base64_encode(Serializer.dump_payload(self, obj))
+
+
 class States:
     """Makes and opens states, and the cookies that bind them."""
 
     def __init__(self, vault: Vault, clock: Clock, ids: Ids) -> None:
-        self._signer = URLSafeSerializer(vault.derive("lti-state"), salt="state")
+        self._signer = _Uncompressed(vault.derive("lti-state"), salt="state")
         self._cookie_key = vault.derive("lti-state-cookie")
         self._teacher_key = vault.derive("lti-teacher-cookie")
         self._clock, self._ids = clock, ids

@@ -59,9 +59,14 @@ def _part(text: str) -> dict[str, Any]:
     return found
 
 
-def _depth(value: Any) -> int:
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return 1 + max((_depth(item) for item in inner), default=0)
+def _depth(found: Any) -> int:
+    """How many levels a JSON value has; a level more than are allowed is as deep as it is counted."""
+    level, depth = [found], 0
+    while level and depth <= MAX_DEPTH:
+        depth += 1
+        inner = [v.values() if isinstance(v, dict) else v for v in level if isinstance(v, dict | list)]
+        level = [item for one in inner for item in one]
+    return depth
 
 
 def verify(token: str, key: RSAKey) -> None:
@@ -81,10 +86,13 @@ def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
+def _no_constant(_name: str) -> Any:
+    raise ValueError("not a finite number")
+
+
+_STRICT = json.JSONDecoder(object_pairs_hook=no_duplicates, parse_constant=_no_constant)
+
+
 def strict_json(text: bytes) -> Any:
     """Parse UTF-8 JSON with unique names and finite numbers. Raises ValueError."""
-
-    def no_constant(_name: str) -> Any:
-        raise ValueError("not a finite number")
-
-    return json.loads(text.decode("utf-8"), object_pairs_hook=no_duplicates, parse_constant=no_constant)
+    return _STRICT.decode(text.decode("utf-8"))
