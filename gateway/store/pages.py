@@ -75,11 +75,8 @@ class Found:
     def at(self, schools: Sequence[int]) -> dict[int, Held]:
         """What each of these schools, which together hold every record, holds of them."""
         if len(schools) == 1:
-            return {
-                schools[0]: Held(
-                    dict(zip(self.people, (salt for (salt,) in self.salts), strict=True)), list(self.bodies)
-                )
-            }
+            people = dict(zip(self.people, (salt for (salt,) in self.salts), strict=True))
+            return {schools[0]: Held(people, list(self.bodies))}
         held = {school: Held({}, []) for school in schools}
         for holding, person, salts, body in zip(self.schools, self.people, self.salts, self.bodies, strict=True):
             for school, salt in zip(holding, salts, strict=True):
