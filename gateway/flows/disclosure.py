@@ -69,7 +69,7 @@ class Share:
     """What of one answer is one school's: who is in it, its bytes, and who was withheld."""
 
     decision: Decision
-    people: frozenset[str]
+    people: handles.People
     payload: bytes
     rows_withheld: Counter[str]
 

@@ -6,7 +6,7 @@ school it shows before the first byte leaves.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -107,14 +107,14 @@ def _one(
     decision = _narrowest(list(decisions.values()))
     names = tuple(permitted_fields(collection.schema, decision.permitted))
     pinned = {s: v for s, v in now.items() if s in decisions}
-    rows = pages.read(session, _wanted(parts, grant, collection, decision, names, pinned, 1, key=key))
-    if not rows:
+    found = pages.read(session, _wanted(parts, grant, collection, decision, names, pinned, 1, key=key))
+    if not found:
         return None, {}
-    if not sample_is_permitted(decision, collection.schema, rows[0].body.encode()):
+    if not sample_is_permitted(decision, collection.schema, found.bodies[0].encode()):
         raise Refused(errors.INT_POLICY_ERROR)
-    whole = f'{{"{collection.single}":{rows[0].body}}}'.encode()
+    whole = f'{{"{collection.single}":{found.bodies[0]}}}'.encode()
     body = clear_page(decision, collection.schema, names, whole)
-    return body, _shares(session, {school: decisions[school] for school in rows[0].schools}, rows, body)
+    return body, _shares(session, {school: decisions[school] for school in found.schools[0]}, found, body)
 
 
 def _wanted(
@@ -187,12 +187,12 @@ def _page(
                      after=place.after if place else None)  # fmt: skip
     found = pages.read(session, wanted)
     total = place.total if place and place.total is not None else pages.count(session, wanted)
-    rows, more = found[: query.limit], len(found) > query.limit
-    if rows and not sample_is_permitted(decision, collection.schema, rows[0].body.encode()):
+    shown, more = found.first(query.limit), len(found) > query.limit
+    if shown and not sample_is_permitted(decision, collection.schema, shown.bodies[0].encode()):
         raise Refused(errors.INT_POLICY_ERROR)
-    body = clear_page(decision, collection.schema, names, _join(collection.member, rows))
-    following = _cursor(parts, grant, collection, pinned, rows, total) if more else None
-    return Page(body, total, following), _shares(session, decisions, rows, body)
+    body = clear_page(decision, collection.schema, names, _join(collection.member, shown))
+    following = _cursor(parts, grant, collection, pinned, shown.keys[-1], total) if more else None
+    return Page(body, total, following), _shares(session, decisions, shown, body)
 
 
 def _narrowest(decisions: list[Decision]) -> Decision:
@@ -205,26 +205,19 @@ def _narrowest(decisions: list[Decision]) -> Decision:
     return replace(first, permitted=permitted, plan=rowplan.RowPlan(tuple(parts)))
 
 
-def _join(member: str, rows: Sequence[pages.PageRow]) -> bytes:
-    return f'{{"{member}":['.encode() + ",".join(row.body for row in rows).encode() + b"]}"
+def _join(member: str, shown: pages.Found) -> bytes:
+    return f'{{"{member}":['.encode() + ",".join(shown.bodies).encode() + b"]}"
 
 
-def _shares(session: Session, decisions: Decisions, rows: Sequence[pages.PageRow], body: Cleared[bytes]) -> Shares:
+def _shares(session: Session, decisions: Decisions, shown: pages.Found, body: Cleared[bytes]) -> Shares:
     """Return what goes into each school's ledger: the rows it holds, alone or with others; no other school's."""
     withheld = pages.withheld(session, {school: decision.plan for school, decision in decisions.items()})
-    people: dict[int, set[str | None]] = {school: set() for school in decisions}
-    texts: dict[int, list[str]] = {school: [] for school in decisions}
-    for row in rows:
-        for school in row.schools:
-            people[school].add(row.person)
-            texts[school].append(row.body)
-    return {
-        school: disclosure.Share(
-            decision, frozenset(filter(None, people[school])),
-            body.payload if len(texts[school]) == len(rows) else "\n".join(texts[school]).encode(), withheld[school],
-        )
-        for school, decision in decisions.items()
-    }  # fmt: skip
+    found = {}
+    for school, own in shown.at(tuple(decisions)).items():
+        payload = body.payload if len(own.bodies) == len(shown) else "\n".join(own.bodies).encode()
+        people = {person: salt for person, salt in own.people.items() if person is not None}
+        found[school] = disclosure.Share(decisions[school], people, payload, withheld[school])
+    return found
 
 
 # --- the way to the next page ----------------------------------------------------------------------
@@ -236,10 +229,10 @@ def _signer(parts: Parts) -> URLSafeSerializer:
 
 def _cursor(
     parts: Parts, grant: Grant, collection: Collection, versions: Mapping[int, int],
-    rows: Sequence[pages.PageRow], total: int,
+    last: str, total: int,
 ) -> str:  # fmt: skip
     pins = [[school, version] for school, version in sorted(versions.items())]
-    return str(_signer(parts).dumps([grant.ref, collection.path, pins, rows[-1].key, total]))
+    return str(_signer(parts).dumps([grant.ref, collection.path, pins, last, total]))
 
 
 def _open_cursor(parts: Parts, grant: Grant, collection: Collection, query: Query) -> _Place | None:

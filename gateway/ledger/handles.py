@@ -1,8 +1,8 @@
 """Who was in a transfer, without saying who: keyed handles that only a person's own salt can lead back to.
 
-A handle is the keyed BLAKE2b (RFC 7693) of the transfer, 16 bytes, under the person's key; that key is the keyed BLAKE2b
-of the person's salt under a key of the installation and school. Handles of one person in two transfers cannot be linked
-without the salt; destroying the salt erases the person from the log for good, and every proof still verifies.
+A handle is the keyed BLAKE2b (RFC 7693), 16 bytes, of the transfer and the person's salt (its last 32 bytes), under a
+key of the installation and school. Handles of one person in two transfers cannot be linked without the salt; destroying
+the salt erases the person from the log for good, and every proof still verifies.
 
 BLAKE2b has its key built in: one pass, where HMAC takes two. A page of a roster makes a handle for every pupil on it.
 """
@@ -20,25 +20,25 @@ from gateway.store.secrets import Vault
 from gateway.store.tenant import Session
 
 SIZE = 16
+People = Mapping[str, bytes | None]  # persons of a school, each with the salt where it has been read
 
 
 def handles_of(session: Session, vault: Vault, persons: Iterable[str], transfer: str) -> bytes:
     """Return the sorted handles of these persons in this transfer, one after the other."""
     school = session.place.school
-    return handles_of_each(session, vault, {school: persons}, {school: transfer})[school]
+    return handles_of_each(session, vault, {school: dict.fromkeys(persons)}, {school: transfer})[school]
 
 
 def handles_of_each(
-    session: Session, vault: Vault, persons: Mapping[int, Iterable[str]], transfers: Mapping[int, str]
+    session: Session, vault: Vault, people: Mapping[int, People], transfers: Mapping[int, str]
 ) -> dict[int, bytes]:
-    """Return {school: the sorted handles of its persons in its transfer}, for several of the session's schools."""
-    asked = [(school, person) for school in sorted(persons) for person in sorted(set(persons[school]))]
-    salts = _salts(session, asked)
-    found: dict[int, list[bytes]] = {school: [] for school in persons}
-    keys = {school: _school_key(session.at(school), vault) for school in persons}
-    for (school, _), salt in salts.items():
-        found[school].append(_handle(keys[school], salt, transfers[school]))
-    return {school: b"".join(sorted(own)) for school, own in found.items()}
+    """Return {school: the sorted handles of its people in its transfer}, for several of the session's schools."""
+    unread = [(school, one) for school in sorted(people) for one, salt in sorted(people[school].items()) if not salt]
+    read, found = _salts(session, unread) if unread else {}, {}
+    for school, own in people.items():
+        salts = [salt or read[school, one] for one, salt in own.items()]
+        found[school] = b"".join(sorted(_handles(_school_key(session.at(school), vault), salts, transfers[school])))
+    return found
 
 
 def find(session: Session, vault: Vault, person: str, transfers: Iterable[tuple[str, bytes]]) -> list[str]:
@@ -51,7 +51,7 @@ def find(session: Session, vault: Vault, person: str, transfers: Iterable[tuple[
         return []
     key, found = _school_key(session, vault), []
     for transfer, handles in transfers:
-        mine = _handle(key, bytes(row.salt), transfer)
+        (mine,) = _handles(key, [bytes(row.salt)], transfer)
         if any(handles[i : i + SIZE] == mine for i in range(0, len(handles), SIZE)):
             found.append(transfer)
     return found
@@ -68,9 +68,14 @@ def _school_key(session: Session, vault: Vault) -> bytes:
     return vault.derive(f"subject|{place.district}|{place.school}")
 
 
-def _handle(key: bytes, salt: bytes, transfer: str) -> bytes:
-    person = blake2b(salt, digest_size=32, key=key).digest()
-    return blake2b(transfer.encode(), digest_size=SIZE, key=person).digest()
+def _handles(key: bytes, salts: Iterable[bytes], transfer: str) -> list[bytes]:
+    """Hash what is common to a transfer, its key and name, once; and each salt after it."""
+    common, found = blake2b(transfer.encode(), digest_size=SIZE, key=key), []
+    for salt in salts:
+        own = common.copy()
+        own.update(salt)
+        found.append(own.digest())
+    return found
 
 
 Subject = tuple[int, str]  # a person at a school

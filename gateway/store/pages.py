@@ -1,9 +1,9 @@
 """Pages of a roster for a vendor: chosen first, then rendered in SQL from the permitted fields only.
 
 A page sees exactly one version of each school. Ids are the vendor's aliases, in whose order pages run, unless the
-agreement lists the source's own. Each school is walked along an index in the order of the keys, row by row, and the
-walk stops when the page is full: what a page costs does not depend on how large the school is, nor on whether the
-database has looked at fresh rows yet.
+agreement lists the source's own. Schools are walked along an index in the order of the keys, as far as the page
+reaches: what a page costs does not depend on how large the school is, nor on whether the database has looked at fresh
+rows yet.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 from gateway.policy.rowplan import RowPlan
@@ -46,17 +46,43 @@ class Wanted:
     key: str | None = None
 
 
-class PageRow(Protocol):
-    """One record of a page: its key, the school and person it belongs to, and its JSON text."""
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What one school holds of a page: whom it is about, with the salt of each who has one yet; and the JSON texts."""
 
-    @property
-    def key(self) -> str: ...
-    @property
-    def schools(self) -> list[int]: ...
-    @property
-    def person(self) -> str | None: ...
-    @property
-    def body(self) -> str: ...
+    people: dict[str | None, bytes | None]
+    bodies: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The records of a page, by column: their keys, the schools that hold each, whom each is about, the salts of that
+    person at these schools, and their JSON texts."""
+
+    keys: Sequence[str] = ()
+    schools: Sequence[list[int]] = ()
+    people: Sequence[str | None] = ()
+    salts: Sequence[list[bytes | None]] = ()
+    bodies: Sequence[str] = ()
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def first(self, n: int) -> Found:
+        """The first records only."""
+        return Found(self.keys[:n], self.schools[:n], self.people[:n], self.salts[:n], self.bodies[:n])
+
+    def at(self, schools: Sequence[int]) -> dict[int, Held]:
+        """What each of these schools, which together hold every record, holds of them."""
+        if len(schools) == 1:
+            people = dict(zip(self.people, (salt for (salt,) in self.salts), strict=True))
+            return {schools[0]: Held(people, list(self.bodies))}
+        held = {school: Held({}, []) for school in schools}
+        for holding, person, salts, body in zip(self.schools, self.people, self.salts, self.bodies, strict=True):
+            for school, salt in zip(holding, salts, strict=True):
+                held[school].people[person] = salt
+                held[school].bodies.append(body)
+        return held
 
 
 def versions(session: Session) -> dict[int, int]:
@@ -68,19 +94,57 @@ def versions(session: Session) -> dict[int, int]:
     return {row.school: row.version for row in rows}
 
 
-def read(session: Session, wanted: Wanted) -> Sequence[PageRow]:
+def read(session: Session, wanted: Wanted) -> Found:
     """Return one page, in the order of its keys."""
-    chosen, values = _chosen(wanted)
-    statement = (
-        f"WITH barred AS MATERIALIZED ({BARRED}), chosen AS MATERIALIZED ({chosen}){_named(wanted)} "
-        f"SELECT r.key::text, {_HOLDERS if len(wanted.versions) > 1 else 'ARRAY[r.school]'} AS schools, "
-        f"{_PERSON.get(wanted.collection.kind, 'NULL')} AS person, "
-        f"{_body(wanted)} AS body FROM chosen r ORDER BY r.key"
-    )
+    statement, values = _statement(wanted)
     offset = 0 if wanted.after else wanted.offset
-    return session.rows(
-        statement, **values, limit=wanted.limit, offset=offset, reach=offset + wanted.limit, base=wanted.base
-    )
+    values |= {"limit": wanted.limit, "offset": offset, "base": wanted.base, "reach": _reach(wanted, offset)}
+    session.plan_for_any()
+    found = _found(wanted, session.columns(statement, **values))
+    while wanted.aliased and len(found) < wanted.limit and _goes_on(session, wanted, values):
+        values["reach"] *= 2
+        found = _found(wanted, session.columns(statement, **values))
+    return found
+
+
+def _statement(wanted: Wanted) -> tuple[str, dict[str, Any]]:
+    """The records of a page by key: whom each is about, that person's salt, the JSON text; and who holds it."""
+    chosen, values = _chosen(wanted)
+    walk = f"walk AS MATERIALIZED ({_walk(wanted)}), {_ASKED}, " if wanted.aliased else ""
+    person, several = _PERSON.get(wanted.collection.kind), len(wanted.versions) > 1
+    referring = [h for h in (_field(wanted, name) for name in wanted.names) if wanted.aliased and h["shape"] == "ref"]
+    named = "".join(_names(h["kind"], h["column"]) for h in referring)
+    joined = "".join(_NAMED.format(**h) for h in referring) + (_SALTED.format(person=person) if person else "")
+    salts = "salts.salt" if person else "NULL::bytea"
+    if several:
+        each = _SALT_EACH.format(person=person) if person else "array_fill(NULL::bytea, ARRAY[cardinality(r.places)])"
+        salts = f"CASE WHEN cardinality(r.places) > 1 THEN {each} ELSE ARRAY[{salts}] END"
+    return (
+        f"WITH barred AS MATERIALIZED ({BARRED}), {walk}chosen AS MATERIALIZED ({chosen}){named}"
+        f"{_SALTS.format(person=person) if person else ''} SELECT r.key::text, {person or 'NULL'}, {salts}, "
+        f"{_body(wanted)}{f', {_HOLDERS}' if several else ''} FROM chosen r{joined} ORDER BY r.key"
+    ), values
+
+
+def _found(wanted: Wanted, columns: Sequence[tuple[Any, ...]]) -> Found:
+    if not columns:
+        return Found()
+    keys, people, salts, bodies, *holders = columns
+    if holders:
+        return Found(keys, holders[0], people, salts, bodies)
+    return Found(keys, [list(wanted.versions)] * len(keys), people, [[salt] for salt in salts], bodies)
+
+
+def _reach(wanted: Wanted, offset: int) -> int:
+    """How many keys to walk: a few more than asked for, because of some the record is gone or withheld."""
+    needed = offset + wanted.limit
+    return needed + needed // 8 + len(wanted.versions) if wanted.aliased else needed
+
+
+def _goes_on(session: Session, wanted: Wanted, values: Mapping[str, Any]) -> bool:
+    """Whether there are aliases beyond the reach of a walk."""
+    (row,) = session.rows(f"SELECT count(*) AS n FROM ({_walk(wanted)}) w", **values)
+    return bool(row.n == values["reach"])
 
 
 def person_of(session: Session, collection: Collection, sourced_id: str) -> str | None:
@@ -161,19 +225,37 @@ def _position(wanted: Wanted, column: str, type_: str) -> str:
     return f"AND {column} BETWEEN %(key)s::{type_} AND %(key)s::{type_}" if wanted.key is not None else ""
 
 
-def _along_aliases(wanted: Wanted, condition: str) -> str:
-    """Walk the aliases of all schools in one order; look at each one's record by its id."""
-    kind = wanted.collection.kind
-    version = "(%(pins)s::int[])[array_position(%(at)s::int[], a.school)]"
-    row = (
-        f"SELECT * FROM roster_{kind} r WHERE r.district = %(district)s AND r.school = a.school "
-        f"AND r.sourced_id = a.sourced_id AND {_at(version)} AND {condition} OFFSET 0"
-    )
+def _walk(wanted: Wanted) -> str:
+    """The next aliases of all schools, in one order."""
     return (
-        f"SELECT a.alias AS key, a.school AS place, q.* FROM alias a CROSS JOIN LATERAL ({row}) q WHERE "
-        f"a.district = %(district)s AND a.school = ANY(%(at)s::int[]) AND a.access_grant = %(grant)s "
-        f"AND a.kind = '{kind}' AND a.alias >= '{_NIL}'::uuid {_position(wanted, 'a.alias', 'uuid')} "
-        "ORDER BY a.alias, a.school"
+        "SELECT a.alias AS key, a.school AS place, a.sourced_id AS id FROM alias a WHERE a.district = %(district)s "
+        "AND a.school = ANY(%(at)s::int[]) AND a.access_grant = %(grant)s "
+        f"AND a.kind = '{wanted.collection.kind}' AND a.alias >= '{_NIL}'::uuid "
+        f"{_position(wanted, 'a.alias', 'uuid')} ORDER BY a.alias, a.school LIMIT %(reach)s"
+    )
+
+
+# What a walk asks each school for, at the version that is pinned there.
+_ASKED = (
+    "asked AS MATERIALIZED (SELECT place, (%(pins)s::int[])[array_position(%(at)s::int[], place)] AS version, "
+    "array_agg(id) AS ids FROM walk GROUP BY place)"
+)
+
+
+def _along_aliases(wanted: Wanted, condition: str) -> str:
+    """The records of a walk, each school's looked up together; without the last key, of which some may lie beyond.
+
+    A full join is never made by comparing each with each, which a planner that believes in one row would do.
+    """
+    row = (
+        f"SELECT * FROM roster_{wanted.collection.kind} r WHERE r.district = %(district)s AND r.school = v.place "
+        f"AND r.sourced_id = ANY(v.ids) AND {_at('v.version')} AND {condition} OFFSET 0"
+    )
+    whole = "coalesce(key < (SELECT key FROM walk OFFSET %(reach)s - 1 LIMIT 1), TRUE)"
+    return (
+        f"SELECT * FROM (SELECT w.key, w.place, q.* FROM walk w FULL JOIN (SELECT r.* FROM asked v CROSS JOIN LATERAL "
+        f"({row}) r) q ON q.school = w.place AND q.sourced_id = w.id OFFSET 0) f WHERE school IS NOT NULL "
+        f"{f'AND {whole}' if len(wanted.versions) > 1 else ''}"
     )
 
 
@@ -188,6 +270,7 @@ def _along_ids(wanted: Wanted, condition: str) -> str:
 
 
 _HOLDERS = "r.places"  # every school that holds the record as the vendor sees it
+_SHARING = "(PARTITION BY key ORDER BY place ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)"
 _TOGETHER = {
     "roles": "jsonb_agg(x ORDER BY o.place, n) FROM every o, jsonb_array_elements(o.roles) WITH ORDINALITY e(x, n)",
     "agents": "array_agg(DISTINCT x) FROM every o, unnest(o.agents) x",
@@ -203,7 +286,7 @@ def _once(walk: str, kind: str) -> str:
     """
     if kind != "user":
         return (
-            "SELECT DISTINCT ON (key) * FROM (SELECT w.*, array_agg(place) OVER (PARTITION BY key) AS places "
+            f"SELECT DISTINCT ON (key) * FROM (SELECT w.*, array_agg(place) OVER {_SHARING} AS places "
             f"FROM ({walk}) w) s ORDER BY key, place"
         )
     alone = ["key", "place", "places", "district", "school", "sourced_id", "is_pupil"]
@@ -215,7 +298,7 @@ def _once(walk: str, kind: str) -> str:
     return (
         "SELECT t.* FROM (WITH every AS MATERIALIZED (SELECT * FROM (SELECT w.*, dense_rank() OVER (ORDER BY key) "
         f"AS nth FROM ({walk}) w) n WHERE nth <= %(reach)s) SELECT DISTINCT ON (s.key) {', '.join(columns)} FROM "
-        "(SELECT e.*, array_agg(e.place) OVER (PARTITION BY e.key) AS places FROM every e) s ORDER BY s.key, s.place) t"
+        f"(SELECT e.*, array_agg(e.place) OVER {_SHARING} AS places FROM every e) s ORDER BY s.key, s.place) t"
     )
 
 
@@ -265,12 +348,12 @@ def _user_ids(_wanted: Wanted, _hint: Mapping[str, Any], column: str) -> str:
 
 
 def _reference(wanted: Wanted, hint: Mapping[str, Any], column: str) -> str:
-    """A reference to one record: found among those of the page (`_named`), each at the school of its row."""
+    """A reference to one record: found among those of the page (`_names`), each at the school of its row."""
     if not wanted.aliased:
         return _ref(hint["kind"], column)
-    named = f"(SELECT names FROM named_{hint['column']}) ->> {column}"
+    named = f"named_{hint['column']}.reference"
     if len(wanted.versions) < 2:
-        return f"({named})"
+        return named
     elsewhere = _alias_of(hint["kind"], column, "= ANY(%(schools)s)")
     return f"coalesce({named}, (SELECT {_ref(hint['kind'], 'z.alias::text')} FROM ({elsewhere}) z))"
 
@@ -298,9 +381,9 @@ _SHAPES: dict[str, Callable[[Wanted, Mapping[str, Any], str], str]] = {
     "flag": _quoted,
     "day": _quoted,
     "text": lambda _w, _h, column: f"to_json({column})::text",
+    "ref": _reference,
     "texts": lambda _w, _h, column: f"array_to_json({column})::text",
     "user_ids": _user_ids,
-    "ref": _reference,
     "refs": _references,
     "roles": _roles,
 }
@@ -314,23 +397,28 @@ def _ref(kind: str, key: str) -> str:
     )
 
 
-def _named(wanted: Wanted) -> str:
-    """What each record that the page refers to is called, looked up once for all rows that refer to it."""
-    hints = [_field(wanted, name) for name in wanted.names]
-    return "".join(_names(h["kind"], h["column"]) for h in hints if wanted.aliased and h["shape"] == "ref")
-
-
 def _names(kind: str, column: str) -> str:
-    """One object from our ids to references, ready to be sent; planned in one way, whatever is known of the rows."""
-    referred = f'SELECT school, array_agg(DISTINCT "{column}") AS ids FROM chosen GROUP BY school'
+    """References, ready to be sent, to what one column of the page names: each school's aliases looked up together."""
     aliases = (
-        "SELECT z.sourced_id, z.alias::text FROM alias z WHERE z.district = %(district)s AND z.school = r.school "
+        "SELECT z.school, z.sourced_id, z.alias::text FROM alias z WHERE z.district = %(district)s AND z.school = r.school "
         f"AND z.access_grant = %(grant)s AND z.kind = '{kind}' AND z.sourced_id = ANY(r.ids) OFFSET 0"
     )
     return (
-        f", named_{column} AS MATERIALIZED (SELECT jsonb_object_agg(z.sourced_id, {_ref(kind, 'z.alias')}) AS names "
-        f"FROM ({referred}) r CROSS JOIN LATERAL ({aliases}) z)"
+        f", named_{column} AS MATERIALIZED (SELECT z.school, z.sourced_id, {_ref(kind, 'z.alias')} AS reference FROM "
+        f'(SELECT school, array_agg("{column}") AS ids FROM chosen GROUP BY school) r CROSS JOIN LATERAL ({aliases}) z)'
     )
+
+
+# Full joins: see `_along_aliases`. Every row that is joined belongs to a row of the page.
+_NAMED = ' FULL JOIN named_{column} ON named_{column}.school = r.school AND named_{column}.sourced_id = r."{column}"'
+_SALTED = " FULL JOIN salts ON salts.school = r.school AND salts.person_id = {person}"
+# A person whom several schools hold has a salt at each.
+_SALT_EACH = """ARRAY(SELECT k.salt FROM unnest(r.places) WITH ORDINALITY p(school, n) LEFT JOIN LATERAL (SELECT k.salt
+    FROM subject_key k WHERE k.district = %(district)s AND k.school = p.school AND k.person_id = {person} OFFSET 0) k
+    ON TRUE ORDER BY p.n)"""
+_SALTS = """, salts AS MATERIALIZED (SELECT k.* FROM (SELECT school, array_agg({person}) AS ids FROM chosen r
+    GROUP BY school) r CROSS JOIN LATERAL (SELECT k.school, k.person_id, k.salt FROM subject_key k
+    WHERE k.district = %(district)s AND k.school = r.school AND k.person_id = ANY(r.ids) OFFSET 0) k)"""
 
 
 def _looked_up(wanted: Wanted, kind: str, value: str) -> str:

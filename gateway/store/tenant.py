@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, cast
 import psycopg
 import sqlalchemy as sa
 from psycopg.pq import ExecStatus, TransactionStatus
+from psycopg.rows import tuple_row
 from psycopg.types.json import Jsonb
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -82,6 +83,11 @@ class Session:
         """Return all rows. `%(district)s`, `%(school)s` and `%(schools)s` are those of the session."""
         return self._execute(statement, self._with_place(values)).fetchall()
 
+    def columns(self, statement: str, **values: Any) -> list[tuple[Any, ...]]:
+        """Return all rows by column, for many of them; without rows there are no columns."""
+        cursor = self._execute(statement, self._with_place(values), many=True)
+        return list(zip(*cursor.fetchall(), strict=True))
+
     def row(self, statement: str, **values: Any) -> Any | None:
         """Return the first row, or None."""
         return self._execute(statement, self._with_place(values)).fetchone()
@@ -125,6 +131,11 @@ class Session:
             raise psycopg.errors.InFailedSqlTransaction("a statement had failed: nothing was written")
         self._say(_COMMIT_THEN_FLUSH if self.ending.waits_for_disk else "COMMIT")
 
+    def plan_for_any(self) -> None:
+        """From here on plan a statement once on a connection, for whatever values: for statements whose shape leaves
+        no choice that depends on them. Planning for the values at hand is as much work as finding a hundred rows."""
+        self._say("SET LOCAL plan_cache_mode = force_generic_plan")
+
     def narrow(self, place: Place) -> None:
         """Become a session of one school, in the same transaction. There is no way back."""
         self.enter(roles.SCHOOL, place.district, (place.school,))
@@ -139,10 +150,12 @@ class Session:
             self.watch(command)
         say(self.raw, command)
 
-    def _execute(self, statement: str, values: dict[str, Any] | None = None) -> psycopg.Cursor[Any]:
+    def _execute(
+        self, statement: str, values: dict[str, Any] | None = None, *, many: bool = False
+    ) -> psycopg.Cursor[Any]:
         if self.watch:
             self.watch(statement)
-        cursor = self.raw.cursor(row_factory=_named)
+        cursor = self.raw.cursor(row_factory=tuple_row if many else _named, binary=many)
         return cursor.execute(statement.encode(), values)
 
     def _with_place(self, values: dict[str, Any]) -> dict[str, Any]:

@@ -175,6 +175,30 @@ def test_a_refusal_counts_on_the_very_next_read(world):
     assert reader.read("students").headers["X-Total-Count"] == "6"
 
 
+@pytest.mark.parametrize("schools", [("A",), ("A", "B")])
+def test_a_walk_goes_on_where_more_are_withheld_than_its_reach_allows_for(world, schools):
+    reader = world.standing().reader(*schools)
+    everybody = names(walk(reader, "students"))
+    enrolled = len(walk(reader, "enrollments"))
+    gone = set[str]()
+    for school in schools:
+        here = sorted(names(walk(world.reader(school, name=f"Of {school}"), "students")))[:5]
+        gone.update(here)
+        for pupil in here:
+            refuse(world, school, pupil)
+    staying = names(walk(reader, "students"))
+    assert everybody - gone <= staying < everybody
+    for limit in (1, 2, 100):
+        rows = walk(reader, "students", limit)
+        assert [row["sourcedId"] for row in rows] == sorted(row["sourcedId"] for row in rows)
+        assert names(rows) == staying
+        assert len(rows) == len(staying)
+        left = walk(reader, "enrollments", limit)
+        assert len({row["sourcedId"] for row in left}) == len(left) < enrolled
+        (one,) = reader.read("students?limit=1&offset=1").json.values()
+        assert one == sorted(rows, key=lambda row: row["sourcedId"])[1:2]
+
+
 def test_a_refusal_of_one_vendor_leaves_the_others(world):
     world.standing()
     one, two = world.reader("A"), world.reader("A", name="Second")

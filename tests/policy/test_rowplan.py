@@ -240,8 +240,8 @@ def _read(session: Session, kind: str, plan: RowPlan) -> set[str]:
     wanted = pages.Wanted(COLLECTIONS[kind], ("sourcedId",), plan, "gr_aaaaaaaa", False, "", pinned, 1000)
     found = pages.read(session, wanted)
     assert pages.count(session, wanted) == len(found)
-    assert all(row.person for row in found)
-    return {str(row.person) for row in found}
+    assert all(found.people)
+    return {str(person) for person in found.people}
 
 
 def _kept(plan: RowPlan, people: dict[str, Person], kind: str) -> set[str]:
