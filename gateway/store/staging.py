@@ -81,7 +81,7 @@ class ReadAgain(Exception):  # noqa: N818 - a wish, not an error
 class Staging:
     """The staging of one delivery of one source, in one intake session."""
 
-    def __init__(self, session: Session, source: str) -> None:
+    def __init__(self, session: Session, source: int) -> None:
         self.session, self.source = session, source
         self._later: dict[str, IO[bytes]] = {}
         self.roles_in_users = False  # 1.1: a user's row holds the roles
