@@ -93,7 +93,7 @@ def _run(parts: Office, session: Session, report: Report, path: Path, now: datet
     with _opened(parts, path) as delivery:
         report.delivery = delivery.fingerprint()
         report.passed_over = delivery.passed_over()
-        staging = Staging(session, report.source)
+        staging = Staging(session, sources.number(session, report.source))
         with report.timed("read"):
             empty = _read(delivery, staging, report)
         with report.timed("check"):

@@ -130,9 +130,11 @@ class Projection:
 
     def _make_seats(self) -> None:
         """Where each org sits: at or under a school of ours, or above it (districts, not other schools)."""
-        self._run('CREATE TEMP TABLE place (school int, org text COLLATE "C") ON COMMIT DROP')
-        for seat in self.seats:
-            self._run("INSERT INTO place VALUES (%(number)s, %(org)s)", number=seat.school, org=seat.org_id)
+        self._run(
+            'CREATE TEMP TABLE place ON COMMIT DROP AS SELECT school, org COLLATE "C" AS org '
+            "FROM unnest(%(numbers)s::int[], %(orgs)s::text[]) AS given (school, org)",
+            numbers=[seat.school for seat in self.seats], orgs=[seat.org_id for seat in self.seats],
+        )  # fmt: skip
         org = mirror("org")
         self._run(
             "CREATE TEMP TABLE seat ON COMMIT DROP AS WITH RECURSIVE under(school, org) AS ("
@@ -188,7 +190,7 @@ class Projection:
         name, columns = kind.name, stored_columns(kind)
         live = (
             f"SELECT l.* FROM roster_{name} l {{}} WHERE l.district = %(district)s "
-            "AND l.school = ANY(%(seats)s) AND l.until IS NULL"
+            "AND l.school IN (SELECT school FROM place) AND l.until IS NULL"
         )
         ours, theirs = (", ".join(f'{side}."{c}"' for c in columns) for side in "pl")
         live = live.format("" if self.everything else f"JOIN touched_{name} t USING (sourced_id)")
@@ -199,7 +201,7 @@ class Projection:
             "WHERE l.school IS NULL OR p.school IS NULL "
             f"OR (p.hash <> l.hash AND ROW({ours}) IS DISTINCT FROM ROW({theirs}))"
         )
-        self._run(f"CREATE TEMP TABLE diff_{name} ON COMMIT DROP AS {joined}", seats=[s.school for s in self.seats])
+        self._run(f"CREATE TEMP TABLE diff_{name} ON COMMIT DROP AS {joined}")
 
     def changes(self) -> list[Change]:
         """Return what would change, one entry per school and kind."""
@@ -256,9 +258,11 @@ class Projection:
         changes = self.changes()
         moved = {c.school for c in changes if c.added or c.changed or c.removed}
         versions = {school: self.versions.get(school, 0) + 1 for school in moved}
-        self._run("CREATE TEMP TABLE fresh (school int, version int) ON COMMIT DROP")
-        for school, version in versions.items():
-            self._run("INSERT INTO fresh VALUES (%(number)s, %(version)s)", number=school, version=version)
+        self._run(
+            "CREATE TEMP TABLE fresh ON COMMIT DROP AS SELECT school, version "
+            "FROM unnest(%(numbers)s::int[], %(versions)s::int[]) AS given (school, version)",
+            numbers=list(versions), versions=list(versions.values()),
+        )  # fmt: skip
         for kind in self._moving():
             self._write(kind, now)
         for school, version in versions.items():

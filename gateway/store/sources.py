@@ -16,7 +16,8 @@ KEPT_FAULTS = 20_000
 
 def add(session: Session, source: str, name: str, kind: str, now: datetime, by: str, **more: Any) -> None:
     """Record a source of the session's district."""
-    session.insert(tables.source, source=source, name=name, kind=kind, status="active", created_at=now,
+    number = session.rows("SELECT nextval('source_number') AS n")[0].n
+    session.insert(tables.source, source=source, number=number, name=name, kind=kind, status="active", created_at=now,
                    created_by=by, **more)  # fmt: skip
 
 
@@ -29,6 +30,12 @@ def find(session: Session, name: str) -> Any | None:
 
 def listing(session: Session) -> Sequence[Any]:
     return session.rows("SELECT * FROM source WHERE district = %(district)s ORDER BY name")
+
+
+def number(session: Session, source: str) -> int:
+    """Return the number under which is kept what a source of the session's district says."""
+    said = "SELECT number FROM source WHERE district = %(district)s AND source = %(source)s"
+    return int(session.rows(said, source=source)[0].number)
 
 
 def seats(session: Session, source: str) -> list[Seat]:

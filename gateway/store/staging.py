@@ -81,7 +81,7 @@ class ReadAgain(Exception):  # noqa: N818 - a wish, not an error
 class Staging:
     """The staging of one delivery of one source, in one intake session."""
 
-    def __init__(self, session: Session, source: str) -> None:
+    def __init__(self, session: Session, source: int) -> None:
         self.session, self.source = session, source
         self._later: dict[str, IO[bytes]] = {}
         self.roles_in_users = False  # 1.1: a user's row holds the roles
@@ -238,17 +238,25 @@ class Staging:
             self.run(f"INSERT INTO nameless VALUES ('role', {nameless})")
 
     def tick_off(self, seen: Seen) -> None:
-        """Copy the hashes of rows that were not met again."""
+        """Note which of the accepted records were not met again as they were."""
         for kind in KINDS:
             if kind not in self.fresh:
-                unmet = seen.unmet(kind)
-                if kind in self._sure and not unmet:
-                    self._all_met.add(kind)
-                with self._cursor().copy(f"COPY unmet_{kind} FROM STDIN") as target:
-                    target.write("".join([f"{row_hash}\n" for row_hash in unmet]))
-                self.run(f"ANALYZE unmet_{kind}")
+                self._note_unmet(kind, seen.unmet(kind))
             if kind not in self._straight:
                 self.run(f"ANALYZE in_{kind}")
+
+    def _note_unmet(self, kind: str, hashes: Collection[int]) -> None:
+        """Note the ids of the records of these hashes, and of those without a hash, which are never met."""
+        if kind in self._sure and not hashes:
+            self._all_met.add(kind)
+            return
+        with self._cursor().copy("COPY unmet FROM STDIN") as target:
+            target.write("".join([f"{row_hash}\n" for row_hash in (NO_HASH, *hashes)]))
+        self.run(
+            f"WITH not_met AS (DELETE FROM unmet RETURNING hash) INSERT INTO unmet_{kind} "
+            f"SELECT sourced_id FROM {mirror(kind)} WHERE source = %(source)s AND hash IN (SELECT hash FROM not_met)"
+        )
+        self.run(f"ANALYZE unmet_{kind}")
 
     # --- sets ------------------------------------------------------------------------------------
 
@@ -308,8 +316,8 @@ class Staging:
             return
         if name not in self.fresh:
             self._drop_twice(
-                kind, f"EXISTS (SELECT FROM {mirror(name)} m WHERE m.source = %(source)s AND m.sourced_id = "
-                f"i.sourced_id AND m.hash <> 0 AND NOT EXISTS (SELECT FROM unmet_{name} u WHERE u.hash = m.hash))",
+                kind, f"NOT EXISTS (SELECT FROM unmet_{name} u WHERE u.sourced_id = i.sourced_id) AND EXISTS "
+                f"(SELECT FROM {mirror(name)} m WHERE m.source = %(source)s AND m.sourced_id = i.sourced_id)",
                 "'the accepted record of this id stands on another line'",
             )  # fmt: skip
         first = f"(SELECT min(line) FROM in_{name} f WHERE f.sourced_id = i.sourced_id)"
@@ -448,10 +456,9 @@ class Staging:
         if name in self.fresh or name in self._all_met or hidden:
             return
         self.run(
-            f"CREATE TEMP TABLE absent_{name} ON COMMIT DROP AS SELECT m.sourced_id FROM {mirror(name)} m "
-            f"WHERE m.source = %(source)s AND m.hash IN (SELECT hash FROM unmet_{name} UNION ALL SELECT {NO_HASH}) "
-            f"AND NOT EXISTS (SELECT FROM in_{name} i WHERE i.sourced_id = m.sourced_id) "
-            f"AND NOT EXISTS (SELECT FROM bad_{name} b WHERE b.sourced_id = m.sourced_id)"
+            f"CREATE TEMP TABLE absent_{name} ON COMMIT DROP AS SELECT u.sourced_id FROM unmet_{name} u "
+            f"WHERE NOT EXISTS (SELECT FROM in_{name} i WHERE i.sourced_id = u.sourced_id) "
+            f"AND NOT EXISTS (SELECT FROM bad_{name} b WHERE b.sourced_id = u.sourced_id)"
         )
         self.run(f"ANALYZE absent_{name}")
         absent = f"SELECT FROM absent_{name} a WHERE a.sourced_id = m.sourced_id"
@@ -487,7 +494,7 @@ class Staging:
                 f"WHERE m.source = %(source)s AND EXISTS (SELECT FROM gone_{target} g WHERE g.sourced_id = ANY({held})) "
                 f"AND NOT EXISTS (SELECT FROM in_{name} i WHERE i.sourced_id = m.sourced_id) "
                 f"AND NOT EXISTS (SELECT FROM gone_{name} g WHERE g.sourced_id = m.sourced_id) "
-                f"AND m.hash <> 0 AND NOT EXISTS (SELECT FROM unmet_{name} u WHERE u.hash = m.hash)"
+                f"AND NOT EXISTS (SELECT FROM unmet_{name} u WHERE u.sourced_id = m.sourced_id)"
             )
             self.run(
                 f"INSERT INTO in_{name} (line, sourced_id, hash, {columns}) SELECT 0, m.sourced_id, 0, {columns} "
@@ -518,8 +525,8 @@ class Staging:
                 "ON CONFLICT DO NOTHING RETURNING sourced_id) "
                 f"INSERT INTO fault SELECT '{kind.file}', 0, '{header}', 'CSV_REFERENCE', 'removed', "
                 f"'', 'its {target} left with this delivery', sourced_id FROM lost l WHERE NOT EXISTS "
-                f"(SELECT FROM {mirror(name)} m JOIN unmet_{name} u ON u.hash = m.hash "
-                "WHERE m.source = %(source)s AND m.sourced_id = l.sourced_id)"
+                f"(SELECT FROM unmet_{name} u JOIN {mirror(name)} m USING (sourced_id) "
+                f"WHERE m.source = %(source)s AND m.hash <> {NO_HASH} AND u.sourced_id = l.sourced_id)"
             )
 
     # --- accepted --------------------------------------------------------------------------------
@@ -579,12 +586,15 @@ def _header(kind: Kind, column: Column) -> str:
 def _tables_of(kind: Kind) -> list[str]:
     name, drop = kind.name, "ON COMMIT DROP"
     made = [
-        f"CREATE TEMP TABLE unmet_{name} (hash bigint) {drop}",
+        f'CREATE TEMP TABLE unmet_{name} (sourced_id text COLLATE "C") {drop}',
         f'CREATE TEMP TABLE bad_{name} (sourced_id text COLLATE "C" PRIMARY KEY) {drop}',
         f'CREATE TEMP TABLE gone_{name} (sourced_id text COLLATE "C" PRIMARY KEY) {drop}',
     ]
     if name == "org":
-        made.append(f"CREATE TEMP TABLE nameless (kind text, lines int) {drop}")
+        made += [
+            f"CREATE TEMP TABLE nameless (kind text, lines int) {drop}",
+            f"CREATE TEMP TABLE unmet (hash bigint) {drop}",
+        ]
     return made
 
 

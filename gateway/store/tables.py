@@ -20,7 +20,7 @@ from mappings.oneroster.records import KINDS, PROJECTED, Kind
 
 metadata = sa.MetaData()
 STAGING = "staging"
-NUMBERS = (sa.Sequence("district_number", metadata=metadata), sa.Sequence("school_number", metadata=metadata))
+NUMBERS = tuple(sa.Sequence(f"{owner}_number", metadata=metadata) for owner in ("district", "school", "source"))
 
 _ID = sa.Text(collation="C")
 _TYPES: dict[str, Any] = {
@@ -183,8 +183,8 @@ consent = _table(
 
 source = _table(
     "source", "district", "source",
-    "source name kind url? token_url? client_id? secret:bytes? status created_at:time created_by",
-    {ONBOARDING: _SIU, INTAKE: _S},
+    "source number:int name kind url? token_url? client_id? secret:bytes? status created_at:time created_by",
+    {ONBOARDING: _SIU, INTAKE: _S}, sa.UniqueConstraint("number"),
 )  # fmt: skip
 sync_run = _table(
     "sync_run", "district", "run",
@@ -214,8 +214,9 @@ def columns_of(kind: Kind) -> str:
 
 
 def _mirror(kind: Kind) -> sa.Table:
-    """What a source last said that we accepted; no school, no row security (COPY), the intake role only."""
-    fixed = _columns("source sourced_id hash:big")
+    """What a source, by its number, last said that we accepted; no school, no row security (COPY), the intake role
+    only."""
+    fixed = _columns("source:int sourced_id hash:big")
     missed = sa.Column("missed", sa.SmallInteger, nullable=False, server_default=sa.text("0"))
     line = sa.Column("line", sa.Integer, nullable=False, server_default=sa.text("0"))  # where it stood when it was new
     primary = sa.PrimaryKeyConstraint("source", "sourced_id")

@@ -18,6 +18,7 @@ from gateway.embedded import Addresses
 from gateway.flows import roster_sync
 from gateway.flows.roster_sync import Report
 from gateway.settings import Settings
+from gateway.store import sources
 from gateway.store.tables import MIRRORS, ROSTER, roster_version
 from mappings.oneroster.records import KINDS
 from tests.conftest import world_on
@@ -68,8 +69,9 @@ def holdings(world: World) -> dict[tuple[str, str], list[Any]]:
                 ours = sa.select(table).where(table.c.district == place.district, table.c.school == place.school)
                 held[org, table.name] = list(session.connection.execute(ours.order_by(*table.primary_key)))
     with world.office.database.open_intake(world.by.district) as session:
+        number = sources.number(session, world.source)
         for table in MIRRORS.values():
-            said = sa.select(table).where(table.c.source == world.source).order_by(*table.primary_key)
+            said = sa.select(table).where(table.c.source == number).order_by(*table.primary_key)
             held["said", table.name] = list(session.connection.execute(said))
     return held
 

@@ -3,6 +3,7 @@ CREATE SCHEMA staging;
 
 CREATE SEQUENCE district_number;
 CREATE SEQUENCE school_number;
+CREATE SEQUENCE source_number;
 
 -- A session names its district and schools for one transaction; a missing name is an error, never all rows.
 CREATE FUNCTION session_district() RETURNS integer LANGUAGE sql STABLE
@@ -302,6 +303,7 @@ CREATE TABLE signing_key (
 CREATE TABLE source (
     district INTEGER NOT NULL,
     source TEXT COLLATE "C" NOT NULL,
+    number INTEGER NOT NULL,
     name TEXT COLLATE "C" NOT NULL,
     kind TEXT COLLATE "C" NOT NULL,
     url TEXT COLLATE "C",
@@ -311,7 +313,8 @@ CREATE TABLE source (
     status TEXT COLLATE "C" NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE NOT NULL,
     created_by TEXT COLLATE "C" NOT NULL,
-    PRIMARY KEY (district, source)
+    PRIMARY KEY (district, source),
+    UNIQUE (number)
 );
 
 CREATE TABLE staff (
@@ -335,7 +338,7 @@ CREATE TABLE staff_token (
 );
 
 CREATE TABLE staging.class (
-    source TEXT COLLATE "C" NOT NULL,
+    source INTEGER NOT NULL,
     sourced_id TEXT COLLATE "C" NOT NULL,
     hash BIGINT NOT NULL,
     missed SMALLINT DEFAULT 0 NOT NULL,
@@ -355,7 +358,7 @@ CREATE TABLE staging.class (
 );
 
 CREATE TABLE staging.course (
-    source TEXT COLLATE "C" NOT NULL,
+    source INTEGER NOT NULL,
     sourced_id TEXT COLLATE "C" NOT NULL,
     hash BIGINT NOT NULL,
     missed SMALLINT DEFAULT 0 NOT NULL,
@@ -371,7 +374,7 @@ CREATE TABLE staging.course (
 );
 
 CREATE TABLE staging.demographics (
-    source TEXT COLLATE "C" NOT NULL,
+    source INTEGER NOT NULL,
     sourced_id TEXT COLLATE "C" NOT NULL,
     hash BIGINT NOT NULL,
     missed SMALLINT DEFAULT 0 NOT NULL,
@@ -393,7 +396,7 @@ CREATE TABLE staging.demographics (
 );
 
 CREATE TABLE staging.enrollment (
-    source TEXT COLLATE "C" NOT NULL,
+    source INTEGER NOT NULL,
     sourced_id TEXT COLLATE "C" NOT NULL,
     hash BIGINT NOT NULL,
     missed SMALLINT DEFAULT 0 NOT NULL,
@@ -409,7 +412,7 @@ CREATE TABLE staging.enrollment (
 );
 
 CREATE TABLE staging.org (
-    source TEXT COLLATE "C" NOT NULL,
+    source INTEGER NOT NULL,
     sourced_id TEXT COLLATE "C" NOT NULL,
     hash BIGINT NOT NULL,
     missed SMALLINT DEFAULT 0 NOT NULL,
@@ -422,7 +425,7 @@ CREATE TABLE staging.org (
 );
 
 CREATE TABLE staging.role (
-    source TEXT COLLATE "C" NOT NULL,
+    source INTEGER NOT NULL,
     sourced_id TEXT COLLATE "C" NOT NULL,
     hash BIGINT NOT NULL,
     missed SMALLINT DEFAULT 0 NOT NULL,
@@ -437,7 +440,7 @@ CREATE TABLE staging.role (
 );
 
 CREATE TABLE staging.session (
-    source TEXT COLLATE "C" NOT NULL,
+    source INTEGER NOT NULL,
     sourced_id TEXT COLLATE "C" NOT NULL,
     hash BIGINT NOT NULL,
     missed SMALLINT DEFAULT 0 NOT NULL,
@@ -452,7 +455,7 @@ CREATE TABLE staging.session (
 );
 
 CREATE TABLE staging."user" (
-    source TEXT COLLATE "C" NOT NULL,
+    source INTEGER NOT NULL,
     sourced_id TEXT COLLATE "C" NOT NULL,
     hash BIGINT NOT NULL,
     missed SMALLINT DEFAULT 0 NOT NULL,
@@ -1005,7 +1008,7 @@ CREATE POLICY of_school ON idempotency TO schoolgate_school USING (district = (S
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO schoolgate, schoolgate_school, schoolgate_identity, schoolgate_onboarding, schoolgate_intake, schoolgate_jobs;
 GRANT USAGE ON SCHEMA staging TO schoolgate_intake;
-GRANT USAGE ON SEQUENCE district_number, school_number TO schoolgate_onboarding;
+GRANT USAGE ON SEQUENCE district_number, school_number, source_number TO schoolgate_onboarding;
 GRANT SELECT, INSERT, UPDATE ON access_grant TO schoolgate_onboarding;
 GRANT SELECT ON access_grant TO schoolgate_identity;
 GRANT SELECT ON access_grant TO schoolgate_school;
