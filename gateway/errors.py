@@ -260,7 +260,7 @@ ELM_TECHNICAL = _reason(
 ELM_UNCLASSIFIED = _reason(
     "ELM_UNCLASSIFIED", 500, _O,
     "A field is not in the register of data elements, so nothing was sent.",
-    "Classify the field in mappings/elements.py.",
+    "Give the field its element in mappings/fields, and the element a place in mappings/elements.py.",
 )  # fmt: skip
 ELM_REQUIRED_WITHHELD = _reason(
     "ELM_REQUIRED_WITHHELD", 403, _S,

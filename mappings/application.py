@@ -11,6 +11,7 @@ import re
 from marshmallow import Schema, fields, validate
 
 from mappings.elements import element
+from mappings.fields import carries
 from mappings.text import Text
 
 PERSON, CLASS = "pe_", "cl_"
@@ -26,6 +27,7 @@ def inward(prefix: str, text: str) -> str:
     return text[len(prefix) :] if text.startswith(prefix) else ""
 
 
+@carries("application", "LaunchPerson")
 class LaunchPerson(Schema):
     id = fields.String(required=True, metadata=element("record.alias"))
     role = fields.String(metadata=element("person.role"))
@@ -33,23 +35,27 @@ class LaunchPerson(Schema):
     email = fields.String(metadata=element("person.email"))
 
 
+@carries("application", "ClassRef")
 class ClassRef(Schema):
     id = fields.String(required=True, metadata=element("record.alias"))
     title = fields.String(metadata=element("class.section"))
     matched = fields.String(metadata=element("launch.context"))
 
 
+@carries("application", "ActivityRef")
 class ActivityRef(Schema):
     your_id = fields.String(allow_none=True, metadata=element("launch.context"))
     column = fields.String(metadata=element("launch.context"))
 
 
+@carries("application", "Can")
 class Can(Schema):
     members = fields.Boolean(metadata=element("launch.context"))
     grades = fields.Boolean(metadata=element("launch.context"))
     read_back = fields.Boolean(metadata=element("launch.context"))
 
 
+@carries("application", "Launch")
 class Launch(Schema):
     """A launch, as the application learns of it in exchange for its code."""
 
@@ -65,6 +71,7 @@ class Launch(Schema):
     locale = fields.String(allow_none=True, metadata=element("person.locale"))
 
 
+@carries("application", "Member")
 class Member(Schema):
     id = fields.String(required=True, metadata=element("record.alias"))
     role = fields.String(metadata=element("person.role"))
@@ -73,11 +80,13 @@ class Member(Schema):
     source = fields.String(metadata=element("enrollment.membership"))
 
 
+@carries("application", "Withheld")
 class Withheld(Schema):
     code = fields.String(metadata=element("enrollment.membership"))
     count = fields.Integer(allow_none=True, metadata=element("enrollment.membership"))
 
 
+@carries("application", "Members")
 class Members(Schema):
     """The people of a class. Small counts of the withheld are not said."""
 
@@ -100,10 +109,12 @@ def is_your_id(text: str) -> bool:
     return _ID_FORM.match(text) is not None
 
 
+@carries("application", "Exchange")
 class Exchange(Schema):
     code = Text(required=True, validate=validate.Length(20, 200), metadata=element("launch.context"))
 
 
+@carries("application", "Activity")
 class Activity(Schema):
     """An activity of the application: a column in the gradebook, by the application's own id."""
 
@@ -114,36 +125,40 @@ class Activity(Schema):
     )
     scale = fields.Dict(
         Text(validate=_NAME), fields.Float(validate=validate.Range(0, 100_000)), load_default=dict,
-        validate=validate.Length(max=50), metadata=element("activity.title"),
+        validate=validate.Length(max=50), metadata=element("gradebook.scale"),
     )  # fmt: skip
-    due_on = fields.Date(allow_none=True, load_default=None, metadata=element("activity.title"))
+    due_on = fields.Date(allow_none=True, load_default=None, metadata=element("activity.dates"))
 
 
+@carries("application", "Result")
 class Result(Schema):
     """One pupil's result: a mastery level of the activity's scale, or points."""
 
-    ref = Text(required=True, validate=_NAME, metadata=element("activity.title"))
+    ref = Text(required=True, validate=_NAME, metadata=element("record.frame"))
     person = Text(required=True, validate=_NAME, metadata=element("record.alias"))
     mastery = Text(validate=_NAME, metadata=element("result.level"))
     points = fields.Float(validate=validate.Range(0, 100_000), metadata=element("result.score"))
     at = fields.AwareDateTime(required=True, metadata=element("result.time"))
 
 
+@carries("application", "ResultBatch")
 class ResultBatch(Schema):
-    mode = Text(required=True, validate=validate.OneOf(["preview", "apply"]), metadata=element("activity.title"))
-    activity = Text(required=True, validate=_YOUR_ID, metadata=element("activity.title"))
+    mode = Text(required=True, validate=validate.OneOf(["preview", "apply"]), metadata=element("record.frame"))
+    activity = Text(required=True, validate=_YOUR_ID, metadata=element("activity.column"))
     launch = Text(required=True, validate=_NAME, metadata=element("launch.context"))
     results = fields.List(
         fields.Nested(Result), required=True, validate=validate.Length(1, 1000), metadata=element("result.level")
     )
 
 
+@carries("transcript", "Competency")
 class Competency(Schema):
     name = Text(required=True, validate=_NAME, metadata=element("transcript.competencies"))
     level = Text(required=True, validate=_NAME, metadata=element("transcript.competencies"))
     on = fields.Date(required=True, metadata=element("transcript.competencies"))
 
 
+@carries("transcript", "TranscriptIn")
 class TranscriptIn(Schema):
     """What the application hands in for a transcript; the gateway adds who and which school."""
 
@@ -155,11 +170,13 @@ class TranscriptIn(Schema):
     )  # fmt: skip
 
 
+@carries("transcript", "TranscriptRequest")
 class TranscriptRequest(Schema):
     person = Text(required=True, validate=_NAME, metadata=element("record.alias"))
     document = fields.Nested(TranscriptIn, required=True, metadata=element("transcript.competencies"))
 
 
+@carries("transcript", "Transcript")
 class Transcript(Schema):
     """The document as it is delivered: a closed schema, nothing technical, nothing of usage."""
 

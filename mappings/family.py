@@ -5,6 +5,7 @@ from __future__ import annotations
 from marshmallow import Schema, fields
 
 from mappings.elements import element
+from mappings.fields import carries
 
 OPERATIONS = {
     "roster.read": "read the class lists",
@@ -15,6 +16,7 @@ OPERATIONS = {
 }
 
 
+@carries("family", "Disclosure")
 class Disclosure(Schema):
     at = fields.String(required=True, metadata=element("family.disclosures"))
     recipient = fields.String(required=True, metadata=element("family.disclosures"))
@@ -26,11 +28,13 @@ class Disclosure(Schema):
     entry = fields.Integer(required=True, metadata=element("family.disclosures"))
 
 
+@carries("family", "Choice")
 class Choice(Schema):
     text = fields.String(required=True, metadata=element("family.disclosures"))
     since = fields.String(required=True, metadata=element("family.disclosures"))
 
 
+@carries("family", "Report")
 class Report(Schema):
     child = fields.String(required=True, metadata=element("family.child"))
     school = fields.String(required=True, metadata=element("family.child"))

@@ -14,6 +14,7 @@ from typing import Any
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, validates_schema
 
 from mappings.elements import element
+from mappings.fields import carries
 from mappings.text import Address, JsonObject, Text
 
 CLAIM = "https://purl.imsglobal.org/spec/lti/claim/"
@@ -38,6 +39,7 @@ class _Open(Schema):
         unknown = EXCLUDE
 
 
+@carries("lti_launch", "Context")
 class ContextSchema(_Open):
     id = Text(required=True, validate=_ID, metadata=element("launch.context"))
     label = Text(allow_none=True, metadata=element("launch.context"))
@@ -45,34 +47,40 @@ class ContextSchema(_Open):
     type = fields.List(Text(), metadata=element("launch.context"))
 
 
+@carries("lti_launch", "ResourceLink")
 class ResourceLinkSchema(_Open):
     id = Text(required=True, validate=_ID, metadata=element("launch.context"))
     title = Text(allow_none=True, metadata=element("launch.context"))
     description = Text(allow_none=True, metadata=element("launch.context"))
 
 
+@carries("lti_launch", "LaunchPresentation")
 class PresentationSchema(_Open):
     return_url = Address(allow_none=True, metadata=element("launch.context"))
     locale = Text(allow_none=True, metadata=element("person.locale"))
     document_target = Text(allow_none=True, metadata=element("launch.context"))
 
 
+@carries("lti_launch", "Lis")
 class LisSchema(_Open):
     person_sourcedid = Text(allow_none=True, metadata=element("record.source_id"))
     course_section_sourcedid = Text(allow_none=True, metadata=element("launch.context"))
 
 
+@carries("lti_launch", "GradeService")
 class AgsSchema(_Open):
     scope = fields.List(Text(), required=True, metadata=element("launch.context"))
     lineitems = Address(allow_none=True, metadata=element("launch.context"))
     lineitem = Address(allow_none=True, metadata=element("launch.context"))
 
 
+@carries("lti_launch", "MemberService")
 class NrpsSchema(_Open):
     context_memberships_url = Address(required=True, metadata=element("launch.context"))
     service_versions = fields.List(Text(), metadata=element("launch.context"))
 
 
+@carries("lti_launch", "Launch")
 class LaunchSchema(_Open):
     """The claims of a resource link launch (LTI Core 1.3, section 5.3 and 5.4)."""
 
@@ -100,13 +108,13 @@ class LaunchSchema(_Open):
     )  # fmt: skip
     context = fields.Nested(ContextSchema, data_key=CLAIM + "context", metadata=element("launch.context"))
     lis = fields.Nested(LisSchema, data_key=CLAIM + "lis", metadata=element("record.source_id"))
-    custom = JsonObject(data_key=CLAIM + "custom", metadata=element("launch.context"))
+    custom = JsonObject(data_key=CLAIM + "custom", metadata=element("launch.custom"))
     presentation = fields.Nested(
         PresentationSchema, data_key=CLAIM + "launch_presentation", metadata=element("launch.context")
     )
     ags = fields.Nested(AgsSchema, data_key=AGS, metadata=element("launch.context"))
     nrps = fields.Nested(NrpsSchema, data_key=NRPS, metadata=element("launch.context"))
-    jti = Text(metadata=element("launch.context"))
+    jti = Text(metadata=element("launch.proof"))
     name = Text(allow_none=True, metadata=element("person.name.full"))
     given_name = Text(allow_none=True, metadata=element("person.name.given"))
     family_name = Text(allow_none=True, metadata=element("person.name.family"))
@@ -162,6 +170,7 @@ def said(value: Any) -> str | None:
 # --- NRPS 2.0 --------------------------------------------------------------------------------------
 
 
+@carries("lti_nrps", "Member")
 class MemberSchema(_Open):
     """A member of a course (NRPS 2.0, section 2.2)."""
 
@@ -175,6 +184,7 @@ class MemberSchema(_Open):
     email = Text(allow_none=True, metadata=element("person.email"))
 
 
+@carries("lti_nrps", "MembershipContainer")
 class MemberPageSchema(_Open):
     """One page of a course's membership."""
 
@@ -194,6 +204,7 @@ def read_members(page: Any) -> list[dict[str, Any]]:
 # --- AGS 2.0 ---------------------------------------------------------------------------------------
 
 
+@carries("lti_ags", "Score")
 class ScoreSchema(Schema):
     """A score as it leaves (AGS 2.0, section 3.4). Comments have no way out by default."""
 
@@ -206,6 +217,7 @@ class ScoreSchema(Schema):
     comment = fields.String(metadata=element("result.comment"))
 
 
+@carries("lti_ags", "Result")
 class ResultSchema(_Open):
     """A result as a platform keeps it (AGS 2.0, section 3.5)."""
 

@@ -13,18 +13,14 @@ from gateway.errors import Refused
 from gateway.policy.decide import Decision
 from mappings._seal import SEAL
 from mappings.cleared import Cleared
+from mappings.fields import Unclassified, require
 
 
 def permitted_fields(schema: type[Schema], permitted: frozenset[str]) -> dict[str, str]:
     """Return {wire name: element} of the fields that may be sent. A field without an element is an error."""
-    found = {}
-    for name, field in schema._declared_fields.items():  # noqa: SLF001 - marshmallow's documented registry
-        element = field.metadata.get("element")
-        if element is None:
-            raise Refused(errors.ELM_UNCLASSIFIED, f"{schema.__name__}.{name} has no element")
-        if element in permitted:
-            found[field.data_key or name] = element
-    return found
+    _require_classified(schema)
+    wire = {f.data_key or n: f.metadata["element"] for n, f in schema._declared_fields.items()}  # noqa: SLF001
+    return {name: element for name, element in wire.items() if element in permitted}
 
 
 def clear(decision: Decision, schema: type[Schema], record: Mapping[str, Any]) -> Cleared[bytes]:
@@ -33,6 +29,7 @@ def clear(decision: Decision, schema: type[Schema], record: Mapping[str, Any]) -
     The bytes are parsed again and every path must lead to a permitted element; anything else is refused.
     """
     _require(decision)
+    _require_classified(schema)
     kept = _build(schema, decision.permitted, record)
     body = orjson.dumps(schema().dump(kept))
     if not _paths(orjson.loads(body), schema, decision.permitted):
@@ -43,6 +40,7 @@ def clear(decision: Decision, schema: type[Schema], record: Mapping[str, Any]) -
 def clear_bytes(decision: Decision, schema: type[Schema], stored: bytes) -> Cleared[bytes]:
     """Return stored bytes as they are, if every field in them is permitted and stands there once."""
     _require(decision)
+    _require_classified(schema)
     parsed = orjson.loads(stored)
     if orjson.dumps(parsed) != stored or not _paths(parsed, schema, decision.permitted):
         raise Refused(errors.INT_POLICY_ERROR, "the document holds a field that no permitted element covers")
@@ -63,12 +61,21 @@ def clear_page(decision: Decision, schema: type[Schema], names: Iterable[str], p
 
 def sample_is_permitted(decision: Decision, schema: type[Schema], record: bytes) -> bool:
     """Whether one record of a bulk page, parsed again, holds permitted fields only."""
+    _require_classified(schema)
     return _paths(orjson.loads(record), schema, decision.permitted)
 
 
 def _require(decision: Decision) -> None:
     if not decision.permits:
         raise Refused(decision.primary or errors.INT_POLICY_ERROR)
+
+
+def _require_classified(schema: type[Schema]) -> None:
+    """Refuse a schema with a field, at any depth, that the map of fields does not give the element it carries."""
+    try:
+        require(schema)
+    except Unclassified as error:
+        raise Refused(errors.ELM_UNCLASSIFIED, str(error)) from error
 
 
 def _build(schema: type[Schema], permitted: frozenset[str], record: Mapping[str, Any]) -> dict[str, Any]:

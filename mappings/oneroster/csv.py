@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from mappings import vocabulary as words
+from mappings.fields import agree, element_of
 from mappings.oneroster.records import KINDS
 
 Effect = Literal["row", "value", "removed"]
@@ -38,18 +39,20 @@ class CsvFile:
     name: str
     kind: str
     columns: tuple[CsvColumn, ...]
+    binding: str
+
+    def __post_init__(self) -> None:
+        """Raises Unclassified for a column without an element, or stored as another than the one it comes in as."""
+        stored = {column.name: column.element for column in KINDS[self.kind].columns}
+        for column in self.columns:
+            agree(self.binding, self._path(column), stored.get(column.to or "", self.element(column)))
 
     def element(self, column: CsvColumn) -> str:
-        """Return the data element a column of this file holds; a password is told by its type, never by a value."""
-        if column.type == "never":
-            return "person.password"
-        if column.to is None and column.header in ("status", "dateLastModified"):
-            return "record.version"
-        if column.to in (None, "sourced_id"):
-            return "record.source_id"
-        if column.to.startswith("@"):
-            return "person.role"
-        return next(c.element for c in KINDS[self.kind].columns if c.name == column.to)
+        """Return the data element a column of this file holds. Raises Unclassified for one without."""
+        return element_of(self.binding, self._path(column))
+
+    def _path(self, column: CsvColumn) -> str:
+        return f"{self.name.removesuffix('.csv')}.{column.header}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,13 +198,14 @@ _DEMOGRAPHICS = (
 )
 
 
-def _files(*files: tuple[str, str, tuple[CsvColumn, ...]]) -> MappingProxyType[str, CsvFile]:
-    return MappingProxyType({n: CsvFile(n, kind, (*_HEAD, *cols)) for n, kind, cols in files})
+def _files(binding: str, *files: tuple[str, str, tuple[CsvColumn, ...]]) -> MappingProxyType[str, CsvFile]:
+    return MappingProxyType({n: CsvFile(n, kind, (*_HEAD, *cols), binding) for n, kind, cols in files})
 
 
 FILES = MappingProxyType(
     {
         "1.2": _files(
+            "oneroster_1p2_csv",
             ("orgs.csv", "org", _ORGS),
             ("academicSessions.csv", "session", _SESSIONS),
             ("courses.csv", "course", _COURSES),
@@ -212,6 +216,7 @@ FILES = MappingProxyType(
             ("demographics.csv", "demographics", _DEMOGRAPHICS),
         ),
         "1.1": _files(
+            "oneroster_1p1_csv",
             ("orgs.csv", "org", _ORGS),
             ("academicSessions.csv", "session", _SESSIONS),
             ("courses.csv", "course", _COURSES),

@@ -13,24 +13,29 @@ from types import MappingProxyType
 from marshmallow import Schema, fields, validate
 
 from mappings.elements import element
+from mappings.fields import carries
 
 BASE = "/ims/oneroster/rostering/v1p2"
+_BINDING = "oneroster_1p2_rest"
 _FLAG = validate.OneOf(["true", "false"])
 
 
+@carries(_BINDING, "OrgGUIDRef")
 class GuidRef(Schema):
-    """A reference to another object."""
+    """A reference to another object: of whichever kind, its fields are the same."""
 
     href = fields.String(required=True, metadata=element("record.alias"))
     sourcedId = fields.String(required=True, metadata=element("record.alias"))  # noqa: N815
     type = fields.String(required=True, metadata=element("record.alias"))
 
 
+@carries(_BINDING, "UserId")
 class UserId(Schema):
     type = fields.String(required=True, metadata=element("person.identifiers"))
     identifier = fields.String(required=True, metadata=element("person.identifiers"))
 
 
+@carries(_BINDING, "Role")
 class Role(Schema):
     roleType = fields.String(required=True, metadata=element("person.role"))  # noqa: N815
     role = fields.String(required=True, metadata=element("person.role"))
@@ -76,6 +81,7 @@ class _Record(Schema):
     )
 
 
+@carries(_BINDING, "User")
 class User(_Record):
     enabledUser = _flag("person.enabled", "enabled", required=True)  # noqa: N815
     givenName = _text("person.name.given", "given_name", required=True)  # noqa: N815
@@ -102,6 +108,7 @@ class User(_Record):
     )
 
 
+@carries(_BINDING, "Class")
 class Class(_Record):
     title = _text("class.section", "title", required=True)
     classCode = _text("class.section", "class_code")  # noqa: N815
@@ -116,6 +123,7 @@ class Class(_Record):
     periods = _texts("class.section", "periods")
 
 
+@carries(_BINDING, "Enrollment")
 class Enrollment(_Record):
     user = _ref("enrollment.membership", "user", "user", required=True)
     class_ = fields.Nested(
@@ -129,6 +137,7 @@ class Enrollment(_Record):
     endDate = _day("enrollment.dates", "end_date")  # noqa: N815
 
 
+@carries(_BINDING, "Demographics")
 class Demographics(_Record):
     birthDate = _day("demographics.birth_date", "birth_date")  # noqa: N815
     sex = _text("demographics.sex", "sex")

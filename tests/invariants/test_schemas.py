@@ -8,6 +8,7 @@ from marshmallow import Schema
 
 import mappings
 from mappings.elements import REGISTER
+from mappings.fields import Unclassified, require
 from mappings.oneroster.csv import FILES
 from mappings.oneroster.records import KINDS
 from mappings.oneroster.v1p2 import COLLECTIONS
@@ -31,6 +32,18 @@ def test_there_are_schemas():
 def test_each_field_names_its_element(schema):
     for name, field in schema._declared_fields.items():
         assert field.metadata.get("element") in REGISTER, name
+
+
+@pytest.mark.parametrize("schema", [s for s in schemas() if not s.__name__.startswith("_")], ids=lambda s: s.__name__)
+def test_each_schema_has_its_place_in_the_map_of_fields(schema):
+    """All but the bases, which are sent by nobody: those begin with an underscore and are refused."""
+    require(schema)
+
+
+@pytest.mark.parametrize("schema", [s for s in schemas() if s.__name__.startswith("_")], ids=lambda s: s.__name__)
+def test_a_schema_without_a_place_is_refused(schema):
+    with pytest.raises(Unclassified):
+        require(schema)
 
 
 @pytest.mark.parametrize("version", FILES)

@@ -22,6 +22,7 @@ from mappings import application, family, lti
 from mappings._seal import SEAL, Seal
 from mappings.cleared import Cleared
 from mappings.elements import REGISTER, element
+from mappings.fields import _PLACES, Unclassified, carries
 from mappings.oneroster import v1p2
 from tests.policy.worlds_of_facts import FEW, family_request, subset
 
@@ -30,8 +31,8 @@ REQUEST = family_request()
 SCHEMAS = [
     schema
     for module in (application, family, v1p2)
-    for schema in vars(module).values()
-    if isinstance(schema, type) and issubclass(schema, Schema) and schema is not Schema
+    for name, schema in vars(module).items()
+    if isinstance(schema, type) and issubclass(schema, Schema) and schema is not Schema and name[0] != "_"
 ] + [lti.ScoreSchema]
 each_schema = pytest.mark.parametrize("schema", [pytest.param(s, id=f"{s.__module__}.{s.__name__}") for s in SCHEMAS])
 
@@ -122,19 +123,60 @@ def test_absent_values_are_left_out_rather_than_sent_empty(schema):
 class Careless(Schema):
     """A schema with a field that nobody classified."""
 
-    name = fields.String(metadata=element("person.name.given"))
+    givenName = fields.String(metadata=element("person.name.given"))  # noqa: N815
     shoe = fields.String()
 
 
-def test_a_field_without_an_element_is_refused_and_never_comes_out():
+class Misplaced(Schema):
+    """A schema with a field that carries the element of another."""
+
+    givenName = fields.String(metadata=element("org.directory"))  # noqa: N815
+
+
+class Deep(Schema):
+    """A schema with such a field further down."""
+
+    users = fields.List(fields.Nested(Careless), metadata=element("record.frame"))
+
+
+@carries("oneroster_1p2_rest", "User")
+class Careful(Schema):
+    """A schema whose fields have all been given the element of their place."""
+
+    givenName = fields.String(metadata=element("person.name.given"))  # noqa: N815
+
+
+WAYS_OUT = {
+    "one answer": lambda schema, body: clear(permitting(*REGISTER), schema, orjson.loads(body)),
+    "stored bytes": lambda schema, body: clear_bytes(permitting(*REGISTER), schema, body),
+    "a page": lambda schema, body: clear_page(permitting(*REGISTER), schema, ["givenName"], body),
+    "a sampled record": lambda schema, body: sample_is_permitted(permitting(*REGISTER), schema, body),
+    "the fields that may be sent": lambda schema, _body: permitted_fields(schema, frozenset(REGISTER)),
+}
+NAME = b'{"givenName":"A"}'
+
+
+@pytest.mark.parametrize("way", [pytest.param(way, id=name) for name, way in WAYS_OUT.items()])
+@pytest.mark.parametrize("placed", [False, True], ids=["never placed", "placed in spite of it"])
+@pytest.mark.parametrize(
+    ("schema", "table", "body"),
+    [(Careless, "User", NAME), (Misplaced, "User", NAME), (Deep, "UserSet", b'{"users":[%s]}' % NAME)],
+    ids=["careless", "misplaced", "deep"],
+)
+def test_an_answer_with_a_path_that_has_no_element_is_refused(way, placed, schema, table, body, monkeypatch):
+    """Whatever is in the answer: the schema has a path that nobody classified, and everything is permitted."""
+    if placed:
+        monkeypatch.setitem(_PLACES, schema, ("oneroster_1p2_rest", table))
     with pytest.raises(Refused) as refused:
-        permitted_fields(Careless, frozenset(REGISTER))
+        way(schema, body)
     assert refused.value.reason is errors.ELM_UNCLASSIFIED
-    with pytest.raises(Refused):
-        clear_page(permitting(*REGISTER), Careless, ["name"], b"[]")
-    assert clear(permitting(*REGISTER), Careless, {"name": "A", "shoe": CANARY}).payload == b'{"name":"A"}'
-    with pytest.raises(Refused):
-        clear_bytes(permitting(*REGISTER), Careless, b'{"name":"A","shoe":"12"}')
+
+
+@pytest.mark.parametrize("way", [pytest.param(way, id=name) for name, way in WAYS_OUT.items()])
+def test_an_answer_all_of_whose_paths_have_an_element_goes_out(way):
+    assert way(Careful, NAME)
+    with pytest.raises(Unclassified):
+        carries("oneroster_1p2_rest", "User")(Careless)
 
 
 # --- stored bytes ----------------------------------------------------------------------------------
