@@ -219,6 +219,27 @@ AGR_COMMITMENTS_INCOMPLETE = _reason(
     "Complete the agreement; the detail names what is missing.",
 )  # fmt: skip
 
+AGR_UNSIGNED = _reason(
+    "AGR_UNSIGNED", 409, _S,
+    "The agreement names no signed document, so nothing shows what was agreed.",
+    "Give the signed document, or its SHA-256; it is written into the record of every transfer.",
+)  # fmt: skip
+AGR_DEBARRED = _reason(
+    "AGR_DEBARRED", 403, _N,
+    "This recipient passed on what it was given, and may have nothing until its debarment ends.",
+    "There is none before that day (34 CFR 99.33(e)).",
+)  # fmt: skip
+AGR_ASSURANCE_STALE = _reason(
+    "AGR_ASSURANCE_STALE", 403, _V,
+    "The recipient's written assurance about its security is missing or older than a year.",
+    "The recipient gives a new one; the district records its date with a new version of the agreement.",
+)  # fmt: skip
+AGR_ENDPOINT_MISMATCH = _reason(
+    "AGR_ENDPOINT_MISMATCH", 403, _V,
+    "The address this would go to is none the agreement names.",
+    "Send to an address of the agreement, or have the agreement amended.",
+)  # fmt: skip
+
 # --- the purpose -----------------------------------------------------------------------------------
 PUR_MISSING = _reason(
     "PUR_MISSING", 400, _C,
@@ -279,6 +300,46 @@ CON_WITHDRAWN = _reason(
     "Consent to disclose this pupil's data to this recipient was withdrawn.",
     "Only the family or the eligible pupil can give it again, through the school.",
 )  # fmt: skip
+CON_REQUIRED = _reason(
+    "CON_REQUIRED", 404, _F,
+    "Nobody entitled has agreed to disclosure of this pupil's data to this recipient.",
+    "The school asks the family, or the pupil of age, and records the answer.",
+)  # fmt: skip
+CON_PENDING = _reason(
+    "CON_PENDING", 404, _F,
+    "The family was asked and has not answered yet.",
+    "Wait for the answer; none is not a yes.",
+)  # fmt: skip
+CON_EXPIRED = _reason(
+    "CON_EXPIRED", 404, _F,
+    "The consent to disclose this pupil's data to this recipient has run out.",
+    "The school asks again.",
+)  # fmt: skip
+CON_THIRD_PARTY_NOT_SEPARATE = _reason(
+    "CON_THIRD_PARTY_NOT_SEPARATE", 404, _F,
+    "The family agreed to use here, not to disclosure to others.",
+    "Disclosure needs an answer of its own (16 CFR 312.5(a)(2)).",
+)  # fmt: skip
+CON_EVIDENCE_MISSING = _reason(
+    "CON_EVIDENCE_MISSING", 404, _S,
+    "The consent on file does not say who gave it, how they were known and what they were shown.",
+    "The school records the evidence with a new version of the consent.",
+)  # fmt: skip
+CON_GRANTOR_NOT_ENTITLED = _reason(
+    "CON_GRANTOR_NOT_ENTITLED", 404, _F,
+    "Whoever agreed may not answer for this pupil.",
+    "Ask a parent, or the school where it acts as the family's agent.",
+)  # fmt: skip
+CON_OPT_OUT = _reason(
+    "CON_OPT_OUT", 404, _F,
+    "The pupil or the family opted out of this kind of recipient.",
+    "Only they can take it back, through the school.",
+)  # fmt: skip
+AGE_RIGHTS_TRANSFERRED = _reason(
+    "AGE_RIGHTS_TRANSFERRED", 404, _F,
+    "The pupil is of age: a parent's consent does not count any more.",
+    "Ask the pupil (34 CFR 99.5).",
+)  # fmt: skip
 AGE_CHILD_NO_SCHOOL_AGREEMENT = _reason(
     "AGE_CHILD_NO_SCHOOL_AGREEMENT", 404, _S,
     "The pupil is a child (or the birth date is unknown) and the agreement does not let the school "
@@ -294,6 +355,23 @@ RET_ERASED = _reason(
     "RET_ERASED", 404, _N,
     "This pupil's data were erased.",
     "There is none.",
+)  # fmt: skip
+
+# --- the policy's version --------------------------------------------------------------------------
+POL_NOTICE_PENDING = _reason(
+    "POL_NOTICE_PENDING", 403, _O,
+    "The privacy policy has changed and this school was not told yet.",
+    "The operator sends the notice and records it.",
+)  # fmt: skip
+POL_RECONSENT_REQUIRED = _reason(
+    "POL_RECONSENT_REQUIRED", 403, _S,
+    "The privacy policy has changed and this school has not agreed to it.",
+    "The school accepts the version, or the operator goes back to the one before.",
+)  # fmt: skip
+POL_LESS_RESTRICTIVE_OLD_DATA = _reason(
+    "POL_LESS_RESTRICTIVE_OLD_DATA", 404, _S,
+    "This was delivered under an earlier privacy policy, which does not permit this purpose.",
+    "The school agrees to the later version for what it delivered before.",
 )  # fmt: skip
 
 # --- the recipient ---------------------------------------------------------------------------------
@@ -401,6 +479,21 @@ REQ_CONFLICT = _reason(
     "REQ_CONFLICT", 409, _C,
     "Something of that name or identifier exists already.",
     "List what exists, then use it or choose another name.",
+)  # fmt: skip
+REQ_CONTRADICTORY = _reason(
+    "REQ_CONTRADICTORY", 422, _C,
+    "What is said contradicts itself, or another line.",
+    "Mend the line that the detail names.",
+)  # fmt: skip
+REQ_OVERLAP = _reason(
+    "REQ_OVERLAP", 409, _C,
+    "Another agreement with this vendor covers the same at the same time.",
+    "End the other one, or let one begin where the other ends.",
+)  # fmt: skip
+REQ_TWICE = _reason(
+    "REQ_TWICE", 409, _C,
+    "The same number stands for two things.",
+    "Give each paper its own number; the same number is the same paper.",
 )  # fmt: skip
 REQ_UNKNOWN = _reason(
     "REQ_UNKNOWN", 404, _C,

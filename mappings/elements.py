@@ -162,6 +162,8 @@ _ALL = (
     Element("transcript.identity", "TRN", "name and school on the transcript", _MEDIUM, _RECORD),
     Element("transcript.competencies", "TRN", "competencies and levels on the transcript", _MEDIUM, _RECORD),
     Element("family.child", "SNM", "the child's own name and school", _MEDIUM, _RECORD),
+    Element("paper.answer", "OTH", "what a family agreed to, refused or opted out of", _MEDIUM, _RECORD),
+    Element("paper.terms", "NON", "what an agreement, a direction or a privacy policy says", _NONE, _RECORD),
     Element("family.disclosures", "NON", "what left about the child, to whom and why", _LOW, _PLAIN),
     Element("technical.address", "ATM", "network address and browser", _HIGH, _VISIT, never_export=True,
             technical=True),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
+from datetime import UTC, datetime
 from pathlib import Path
 from socketserver import BaseRequestHandler, TCPServer
 from typing import Any
@@ -27,7 +28,8 @@ class Desk:
     """A person at the command line of one installation."""
 
     def __init__(self, environment: dict[str, str], folder: Path) -> None:
-        self.environment, self.folder = environment, folder
+        self.environment, self.folder, self.paper = environment, folder, folder / "signed.txt"
+        self.paper.write_text("signed")
 
     def run(self, *words: Any, token: str | None = None) -> Result:
         environment = self.environment | ({"SCHOOLGATE_TOKEN": token} if token is not None else {})
@@ -56,8 +58,12 @@ class Desk:
         return self.said(
             "agreement", "add", vendor, "--element", "SNM", "--element", "ENR", "--purpose", "rostering",
             "--operation", operation, "--from", "2025-01-01", "--until", UNTIL, "--retention-days", 365,
-            "--school-agent", *more,
+            "--school-agent", *self.signed(), *more,
         )["agreement"]  # fmt: skip
+
+    def signed(self) -> tuple[Any, ...]:
+        """What makes an agreement one that can be enforced."""
+        return "--commitment", "all", "--assured", datetime.now(UTC).date(), "--document", self.paper
 
 
 @pytest.fixture
@@ -273,7 +279,7 @@ def test_a_vendor_from_agreement_to_credentials(desk):
         (("--purpose", "advertising"), "PUR_COMMERCIAL"), (("--purpose", "sale"), "PUR_COMMERCIAL"),
         (("--purpose", "profiling"), "PUR_PROFILE"), (("--purpose", "anything"), "REQ_INVALID"),
         (("--operation", "everything"), "REQ_INVALID"), (("--element", "other"), "REQ_INVALID"),
-        (("--until", "2020-01-01"), "REQ_INVALID"), (("--until", "2025-01-01"), "REQ_INVALID"),
+        (("--until", "2020-01-01"), "REQ_CONTRADICTORY"), (("--until", "2025-01-01"), "REQ_CONTRADICTORY"),
         (("--element", "person.password"), "ELM_NEVER_EXPORT"), (("--element", "technical.usage"), "ELM_TECHNICAL"),
         (("--retention-days", "0"), "REQ_INVALID"), (("--retention-days", "-1"), "REQ_INVALID"),
         (("--retention-days", "99999999999999999999"), "REQ_INVALID"),
@@ -282,7 +288,7 @@ def test_a_vendor_from_agreement_to_credentials(desk):
 def test_an_agreement_that_could_not_be_enforced_is_refused(desk, change, code):
     desk.onboard()
     words = ["agreement", "add", "SIS Inc", "--element", "SNM", "--purpose", "rostering", "--operation", "roster.read",
-             "--from", "2025-01-01", "--retention-days", "30", *change]  # fmt: skip
+             "--from", "2025-01-01", "--retention-days", "30", *desk.signed(), *change]  # fmt: skip
     done = desk.run(*words, *([] if "--until" in change else ["--until", UNTIL]))
     assert code in done.stderr, done.output
 
@@ -291,8 +297,9 @@ def test_an_agreement_that_could_not_be_enforced_is_refused(desk, change, code):
 def test_an_agreement_that_is_over_is_written_down_where_its_first_day_is_named(desk, begins, code):
     desk.onboard()
     done = desk.run("agreement", "add", "SIS Inc", "--element", "SNM", "--purpose", "rostering", "--operation",
-                    "roster.read", "--retention-days", "30", "--until", "2025-06-30", *begins)  # fmt: skip
-    assert (done.exit_code, "REQ_INVALID" in done.stderr) == (code, bool(code))
+                    "roster.read", "--retention-days", "30", "--until", "2025-06-30", *desk.signed(),
+                    *begins)  # fmt: skip
+    assert (done.exit_code, "REQ_CONTRADICTORY" in done.stderr) == (code, bool(code))
 
 
 def test_an_agreement_without_a_retention_term_is_refused(desk):

@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 
 from gateway.app import create_app, make_parts
 from gateway.clock import Clock
-from gateway.flows import onboarding, roster_sync
+from gateway.flows import on_file, onboarding, roster_sync
 from gateway.flows.parts import Office, Parts
 from gateway.identity import staff
 from gateway.ledger import entry, log
@@ -26,6 +26,7 @@ OR = "https://purl.imsglobal.org/spec/or/v1p2/scope/"
 ROSTER, CORE, DEMOGRAPHICS = OR + "roster.readonly", OR + "roster-core.readonly", OR + "roster-demographics.readonly"
 READ = "/ims/oneroster/rostering/v1p2"
 NAMES = ("SNM", "ENR", "SCH")
+DOCUMENT = "0" * 64  # the hash of a signed agreement
 UNTIL = datetime(2030, 7, 1, tzinfo=UTC)
 APP_SCOPES = ("launch.read", "members.read", "results.write", "transfers.read", "transcripts.write")
 
@@ -123,18 +124,25 @@ class World:
         names = [self.refs[org] for org in schools]
         if vendor not in self.agreements:
             onboarding.add_vendor(self.office, self.by, vendor, category, f"privacy@{category}.example", launch_url)
-        terms = {"effective_at": self.clock.at - timedelta(days=30), "expires_at": UNTIL, "retention_days": 365,
-                 "school_agent": True} | more  # fmt: skip
-        said = onboarding.Terms(tuple(schedule), tuple(purposes), tuple(operations), **terms)
-        self.agreements[vendor] = ref = onboarding.add_agreement(self.office, self.by, vendor, said, names)
+        begun = self.clock.at - timedelta(days=30)
+        terms = {"effective_at": begun, "expires_at": UNTIL, "retention_days": 365, "school_agent": True,
+                 "commitments": ["all"], "document": DOCUMENT, "assured": begun} | more  # fmt: skip
+        said = {"vendor": vendor, "schools": names, "schedule": list(schedule), "purposes": list(purposes),
+                "operations": list(operations)}  # fmt: skip
+        self.agreements[vendor] = ref = self.file("agreement", **(said | terms))
         for operation in operations if directed else ():
             self.direct(ref, operation, schools)
         return ref
 
     def direct(self, agreement: str, operation: str, schools: Sequence[str] = (), **more: Any) -> str:
-        said = {"expires_at": UNTIL, "elements": (), "record": None} | more
-        names = [self.refs[org] for org in schools]
-        return onboarding.add_direction(self.office, self.by, agreement, operation, names, **said)
+        said = {"expires_at": UNTIL, "agreement": agreement, "operation": operation} | more
+        return self.file("direction", **said, schools=[self.refs[org] for org in schools])
+
+    def file(self, kind: str, **said: Any) -> str:
+        """Put a paper on file, in its words or those of the tables."""
+        spelled = {"effective_at": "from", "expires_at": "until", "from_": "from"}
+        words = {spelled.get(k, k): v.isoformat() if isinstance(v, datetime) else v for k, v in said.items()}
+        return on_file.record(self.office, self.by, kind, words)
 
     def connect(self, vendor: str, *scopes: str, schools: Sequence[str] = ()) -> Caller:
         """Make credentials for a vendor and return a caller that holds them."""

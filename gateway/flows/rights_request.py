@@ -22,7 +22,7 @@ from gateway.policy.decide import Decision, decide_family
 from gateway.policy.minimise import clear
 from gateway.policy.request import Actor, ActorKind, Operation, Request
 from gateway.store import facts as fact_store
-from gateway.store import registrations, rights, roster, transfers
+from gateway.store import on_file, registrations, rights, roster, transfers
 from gateway.store.secrets import token_hash
 from gateway.store.tenant import Place, Session
 from mappings import family
@@ -131,9 +131,10 @@ def refuse(parts: Office, code: str, agreement: str | None = None) -> str:
     who, now = _unlock(parts, code), parts.clock.now()
     ref, request = parts.ids.new("co"), parts.ids.new("rq")
     with parts.database.open_school(who.place) as session:
-        version = fact_store.record_consent(
-            session, ref, who.child, "disclose" if agreement else "use", "refused", agreement, now,
-            {"method": "family code"}, now, "family",
+        version = on_file.record(
+            session, "consent", ref, now, "family", person_id=who.child, scope="disclose" if agreement else "use",
+            agreement=agreement, status="refused", grantor="parent", evidenced=False, valid_from=now, valid_until=None,
+            body={"number": None, "method": "family code"},
         )  # fmt: skip
         _open(session, request, who.child, "refuse", "done", now, now)
         disclosure.event(parts, session, "consent", request, "recorded", consent=f"{ref}@{version}")

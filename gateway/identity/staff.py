@@ -38,10 +38,14 @@ class Person:
             return "school_admin"
         raise Refused(errors.ACT_NOT_STAFF, "this needs an administrator of the school or district")
 
-    def reads(self, school: int) -> None:
-        """Raise Refused unless the person may look at this school's log and requests."""
+    def may_read(self, school: int) -> bool:
+        """Whether the person may look at this school's log, requests and papers."""
         known = {role for at, role in self.schools if at == school} | self.district_roles
-        if not known & {"district_admin", "school_admin", "privacy_officer"}:
+        return bool(known & {"district_admin", "school_admin", "privacy_officer"})
+
+    def reads(self, school: int) -> None:
+        """Raise Refused unless the person may look at this school's log, requests and papers."""
+        if not self.may_read(school):
             raise Refused(errors.ACT_NOT_STAFF)
 
 

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from gateway import errors
 from gateway.errors import Reason
 from gateway.policy.facts import Agreement, Facts
 from gateway.policy.request import COMMERCIAL, RULES, Purpose, Request
 from mappings.elements import REGISTER
+
+# What a vendor binds itself to: the twelve of the Student Privacy Pledge, and what makes it a school official (34 CFR
+# 99.31(a)(1)(i)(B) and 99.33(a)).
+COMMITMENTS = (
+    "no_excess_collection", "no_sale", "no_targeted_ads", "no_profile", "no_material_change_without_choice",
+    "no_over_retention", "authorized_collection_only", "clear_disclosure", "access_and_correction", "security_program",
+    "vendor_flow_down", "successor_bound", "institutional_function", "direct_control", "no_redisclosure",
+)  # fmt: skip
+ASSURED_FOR = timedelta(days=365)  # how long a vendor's written assurance counts (16 CFR 312.8)
 
 
 def governing(request: Request, facts: Facts, now: datetime) -> tuple[Agreement | None, Reason | None]:
@@ -32,7 +41,21 @@ def _fault(agreement: Agreement, request: Request, now: datetime) -> Reason | No
         return errors.AGR_NOT_EFFECTIVE
     if now >= agreement.expires_at:
         return errors.AGR_EXPIRED
-    return None if request.operation in agreement.operations else errors.AGR_OPERATION
+    if request.operation not in agreement.operations:
+        return errors.AGR_OPERATION
+    return _standing(request, agreement, now)
+
+
+def _standing(request: Request, agreement: Agreement, now: datetime) -> Reason | None:
+    """Why the vendor may have nothing now, although the agreement is in force and covers this."""
+    if not agreement.commitments.issuperset(COMMITMENTS):
+        return errors.AGR_COMMITMENTS_INCOMPLETE
+    if agreement.debarred_until is not None and now < agreement.debarred_until:
+        return errors.AGR_DEBARRED
+    if agreement.assured_at is None or not agreement.assured_at <= now < agreement.assured_at + ASSURED_FOR:
+        return errors.AGR_ASSURANCE_STALE
+    bound = not agreement.endpoints or request.endpoint is None or request.endpoint in agreement.endpoints
+    return None if bound else errors.AGR_ENDPOINT_MISMATCH
 
 
 def agreement_check(request: Request, facts: Facts, now: datetime) -> Iterable[Reason]:

@@ -21,7 +21,7 @@ from gateway.policy.directions import directed_elements, directing, direction_ch
 from gateway.policy.facts import Agreement, Direction, Facts, Person, fingerprint
 from gateway.policy.request import RULES, Operation, Request
 from gateway.policy.scopes import actor_check, credential_check, ledger_check, scope_check
-from gateway.policy.source_policies import PROFILES
+from gateway.policy.versions import policy_check
 
 Check = Callable[[Request, Facts, datetime], Iterable[Reason]]
 
@@ -69,6 +69,7 @@ CHECKS: tuple[Check, ...] = (
     purpose_check,
     _elements,
     recipient_check,
+    policy_check,
 )
 
 
@@ -92,7 +93,7 @@ def _decide(request: Request, facts: Facts, now: datetime) -> Decision:
                         directions=directions, facts_hash=hashed)  # fmt: skip
     return Decision(
         request, (), request.elements - set(withheld), listed,
-        rowplan.build(agreement, PROFILES[facts.source_policy], now), agreement,
+        rowplan.build(request, agreement, facts, now), agreement,
         directions if RULES[request.operation].directed else (), hashed,
     )  # fmt: skip
 

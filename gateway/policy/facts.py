@@ -39,6 +39,11 @@ class Agreement:
     expires_at: datetime
     school_agent: bool = False
     document: str = ""
+    commitments: frozenset[str] = frozenset()
+    assured_at: datetime | None = None
+    debarred_until: datetime | None = None
+    endpoints: frozenset[str] = frozenset()
+    consent_needed: bool = False
 
     @property
     def id(self) -> str:
@@ -67,7 +72,9 @@ class Direction:
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """A family's answer. `scope` use restricts everything, disclose one agreement (or all: None)."""
+    """A family's answer, in its latest version. `scope` use is about everything here, disclose about what one
+    agreement (or any: None) lets out; they never stand for each other. `evidenced` says that it is on file who
+    answered, how they were known, and what they were shown."""
 
     ref: str
     version: int
@@ -76,17 +83,57 @@ class Consent:
     agreement: str | None
     valid_from: datetime
     valid_until: datetime | None
+    grantor: str = "parent"
+    evidenced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OptOut:
+    """Somebody does not want their data to go to a category of recipients (or to any: None)."""
+
+    ref: str
+    version: int
+    category: str | None
+    status: str
+    valid_from: datetime
+    valid_until: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """One row's facts. Not `associated` means: absent, foreign, personal or erased; all the same."""
+    """One row's facts. Not `associated` means: absent, foreign, personal or erased; all the same.
+
+    `collected_at` is when the school first delivered the person; None is as old as can be.
+    """
 
     associated: bool
     is_pupil: bool
     birth_date: date | None = None
     erased: bool = False
     consents: tuple[Consent, ...] = ()
+    opt_outs: tuple[OptOut, ...] = ()
+    collected_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyVersion:
+    """A version of the privacy policy that governs, and what this school was told of it and said to it.
+
+    `change` says what it did: editorial, material, or less_restrictive; `opens` lists the purposes it permits that
+    the one before did not.
+    """
+
+    policy: str
+    version: int
+    change: str
+    effective_at: datetime
+    noticed: bool = False
+    accepted: bool = False
+    opens: frozenset[str] = frozenset()
+
+    @property
+    def id(self) -> str:
+        return f"{self.policy}@{self.version}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +145,7 @@ class Facts:
     agreements: tuple[Agreement, ...] = ()
     directions: tuple[Direction, ...] = ()
     source_policy: str = "strictest"
+    policy_versions: tuple[PolicyVersion, ...] = ()
 
 
 def fingerprint(*parts: Any) -> str:

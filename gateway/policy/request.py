@@ -65,7 +65,8 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request, before anything is known about it. `record` narrows it to one document or class."""
+    """One request, before anything is known about it. `record` narrows it to one document or class; `endpoint` is the
+    host it would go to, where it is us who call."""
 
     id: str
     operation: Operation
@@ -77,6 +78,7 @@ class Request:
     mandatory: frozenset[str] = frozenset()
     class_id: str | None = None
     record: str | None = None
+    endpoint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

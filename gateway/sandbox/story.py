@@ -15,6 +15,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -108,10 +109,19 @@ def _vendors(story: Story) -> None:
 
 def _agree(story: Story, vendor: str, school: str | None, until: str = _UNTIL, **terms: tuple[str, ...]) -> str:
     words = ["agreement", "add", vendor, "--until", until, "--retention-days", "365", "--school-agent"]
+    today = datetime.now(UTC).date().isoformat()
+    words += ["--commitment", "all", "--assured", today, "--document", _signed(story, vendor)]
     words += ["--from", "2025-07-01"] + (["--school", school] if school else [])
     for option, values in terms.items():
         words += [w for value in values for w in (f"--{option}", value)]
     return str(story.desk.must(*words)["agreement"])
+
+
+def _signed(story: Story, vendor: str) -> str:
+    """A signed document, of which the gateway keeps the hash."""
+    path = story.stage.folder / f"agreement with {vendor}.txt"
+    path.write_text(f"Alder Valley USD and {vendor} have agreed.\n")
+    return str(path)
 
 
 def _agreements(story: Story) -> None:

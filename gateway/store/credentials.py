@@ -69,6 +69,15 @@ def grants(session: Session) -> Sequence[Any]:
     return session.rows(f"SELECT g.* FROM ({_GRANT}) g WHERE g.district = %(district)s ORDER BY g.vendor_name")
 
 
+def grants_here(session: Session) -> Sequence[Any]:
+    """Return the active grants that stand for the session's school."""
+    return session.rows(
+        "SELECT g.* FROM access_grant g JOIN access_grant_school s ON s.district = g.district AND s.access_grant = "
+        "g.access_grant WHERE g.district = %(district)s AND s.school = %(school)s AND g.status = 'active' "
+        "ORDER BY g.created_at, g.access_grant"
+    )
+
+
 def clients_of(session: Session, access_grant: str) -> Sequence[Any]:
     return session.rows(
         "SELECT client_id, status, created_at FROM client WHERE district = %(district)s AND access_grant = %(grant)s "

@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from gateway.policy import facts
-from gateway.store import tables
 from gateway.store.tenant import Session
 
 # What a school `s` of a district `d` has on file about one agreement: it and the directions under it, each in its latest
@@ -20,7 +19,11 @@ KNOWN = """s.ref, d.source_policy,
         ORDER BY version DESC LIMIT 1) a) AS agreement,
     (SELECT jsonb_agg(to_jsonb(x)) FROM (SELECT DISTINCT ON (direction) direction, version, agreement, operation,
         status, valid_from, expires_at, body FROM direction WHERE district = s.district AND school = s.school
-        AND agreement = {agreement} ORDER BY direction, version DESC) x) AS directions"""
+        AND agreement = {agreement} ORDER BY direction, version DESC) x) AS directions,
+    (SELECT jsonb_agg(to_jsonb(p)) FROM (SELECT p.policy, p.version, p.change, p.effective_at, p.opens,
+        ARRAY(SELECT w.word FROM policy_word w WHERE w.district = s.district AND w.school = s.school
+        AND w.policy = p.policy AND w.version = p.version) AS words FROM policy_version p
+        WHERE p.district = s.district) p) AS policies"""
 _KNOWN = f"""
 SELECT {KNOWN.format(agreement="%(agreement)s", vendor="%(vendor)s")}
 FROM school s JOIN district d USING (district) WHERE s.district = %(district)s AND s.school = %(school)s
@@ -32,8 +35,14 @@ _KNOWN_EACH = _KNOWN.replace("SELECT s.ref", "SELECT s.school, s.ref", 1).replac
 PERSON = """u.is_pupil, (SELECT b.birth_date FROM roster_demographics b WHERE b.district = u.district
     AND b.school = u.school AND b.sourced_id = u.sourced_id AND b.until IS NULL) AS birth_date,
     (SELECT jsonb_agg(to_jsonb(c)) FROM (SELECT DISTINCT ON (k.consent) k.consent, k.version, k.scope, k.status,
-    k.agreement, k.valid_from, k.valid_until FROM consent k WHERE k.district = u.district AND k.school = u.school
-    AND k.person_id = u.sourced_id ORDER BY k.consent, k.version DESC) c) AS consents"""
+    k.agreement, k.valid_from, k.valid_until, k.grantor, k.evidenced FROM consent k WHERE k.district = u.district
+    AND k.school = u.school AND k.person_id = u.sourced_id ORDER BY k.consent, k.version DESC) c) AS consents,
+    (SELECT jsonb_agg(to_jsonb(o)) FROM (SELECT DISTINCT ON (k.opt_out) k.opt_out, k.version, k.category, k.status,
+    k.valid_from, k.valid_until FROM opt_out k WHERE k.district = u.district AND k.school = u.school
+    AND k.person_id = u.sourced_id ORDER BY k.opt_out, k.version DESC) o) AS opt_outs,
+    (SELECT min(v.published_at) FROM roster_user x JOIN roster_version v ON v.district = x.district
+    AND v.school = x.school AND v.version = x.since WHERE x.district = u.district AND x.school = u.school
+    AND x.sourced_id = u.sourced_id) AS collected_at"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +54,13 @@ class Known:
     ledger_ready: bool
     agreements: tuple[facts.Agreement, ...]
     directions: tuple[facts.Direction, ...]
+    policy_versions: tuple[facts.PolicyVersion, ...] = ()
 
     def facts(self, credential: facts.Credential) -> facts.Facts:
         """Return the facts of a decision about this credential."""
-        return facts.Facts(self.ledger_ready, credential, self.agreements, self.directions, self.source_policy)
+        return facts.Facts(
+            self.ledger_ready, credential, self.agreements, self.directions, self.source_policy, self.policy_versions
+        )
 
 
 def known(session: Session, vendor: str, agreement: str) -> Known:
@@ -60,7 +72,10 @@ def known(session: Session, vendor: str, agreement: str) -> Known:
 def known_of(row: Any) -> Known:
     """Return what is on file in the columns of KNOWN."""
     agreements = (_agreement(row.agreement, row.ref),) if row.agreement else ()
-    return Known(row.ref, row.source_policy, row.ledger, agreements, tuple(map(_direction, row.directions or ())))
+    return Known(
+        row.ref, row.source_policy, row.ledger, agreements, tuple(map(_direction, row.directions or ())),
+        tuple(map(_policy_version, row.policies or ())),
+    )  # fmt: skip
 
 
 def known_each(session: Session, vendor: str, agreement: str) -> dict[int, Known]:
@@ -91,7 +106,21 @@ def _agreement(said: dict[str, Any], school: str) -> facts.Agreement:
         said["agreement"], said["version"], said["vendor"], body["category"], said["status"], frozenset({school}),
         frozenset(body["schedule"]), frozenset(body["purposes"]), frozenset(body["operations"]),
         datetime.fromisoformat(said["effective_at"]), datetime.fromisoformat(said["expires_at"]),
-        bool(body["school_agent"]), body.get("document", ""),
+        bool(body["school_agent"]), body.get("document", ""), frozenset(body["commitments"]),
+        _moment(body["assured_at"]), _moment(body.get("debarred_until")), frozenset(body["endpoints"]),
+        bool(body["consent_needed"]),
+    )  # fmt: skip
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _policy_version(said: dict[str, Any]) -> facts.PolicyVersion:
+    words = said["words"]
+    return facts.PolicyVersion(
+        said["policy"], said["version"], said["change"], datetime.fromisoformat(said["effective_at"]),
+        "noticed" in words, "accepted" in words, frozenset(said["opens"]),
     )  # fmt: skip
 
 
@@ -124,87 +153,21 @@ def people(session: Session, ids: Iterable[str]) -> dict[str, facts.Person]:
 
 def person_of(row: Any) -> facts.Person:
     """Return the facts in the columns of PERSON."""
-    return facts.Person(True, row.is_pupil, row.birth_date, False, tuple(map(_consent, row.consents or ())))
+    return facts.Person(
+        True, row.is_pupil, row.birth_date, False, tuple(map(_consent, row.consents or ())),
+        tuple(map(_opt_out, row.opt_outs or ())), row.collected_at,
+    )  # fmt: skip
 
 
 def _consent(said: dict[str, Any]) -> facts.Consent:
-    until = said["valid_until"]
     return facts.Consent(
         said["consent"], said["version"], said["scope"], said["status"], said["agreement"],
-        datetime.fromisoformat(said["valid_from"]), datetime.fromisoformat(until) if until else None,
+        datetime.fromisoformat(said["valid_from"]), _moment(said["valid_until"]), said["grantor"], said["evidenced"],
     )  # fmt: skip
 
 
-# --- recording versions ----------------------------------------------------------------------------
-
-
-def record_agreement(
-    session: Session, ref: str, vendor: str, status: str, effective: datetime, expires: datetime,
-    body: dict[str, Any], now: datetime, by: str,
-) -> int:  # fmt: skip
-    """Write the next version of an agreement for the session's school; return its number."""
-    version = _next(session, "agreement", ref)
-    session.insert(
-        tables.agreement, agreement=ref, version=version, vendor=vendor, status=status, effective_at=effective,
-        expires_at=expires, body=body, recorded_at=now, recorded_by=by,
+def _opt_out(said: dict[str, Any]) -> facts.OptOut:
+    return facts.OptOut(
+        said["opt_out"], said["version"], said["category"], said["status"],
+        datetime.fromisoformat(said["valid_from"]), _moment(said["valid_until"]),
     )  # fmt: skip
-    return version
-
-
-def record_direction(
-    session: Session, ref: str, agreement: str, operation: str, status: str, valid_from: datetime,
-    expires: datetime, body: dict[str, Any], now: datetime, by: str,
-) -> int:  # fmt: skip
-    """Write the next version of a direction for the session's school; return its number."""
-    version = _next(session, "direction", ref)
-    session.insert(
-        tables.direction, direction=ref, version=version, agreement=agreement, operation=operation, status=status,
-        valid_from=valid_from, expires_at=expires, body=body, recorded_at=now, recorded_by=by,
-    )  # fmt: skip
-    return version
-
-
-def record_consent(
-    session: Session, ref: str, person_id: str, scope: str, status: str, agreement: str | None,
-    valid_from: datetime, body: dict[str, Any], now: datetime, by: str,
-) -> int:  # fmt: skip
-    """Write the next version of a family's answer; return its number."""
-    version = _next(session, "consent", ref)
-    session.insert(
-        tables.consent, consent=ref, version=version, person_id=person_id, scope=scope, status=status,
-        agreement=agreement, valid_from=valid_from, valid_until=None, body=body, recorded_at=now, recorded_by=by,
-    )  # fmt: skip
-    return version
-
-
-def _next(session: Session, entity: str, ref: str) -> int:
-    """The next version number of an entity, its earlier versions locked against a second writer."""
-    row = session.row(
-        f"SELECT coalesce(max(version), 0) + 1 AS next FROM {entity} WHERE district = %(district)s "
-        f"AND school = %(school)s AND {entity} = %(ref)s",
-        ref=ref,
-    )
-    return int(row.next) if row else 1
-
-
-def agreements(session: Session) -> list[Any]:
-    """Return the latest version of every agreement of the session's schools."""
-    return list(
-        session.rows(
-            "SELECT DISTINCT ON (a.school, a.agreement) a.*, v.name AS vendor_name, s.ref AS school_ref "
-            "FROM agreement a JOIN vendor v ON v.district = a.district AND v.vendor = a.vendor "
-            "JOIN school s ON s.district = a.district AND s.school = a.school WHERE a.district = %(district)s AND a.school = ANY(%(schools)s) "
-            "ORDER BY a.school, a.agreement, a.version DESC"
-        )
-    )
-
-
-def directions(session: Session) -> list[Any]:
-    """Return the latest version of every direction of the session's schools."""
-    return list(
-        session.rows(
-            "SELECT DISTINCT ON (d.school, d.direction) d.*, s.ref AS school_ref FROM direction d JOIN school s "
-            "ON s.district = d.district AND s.school = d.school WHERE d.district = %(district)s "
-            "AND d.school = ANY(%(schools)s) ORDER BY d.school, d.direction, d.version DESC"
-        )
-    )

@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from gateway.policy.rowplan import RowPlan
-from gateway.store.rowplan import BARRED, compile_plan, withholding
+from gateway.store.rowplan import SAID, compile_plan, withholding
 from gateway.store.tenant import Session
 from mappings.oneroster.records import KINDS
 from mappings.oneroster.v1p2 import PLACES, Collection
@@ -120,7 +120,7 @@ def _statement(wanted: Wanted) -> tuple[str, dict[str, Any]]:
         each = _SALT_EACH.format(person=person) if person else "array_fill(NULL::bytea, ARRAY[cardinality(r.places)])"
         salts = f"CASE WHEN cardinality(r.places) > 1 THEN {each} ELSE ARRAY[{salts}] END"
     return (
-        f"WITH barred AS MATERIALIZED ({BARRED}), {walk}chosen AS MATERIALIZED ({chosen}){named}"
+        f"WITH said AS MATERIALIZED ({SAID}), {walk}chosen AS MATERIALIZED ({chosen}){named}"
         f"{_SALTS.format(person=person) if person else ''} SELECT r.key::text, {person or 'NULL'}, {salts}, "
         f"{_body(wanted)}{f', {_HOLDERS}' if several else ''} FROM chosen r{joined} ORDER BY r.key"
     ), values
@@ -167,7 +167,7 @@ def count(session: Session, wanted: Wanted) -> int:
         source = "JOIN school s ON s.district = r.district AND s.school = r.school"
         once = f"GROUP BY r.sourced_id{', s.source' if wanted.aliased else ''}"
     (row,) = session.rows(
-        f"WITH barred AS MATERIALIZED ({BARRED}) SELECT count(*) AS n FROM (SELECT FROM "
+        f"WITH said AS MATERIALIZED ({SAID}) SELECT count(*) AS n FROM (SELECT FROM "
         f"roster_{wanted.collection.kind} r JOIN (VALUES {_pins(wanted)}) v(at, version) ON v.at = r.school "
         f"{source} WHERE {_at('v.version')} AND {condition} {once}) c",
         **values,
@@ -181,7 +181,7 @@ def withheld(session: Session, plans: Mapping[int, RowPlan]) -> dict[int, Counte
     for plan in dict.fromkeys(plans.values()):
         query, values = withholding(plan)
         for row in session.rows(
-            f"WITH barred AS ({BARRED}) SELECT school, code, count(*) AS n FROM ({query}) w GROUP BY school, code",
+            f"WITH said AS ({SAID}) SELECT school, code, count(*) AS n FROM ({query}) w GROUP BY school, code",
             **values, schools=[school for school, own in plans.items() if own == plan],
         ):  # fmt: skip
             found[row.school][row.code] = row.n

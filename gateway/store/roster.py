@@ -61,6 +61,11 @@ def pupils_of(session: Session, class_id: str) -> frozenset[str]:
     return frozenset(row.id for row in rows)
 
 
+def pupils(session: Session) -> list[str]:
+    """Return the ids of the school's pupils."""
+    return [row.id for row in session.rows(f"SELECT sourced_id AS id FROM roster_user WHERE {_NOW} AND is_pupil")]
+
+
 def find_pupil(session: Session, text: str) -> list[Any]:
     """Return pupils by sourcedId, local number or full name, for staff of the school."""
     return list(

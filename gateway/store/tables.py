@@ -174,9 +174,24 @@ direction = _table(
 )  # fmt: skip
 consent = _table(
     "consent", "school", "consent version",
-    """consent version:int person_id scope agreement? status valid_from:time valid_until:time? body:json
-    recorded_at:time recorded_by""",
+    """consent version:int person_id scope agreement? status grantor evidenced:boolean valid_from:time
+    valid_until:time? body:json recorded_at:time recorded_by""",
     _VERSIONS, sa.Index("consent_by_person", "district", "school", "person_id"),
+)  # fmt: skip
+opt_out = _table(
+    "opt_out", "school", "opt_out version",
+    """opt_out version:int person_id category? status valid_from:time valid_until:time? body:json
+    recorded_at:time recorded_by""",
+    _VERSIONS, sa.Index("opt_out_by_person", "district", "school", "person_id"),
+)  # fmt: skip
+policy_version = _table(
+    "policy_version", "district", "policy version",
+    "policy version:int change effective_at:time opens:ids document recorded_at:time recorded_by",
+    {ONBOARDING: _SI, SCHOOL: _S},
+)  # fmt: skip
+policy_word = _table(  # that a school was told of a version (noticed), or agreed to it (accepted)
+    "policy_word", "school", "policy version word",
+    "policy version:int word at:time body:json recorded_at:time recorded_by", _VERSIONS,
 )  # fmt: skip
 
 # --- rosters ---------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from gateway import errors
 from gateway.errors import Reason, Refused
 from gateway.flows.parts import Parts
 from gateway.identity.clients import Grant, OAuthServer
+from gateway.identity.staff import Person, person
 
 EXTENSION = "schoolgate"
 
@@ -33,6 +34,7 @@ class Audience(StrEnum):
     VENDOR = "a vendor, with a bearer token"
     TEACHER = "the teacher of a launch, with the page's own key"
     FAMILY = "a family, with the school's code"
+    STAFF = "a named person of a school or district, with their personal token"
     PUBLIC = "anybody"
 
 
@@ -76,6 +78,8 @@ def declares(
         def called(**values: Any) -> Any:
             if audience in BEARERS:
                 return view(_bearer(declared), **values)
+            if audience is Audience.STAFF:
+                return view(_named(), **values)
             return view(**values)
 
         called.declared = declared  # type: ignore[attr-defined]
@@ -97,6 +101,13 @@ def _bearer(declared: Declared) -> Grant:
     if declared.here and not grant.scopes & set(declared.scopes):
         raise Refused(errors.SCP_MISSING)
     return grant
+
+
+def _named() -> Person:
+    """Return whom the request's personal token belongs to. Raises Refused."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    parts = running().parts
+    return person(parts.database, token if scheme.lower() == "bearer" else "", parts.clock.now())
 
 
 def _expired() -> Reason:

@@ -9,7 +9,7 @@ from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 from flask import current_app
 
-from gateway.web.contract import BEARERS, Declared, running
+from gateway.web.contract import BEARERS, Audience, Declared, running
 
 
 def document() -> dict[str, Any]:
@@ -23,6 +23,7 @@ def document() -> dict[str, Any]:
         "bearer",
         {"type": "oauth2", "flows": {"clientCredentials": {"tokenUrl": "/oauth2/token", "scopes": {}}}},
     )
+    spec.components.security_scheme("personal", {"type": "http", "scheme": "bearer"})
     for rule in current_app.url_map.iter_rules():
         view = current_app.view_functions[rule.endpoint]
         declared = getattr(view, "declared", None)
@@ -48,6 +49,8 @@ def _operation(name: str, declared: Declared, rule: Any) -> dict[str, Any]:
         made["requestBody"] = {"required": True, "content": {"application/json": {"schema": declared.body}}}
     if declared.audience in BEARERS:
         made["security"] = [{"bearer": list(declared.scopes)}]
+    elif declared.audience is Audience.STAFF:
+        made["security"] = [{"personal": []}]
     return made
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.flows import onboarding
+from gateway.flows import on_file, onboarding
 from tests.deliveries import Delivery, two_schools
 from tests.refused import spoil as to
 from tests.refused.spoil import content, holdings, live, loose_ends
@@ -162,7 +162,7 @@ def test_a_school_whose_agreement_is_renewed_gets_what_it_missed(world: World) -
     world.onboard("A").onboard("B", covered=False).agree("Other", *IMPORT, schools=("B",), directed=False)
     later = night(to.cells("users.csv", "p3", givenName="New")).without("enrollments.csv", "e.kB.p1")
     world.deliver(night())
-    onboarding.end_agreement(world.office, world.by, world.agreements["Other"])
+    on_file.end(world.office, world.by, "agreement", world.agreements["Other"])
     world.clock.forward(days=1)
     assert [one["name"] for one in world.deliver(later).skipped] == ["School B"]
     assert live(world)["B", "user", "p3"].given_name == "Givenp3"

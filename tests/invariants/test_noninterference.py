@@ -27,12 +27,12 @@ from gateway.flows import onboarding, rights_request
 from gateway.identity import staff
 from gateway.office import make_office
 from gateway.settings import Settings
-from gateway.store import facts
+from gateway.store import on_file
 from tests.conftest import Cluster
 from tests.deliveries import Delivery, two_schools
 from tests.journeys.test_grades import Lesson
 from tests.platforms import application, code_of
-from tests.worlds import READ, UNTIL, Caller, Steered, World
+from tests.worlds import DOCUMENT, READ, UNTIL, Caller, Steered, World
 
 _numbers = itertools.count()
 _EXPIRES = re.compile(r"Expires=[^;]*; ")  # said beside Max-Age, by the machine's own clock
@@ -269,7 +269,10 @@ def answer_of_a_family(who: str, scope: str) -> Callable[[World], None]:
     def refuse(world: World) -> None:
         now = world.clock.at
         with world.office.database.open_school(world.places["B"]) as session:
-            facts.record_consent(session, f"co_b{who}0000000", who, scope, "refused", None, now, {}, now, "family")
+            on_file.record(
+                session, "consent", f"co_b{who}0000000", now, "family", person_id=who, scope=scope, status="refused",
+                agreement=None, grantor="parent", evidenced=False, valid_from=now, valid_until=None, body={},
+            )  # fmt: skip
 
     return refuse
 
@@ -288,10 +291,11 @@ def agreement(vendor: str, **terms: Any) -> Callable[[World], None]:
     """An agreement of B with a vendor that serves A, of any terms, with a direction."""
 
     def agree(world: World) -> None:
-        said = {"effective_at": world.clock.at - timedelta(days=9), "expires_at": UNTIL, "retention_days": 30} | terms
-        ref = onboarding.add_agreement(
-            world.office, world.by, vendor,
-            onboarding.Terms(("SNM", "SID", "DEM", "SCI"), ("rostering",), ("roster.read",), **said), [world.refs["B"]],
+        said = {"effective_at": world.clock.at - timedelta(days=9), "expires_at": UNTIL, "retention_days": 30,
+                "commitments": ["all"], "document": DOCUMENT, "assured": world.clock.at} | terms  # fmt: skip
+        ref = world.file(
+            "agreement", vendor=vendor, schedule=["SNM", "SID", "DEM", "SCI"], purposes=["rostering"],
+            operations=["roster.read"], schools=[world.refs["B"]], **said,
         )  # fmt: skip
         world.direct(ref, "roster.read", ["B"])
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.flows import rights_request
+from gateway.flows import on_file, rights_request
 from gateway.jobs import work
 from tests.gradebooks import Gradebook
 from tests.platforms import Platform, application, code_of
@@ -277,12 +277,11 @@ def test_a_refusal_looks_like_a_pupil_who_is_not_there(lesson):
 
 
 def test_an_agreement_that_ends_stops_what_waits(lesson):
-    from gateway.flows import onboarding
 
     batch = lesson.hand_in(p0="proficient")
     lesson.press(batch)
     maker = f"LMS {lesson.lms.client_id}"
-    onboarding.end_agreement(lesson.world.office, lesson.world.by, lesson.world.agreements[maker])
+    on_file.end(lesson.world.office, lesson.world.by, "agreement", lesson.world.agreements[maker])
     lesson.drain()
     assert lesson.stands(batch) == {"p0": ("needs_admin", "AGR_REVOKED")}
     assert lesson.hand_in(p2="beginning")["results"][0]["reason"] == "AGR_REVOKED"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.flows import onboarding, rights_request
+from gateway.flows import on_file, rights_request
 from tests.platforms import application
 from tests.worlds import Caller, World
 
@@ -106,7 +106,7 @@ def test_a_revoked_direction_ends_it(desk):
     ref = desk.issue()["id"]
     direction = desk.direct(ref)
     assert get(desk.state, ref).status_code == 200
-    onboarding.revoke_direction(desk.world.office, desk.world.by, direction)
+    on_file.end(desk.world.office, desk.world.by, "direction", direction)
     assert get(desk.state, ref).status_code == 404
 
 

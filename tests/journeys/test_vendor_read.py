@@ -8,8 +8,9 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.flows import onboarding, rights_request
+from gateway.flows import on_file, onboarding, rights_request
 from gateway.ledger import handles
+from gateway.store import on_file as store
 from gateway.store import transfers
 from tests.deliveries import two_schools
 from tests.worlds import OR, READ, Caller, World
@@ -267,7 +268,7 @@ def test_a_child_waits_for_the_school_to_act_for_the_family(world):
 
 def test_an_agreement_that_was_ended_gives_nothing(world):
     reader = world.standing().reader("A")
-    onboarding.end_agreement(world.office, world.by, world.agreements["Reader"])
+    on_file.end(world.office, world.by, "agreement", world.agreements["Reader"])
     answer = reader.read("students")
     assert (answer.status_code, "AGR_REVOKED" in answer.text) == (403, True)
     assert world.denials("A") == ["AGR_REVOKED"]
@@ -297,7 +298,7 @@ def test_without_a_direction_nothing_is_read(world):
     assert "DIR_MISSING" in reader.read("students").text
     ref = world.direct(world.agreements["Reader"], "roster.read", ["A"])
     assert reader.read("students").status_code == 200
-    onboarding.revoke_direction(world.office, world.by, ref)
+    on_file.end(world.office, world.by, "direction", ref)
     assert "DIR_REVOKED" in reader.read("students").text
     world.direct(world.agreements["Reader"], "roster.read", ["A"], expires_at=world.clock.at + timedelta(days=1))
     assert reader.read("students").status_code == 200
@@ -311,17 +312,15 @@ def test_one_school_that_says_no_does_not_silence_the_other(world):
     ref = world.direct(world.agreements["Reader"], "roster.read", ["B"])
     rows = [d for d in directions(world, "B") if d != ref]
     for one in (ref, *rows):
-        onboarding.revoke_direction(world.office, world.by, one)
+        on_file.end(world.office, world.by, "direction", one)
     world.direct(world.agreements["Reader"], "roster.read", ["A"])
     assert names(walk(reader, "students")) == {"p0", "p2", "p4", "p5", "p6", "p8", "p10"}
     assert set(world.denials("B")) == {"DIR_REVOKED"}
 
 
 def directions(world: World, school: str) -> list[str]:
-    from gateway.store import facts
-
     with world.office.database.open_school(world.places[school]) as session:
-        return [row.direction for row in facts.directions(session) if row.status == "active"
+        return [row.direction for row in store.latest(session, "direction") if row.status == "active"
                 and row.operation == "roster.read"]  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from hypothesis import assume, given, settings
@@ -34,7 +35,7 @@ from tests.policy.worlds_of_facts import (
 )
 from tests.policy.worlds_of_facts import people as someone
 
-STEPS = ["LED", "AUT", "SCP", "ACT", "DIR", "AGR", "PUR", "ELM", "RCP"]
+STEPS = ["LED", "AUT", "SCP", "ACT", "DIR", "AGR", "PUR", "ELM", "RCP", "POL"]
 
 
 def step(code: str) -> str:
@@ -255,20 +256,25 @@ def test_the_hash_of_facts_changes_with_every_fact_about_the_person(case, person
 # --- the naive model -------------------------------------------------------------------------------
 
 ADMINS = {"district_admin", "school_admin"}
-# Who may direct, who may direct a transcript, and the last age of a child, by source policy.
+# Who may direct, who may direct a transcript, the last age of a child, whether a family's yes is enough for one,
+# whether the school hears of editorial changes, and whether all of it waits for its word; by source policy.
 POLICIES = {
-    "mastery_track": (ADMINS | {"teacher"}, ADMINS, 12),
-    "mastery_prep": ({"district_admin"}, {"district_admin"}, 12),
-    "class_trak": (ADMINS | {"teacher"}, ADMINS, 13),
-    "mastery_transcript": (ADMINS, ADMINS | {"eligible_student"}, 12),
-    "strictest": ({"district_admin"}, {"district_admin"}, 13),
+    "mastery_track": (ADMINS | {"teacher"}, ADMINS, 12, True, False, False),
+    "mastery_prep": ({"district_admin"}, {"district_admin"}, 12, False, False, True),
+    "class_trak": (ADMINS | {"teacher"}, ADMINS, 13, False, False, False),
+    "mastery_transcript": (ADMINS, ADMINS | {"eligible_student"}, 12, True, True, False),
+    "strictest": ({"district_admin"}, {"district_admin"}, 13, False, True, True),
 }
+TWELVE = {"no_excess_collection", "no_sale", "no_targeted_ads", "no_profile", "no_material_change_without_choice",
+          "no_over_retention", "authorized_collection_only", "clear_disclosure", "access_and_correction",
+          "security_program", "vendor_flow_down", "successor_bound"}  # fmt: skip
+OFFICIAL = {"institutional_function", "direct_control", "no_redisclosure"}
 
 
 def naive(case: Case) -> tuple[str, set[str], set[int]]:
     """The first step of the order that fails, the elements and the rows that may leave; from the text alone."""
     r, f, rule = case.request, case.facts, RULES[case.request.operation]
-    directors, transcript_directors, child_age = POLICIES[f.source_policy]
+    directors, transcript_directors, child_age, yes_is_enough, hears_all, all_wait = POLICIES[f.source_policy]
     entitled = transcript_directors if r.operation == "transcript.deliver" else directors
     held = f.credential.scopes if f.credential else set()
     wanted = {s.rsplit("/", 1)[-1] for s in held & rule.scopes}
@@ -279,7 +285,12 @@ def naive(case: Case) -> tuple[str, set[str], set[int]]:
     named = f.credential.agreement if f.credential else None
     ours = [a for a in f.agreements if a.vendor == r.vendor and a.ref == named]
     agreements = [a for a in ours if a.status == "active" and r.school in a.schools and r.operation in a.operations
-                  and a.effective_at <= NOW < a.expires_at]  # fmt: skip
+                  and a.effective_at <= NOW < a.expires_at and a.commitments >= TWELVE | OFFICIAL
+                  and (a.debarred_until is None or a.debarred_until <= NOW)
+                  and a.assured_at and timedelta(0) <= NOW - a.assured_at < timedelta(days=365)
+                  and not (a.endpoints and r.endpoint and r.endpoint not in a.endpoints)]  # fmt: skip
+    changes = [v for v in f.policy_versions if v.effective_at <= NOW and f.source_policy in ("strictest", v.policy)]
+    heavy = [v for v in changes if v.change in ("material", "less_restrictive") and not v.accepted]
     directions = [d for d in f.directions if d.agreement == named
                   and d.operation == r.operation and d.record == r.record and d.status == "active"
                   and d.valid_from <= NOW < d.expires_at and d.role in entitled]  # fmt: skip
@@ -292,10 +303,34 @@ def naive(case: Case) -> tuple[str, set[str], set[int]]:
         told = both <= direction.elements if direction and direction.elements else True
         return free(name) or bool(agreement and both <= agreement.schedule and told)
 
-    def child(person: Person) -> bool:
+    def older(person: Person, years: int) -> bool:
         born = person.birth_date
         had_birthday = born and (NOW.month, NOW.day) >= (born.month, born.day)
-        return person.is_pupil and (not born or NOW.year - born.year - (not had_birthday) <= child_age)
+        return bool(born and NOW.year - born.year - (not had_birthday) > years)
+
+    def child(person: Person) -> bool:
+        return person.is_pupil and not older(person, child_age)
+
+    def says_yes(person: Person) -> bool:
+        who = {"eligible_student"} if older(person, 17) else {"parent", "school_as_agent"}
+        return not person.is_pupil or any(
+            c.scope == "disclose" and c.status == "given" and c.evidenced and c.grantor in who
+            and c.agreement in (None, agreement.ref) and c.valid_from <= NOW
+            and (c.valid_until is None or c.valid_until > NOW)
+            for c in person.consents
+        )  # fmt: skip
+
+    def stays_away(person: Person) -> bool:
+        return any(
+            o.status == "active" and o.category in (None, agreement.category) and o.valid_from <= NOW
+            and (o.valid_until is None or o.valid_until > NOW)
+            for o in person.opt_outs
+        )  # fmt: skip
+
+    def waits(person: Person) -> bool:
+        older_than = [v.effective_at for v in heavy if v.change == "less_restrictive" and r.purpose in v.opens]
+        old = any(person.collected_at is None or person.collected_at < day for day in older_than)
+        return old or bool(heavy and child(person))
 
     def says_no(person: Person) -> bool:
         said = [c for c in person.consents if c.status in ("refused", "withdrawn") and c.valid_from <= NOW
@@ -316,10 +351,13 @@ def naive(case: Case) -> tuple[str, set[str], set[int]]:
         "PUR": agreement and r.purpose in agreement.purposes and r.purpose not in FORBIDDEN_PURPOSES,
         "ELM": r.elements <= set(REGISTER) and r.mandatory <= leaving and (substance & leaving or not substance),
         "RCP": agreement and agreement.category in rule.categories,
+        "POL": all(v.noticed or (v.change == "editorial" and not hears_all) for v in changes)
+        and not (all_wait and heavy),
     }  # fmt: skip
     failed = next((name for name, holds in steps.items() if not holds), "")
     rows = {n for n, p in enumerate(case.people) if not failed and p.associated and not p.erased and not says_no(p)
-            and (agreement.school_agent or not child(p))}  # fmt: skip
+            and (agreement.school_agent or not child(p) or (yes_is_enough and says_yes(p)))
+            and (not agreement.consent_needed or says_yes(p)) and not stays_away(p) and not waits(p)}  # fmt: skip
     return failed, set() if failed else leaving, rows
 
 

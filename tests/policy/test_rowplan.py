@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -11,9 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.policy.facts import Agreement, Consent, Person
+from gateway.policy.facts import Agreement, Consent, Facts, OptOut, Person, PolicyVersion
+from gateway.policy.request import Actor, ActorKind, Operation, Purpose, Request
 from gateway.policy.rowplan import (
     NOTHING,
+    CollectedSince,
+    Consented,
+    Grown,
+    NotOptedOut,
     NotRefused,
     NotRestricted,
     OfAge,
@@ -23,17 +29,27 @@ from gateway.policy.rowplan import (
     build,
     judge,
 )
-from gateway.policy.source_policies import PROFILES
 from gateway.store import facts as fact_store
-from gateway.store import pages, tables
+from gateway.store import on_file, pages
 from gateway.store.tenant import Session
 from mappings.oneroster.v1p2 import COLLECTIONS
 from tests.deliveries import Delivery
 from tests.policy.worlds_of_facts import DAY, FEW, INSTANT, NOW, ORDINARY
 from tests.worlds import World
 
+REQUEST = Request("tr_aaaaaaaa", Operation.ROSTER_READ, Actor(ActorKind.VENDOR, "gr_aaaaaaaa"), "sch_aaaaaaaa",
+                  "ven_aaaaaaaa", Purpose.ROSTERING, frozenset())  # fmt: skip
 AGREEMENT = Agreement("ag_aaaaaaaa", 1, "ven_aaaaaaaa", "lms", "active", frozenset(), frozenset(), frozenset(),
                       frozenset(), NOW - DAY, NOW + DAY)  # fmt: skip
+
+
+CHANGE = PolicyVersion("class_trak", 2, "less_restrictive", NOW, True, False, frozenset({Purpose.ROSTERING}))
+
+
+def plan_of(
+    agreement: Agreement, policy: str = "strictest", now: datetime = NOW, versions: tuple[PolicyVersion, ...] = ()
+) -> RowPlan:
+    return build(REQUEST, agreement, Facts(source_policy=policy, policy_versions=versions), now)
 
 
 def on(text: str) -> datetime:
@@ -88,9 +104,9 @@ def test_born_by_tells_children_from_others_to_the_day(today, child_age, days):
 )
 def test_a_pupil_of_unknown_or_tender_age_is_a_child_others_never_are(born, grown, role):
     person = Person(True, role == "pupil", born)
-    plan = build(replace(AGREEMENT, school_agent=False), PROFILES["strictest"], NOW)
+    plan = plan_of(replace(AGREEMENT, school_agent=False))
     assert (judge(plan, person) is None) == (grown or role == "other")
-    assert judge(build(replace(AGREEMENT, school_agent=True), PROFILES["strictest"], NOW), person) is None
+    assert judge(plan_of(replace(AGREEMENT, school_agent=True)), person) is None
 
 
 # --- which reason comes first ----------------------------------------------------------------------
@@ -113,7 +129,7 @@ CHAIN = {
 
 @pytest.mark.parametrize(("code", "person"), [pytest.param(code, who, id=code) for code, who in CHAIN.items()])
 def test_ownership_comes_before_childhood_before_consent_before_restriction(code, person):
-    assert judge(build(AGREEMENT, PROFILES["strictest"], NOW), person).code == code
+    assert judge(plan_of(AGREEMENT), person).code == code
 
 
 def test_a_plan_without_parts_keeps_nobody():
@@ -137,8 +153,55 @@ def test_a_plan_without_parts_keeps_nobody():
     ],
 )
 def test_a_refusal_stands_for_its_agreement_and_its_time(consent, kept):
-    reason = judge(build(AGREEMENT, PROFILES["strictest"], NOW), Person(True, False, consents=(consent,)))
+    reason = judge(plan_of(AGREEMENT), Person(True, False, consents=(consent,)))
     assert (reason is None) == kept
+
+
+# --- consent ---------------------------------------------------------------------------------------
+
+YES = Consent("co_aaaaaaaa", 1, "disclose", "given", AGREEMENT.ref, NOW - DAY, None, "parent", True)
+CHILD, ADULT = date(2015, 1, 1), date(2008, 11, 2)  # of age on this very day
+ANSWERS = {
+    "given": (CHILD, YES, None),
+    "given for all": (CHILD, replace(YES, agreement=None), None),
+    "given by the school as the family's agent": (CHILD, replace(YES, grantor="school_as_agent"), None),
+    "given by the pupil of age": (ADULT, replace(YES, grantor="eligible_student"), None),
+    "nothing": (CHILD, None, "CON_REQUIRED"),
+    "given to another": (CHILD, replace(YES, agreement="ag_bbbbbbbb"), "CON_REQUIRED"),
+    "from tomorrow": (CHILD, replace(YES, valid_from=NOW + DAY), "CON_REQUIRED"),
+    "asked": (CHILD, replace(YES, status="pending"), "CON_PENDING"),
+    "until now": (CHILD, replace(YES, valid_until=NOW), "CON_EXPIRED"),
+    "to use": (CHILD, replace(YES, scope="use"), "CON_THIRD_PARTY_NOT_SEPARATE"),
+    "without evidence": (CHILD, replace(YES, evidenced=False), "CON_EVIDENCE_MISSING"),
+    "by the child": (CHILD, replace(YES, grantor="eligible_student"), "CON_GRANTOR_NOT_ENTITLED"),
+    "by a parent of somebody of age": (ADULT, YES, "AGE_RIGHTS_TRANSFERRED"),
+    "by a parent, of unknown age": (None, YES, None),
+    "refused too": (CHILD, replace(YES, status="refused"), "CON_REQUIRED"),
+}
+
+
+@pytest.mark.parametrize(("born", "said", "code"), ANSWERS.values(), ids=list(ANSWERS))
+def test_what_comes_nearest_to_a_consent_is_said(born, said, code):
+    person = Person(True, True, born, consents=(said,) if said else ())
+    for agreement, policy in (
+        (replace(AGREEMENT, school_agent=True, consent_needed=True), "strictest"), (AGREEMENT, "mastery_track"),
+    ):  # fmt: skip
+        plan = plan_of(agreement, policy)
+        if policy != "strictest" and born == ADULT:
+            continue  # no child: nobody has to agree
+        assert getattr(judge(plan, person), "code", None) == code
+    assert judge(plan_of(replace(AGREEMENT, school_agent=True, consent_needed=True)), Person(True, False)) is None
+
+
+def test_a_change_of_the_policy_reaches_neither_children_nor_what_was_delivered_before():
+    plan = plan_of(replace(AGREEMENT, school_agent=True), "class_trak", versions=(CHANGE,))
+    grown = Person(True, True, date(2009, 1, 1), collected_at=NOW)
+    assert judge(plan, grown) is None
+    assert judge(plan, replace(grown, birth_date=date(2013, 1, 1))).code == "POL_RECONSENT_REQUIRED"
+    for old in (NOW - INSTANT, None):
+        assert judge(plan, replace(grown, collected_at=old)).code == "POL_LESS_RESTRICTIVE_OLD_DATA"
+    agreed = plan_of(replace(AGREEMENT, school_agent=True), "class_trak", versions=(replace(CHANGE, accepted=True),))
+    assert judge(agreed, replace(grown, birth_date=date(2013, 1, 1), collected_at=None)) is None
 
 
 # --- the law: compiled rows equal deciding row by row ----------------------------------------------
@@ -151,15 +214,23 @@ class Someone:
     at: dict[str, str]
     born: date | None
     answers: tuple[tuple[str, tuple[Consent, ...]], ...]
+    opt_outs: tuple[tuple[str, tuple[OptOut, ...]], ...] = ()
 
 
-_born = st.none() | st.sampled_from([date(year, 11, day) for year in (2012, 2013) for day in (1, 2, 3)]) | st.dates(
+_born = st.none() | st.sampled_from([date(year, 11, day) for year in (2008, 2012, 2013) for day in (1, 2, 3)]
+) | st.dates(
     date(2005, 1, 1), date(2020, 12, 31)
 )  # fmt: skip
 _answer = st.builds(
     Consent, st.just(""), st.just(0), st.sampled_from(["use", "disclose", "collect"]),
-    st.sampled_from(["given", "refused", "withdrawn"]), st.sampled_from([None, "ag_aaaaaaaa", "ag_bbbbbbbb"]),
+    st.sampled_from(["given", "given", "pending", "refused", "withdrawn"]),
+    st.sampled_from([None, "ag_aaaaaaaa", "ag_bbbbbbbb"]),
     st.sampled_from([NOW - DAY, NOW, NOW + INSTANT, NOW + DAY]), st.sampled_from([None] * 3 + [NOW, NOW + DAY]),
+    st.sampled_from(["parent", "parent", "eligible_student", "school_as_agent"]), st.booleans(),
+)  # fmt: skip
+_opt_out = st.builds(
+    OptOut, st.just(""), st.just(0), st.sampled_from([None, "lms", "sis"]), st.sampled_from(["active", "ended"]),
+    st.sampled_from([NOW - DAY, NOW, NOW + DAY]), st.sampled_from([None, None, NOW, NOW + DAY]),
 )  # fmt: skip
 _versions = st.lists(_answer, min_size=1, max_size=3).map(tuple)
 _someone = st.builds(
@@ -167,18 +238,29 @@ _someone = st.builds(
     st.dictionaries(st.sampled_from("AB"), st.sampled_from(["student", "teacher"]), min_size=1),
     _born,
     st.lists(st.tuples(st.sampled_from("AB"), _versions), max_size=2).map(tuple),
+    st.lists(st.tuples(st.sampled_from("AB"), st.lists(_opt_out, min_size=1, max_size=2).map(tuple)), max_size=1).map(
+        tuple
+    ),
 )
 districts = st.lists(_someone, min_size=6, max_size=20).map(tuple)
 PLANS = {
-    "a school's word": build(replace(AGREEMENT, school_agent=True), PROFILES["strictest"], NOW),
-    "strictest": build(AGREEMENT, PROFILES["strictest"], NOW),
-    "another policy": build(AGREEMENT, PROFILES["mastery_track"], NOW),
-    "another agreement": build(replace(AGREEMENT, ref="ag_bbbbbbbb"), PROFILES["class_trak"], NOW),
-    "a moment before": build(AGREEMENT, PROFILES["strictest"], NOW - INSTANT),
+    "a school's word": plan_of(replace(AGREEMENT, school_agent=True)),
+    "strictest": plan_of(AGREEMENT),
+    "another policy": plan_of(AGREEMENT, "mastery_track"),
+    "another agreement": plan_of(replace(AGREEMENT, ref="ag_bbbbbbbb"), "class_trak"),
+    "a moment before": plan_of(AGREEMENT, now=NOW - INSTANT),
+    "consent needed": plan_of(replace(AGREEMENT, school_agent=True, consent_needed=True)),
+    "a family's word for a child": plan_of(AGREEMENT, "mastery_transcript"),
+    "a change that waits": plan_of(AGREEMENT, "class_trak", versions=(CHANGE,)),
     "nothing": NOTHING,
 }
 REFUSED, RESTRICTED = NotRefused("ag_aaaaaaaa", NOW), NotRestricted(NOW)
+AGREED = Consented("ag_aaaaaaaa", NOW, date(2008, 11, 2))
 ODD_PLANS = {
+    "agreed, twice": RowPlan((Owned(), AGREED, replace(AGREED, agreement="ag_bbbbbbbb"))),
+    "of age or agreed": RowPlan((Owned(), OfAge(date(2012, 11, 2), AGREED), Grown(date(2013, 1, 1)))),
+    "collected since": RowPlan((Owned(), CollectedSince(NOW), NotOptedOut("lms", NOW))),
+    "collected too early": RowPlan((Owned(), CollectedSince(NOW + DAY))),
     "ownership alone": RowPlan((Owned(),)),
     "refusals without restrictions": RowPlan((Owned(), REFUSED)),
     "two agreements": RowPlan((Owned(), REFUSED, NotRefused("ag_bbbbbbbb", NOW), RESTRICTED)),
@@ -202,36 +284,31 @@ def _peopled(world: World, people: tuple[Someone, ...]) -> World:
             delivery.enroll(name, f"k{school}", school, role)
     assert made.deliver(delivery).state == "published"
     for number, person in enumerate(people):
-        for place, (school, versions) in enumerate(person.answers):
-            with world.office.database.open_school(made.places[school]) as session:
-                _answered(session, f"p{number}", f"co_p{number}n{place}", versions)
+        for kind, said in (("consent", person.answers), ("opt_out", person.opt_outs)):
+            for place, (school, versions) in enumerate(said):
+                with world.office.database.open_school(made.places[school]) as session:
+                    for one in versions:
+                        columns = asdict(one)
+                        del columns["ref"], columns["version"]
+                        on_file.record(session, kind, f"{kind}_p{number}n{place}", NOW, "family", body={}, **columns,
+                                       person_id=f"p{number}")  # fmt: skip
     return made
 
 
-def _answered(session: Session, person: str, ref: str, versions: tuple[Consent, ...]) -> None:
-    for number, one in enumerate(versions, 1):
-        if one.valid_until is None:
-            fact_store.record_consent(
-                session, ref, person, one.scope, one.status, one.agreement, one.valid_from, {}, NOW, "family"
-            )
-        else:
-            session.insert(
-                tables.consent, consent=ref, version=number, person_id=person, scope=one.scope, status=one.status,
-                agreement=one.agreement, valid_from=one.valid_from, valid_until=one.valid_until, body={},
-                recorded_at=NOW, recorded_by="family",
-            )  # fmt: skip
-
-
-def _expected(people: tuple[Someone, ...], school: str) -> dict[str, Person]:
+def _expected(people: tuple[Someone, ...], school: str, now: datetime) -> dict[str, Person]:
     """The people of one school as the generator knows them: the last version of each answer given there."""
     found = {}
     for number, person in enumerate(people):
-        said = [
-            (f"co_p{number}n{place}", versions) for place, (at, versions) in enumerate(person.answers) if at == school
-        ]
-        last = tuple(replace(versions[-1], ref=ref, version=len(versions)) for ref, versions in said)
+        consents, opt_outs = (
+            tuple(
+                replace(versions[-1], ref=f"{kind}_p{number}n{place}", version=len(versions))
+                for place, (at, versions) in enumerate(said) if at == school
+            )
+            for kind, said in (("consent", person.answers), ("opt_out", person.opt_outs))
+        )  # fmt: skip
         if school in person.at:
-            found[f"p{number}"] = Person(True, person.at[school] == "student", person.born, False, last)
+            pupil = person.at[school] == "student"
+            found[f"p{number}"] = Person(True, pupil, person.born, False, consents, opt_outs, now)
     return found
 
 
@@ -250,14 +327,27 @@ def _kept(plan: RowPlan, people: dict[str, Person], kind: str) -> set[str]:
     return {name for name, person in people.items() if there[kind](person) and judge(plan, person) is None}
 
 
+def _withheld(session: Session, plan: RowPlan) -> Counter[str]:
+    school = session.place.school
+    return pages.withheld(session, {school: plan})[school]
+
+
+def _reasons(plan: RowPlan, people: dict[str, Person]) -> Counter[str]:
+    """Why each of those is withheld, judged one by one; a plan that keeps nothing counts nobody."""
+    reasons = [judge(plan, person) for person in people.values()] if plan.parts else []
+    return Counter(reason.code for reason in reasons if reason)
+
+
 def _law(world: World, people: tuple[Someone, ...]) -> None:
     made, by_school = _peopled(world, people), {}
     for school in "AB":
         with world.office.database.open_school(made.places[school]) as session:
             by_school[school] = fact_store.people(session, (f"p{n}" for n in range(len(people))))
-            assert by_school[school] == _expected(people, school)
+            assert by_school[school] == _expected(people, school, world.clock.at)
             for plan, kind in _each():
                 assert _read(session, kind, plan) == _kept(plan, by_school[school], kind)
+            for plan in PLANS.values():
+                assert _withheld(session, plan) == _reasons(plan, by_school[school])
     places = [made.places[school].school for school in "AB"]
     with world.office.database.open_schools(made.places["A"].district, places) as session:
         for plan, kind in _each():
@@ -303,3 +393,4 @@ def test_the_rows_read_are_the_rows_judged_whatever_the_plan(world, plan):
     with world.office.database.open_school(made.places["A"]) as session:
         known = fact_store.people(session, (f"p{n}" for n in range(len(people))))
         assert _read(session, "students", plan) == _kept(plan, known, "students")
+        assert _withheld(session, plan) == _reasons(plan, known)

@@ -11,9 +11,11 @@ from typing import Any
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 
+from gateway.policy.agreements import COMMITMENTS
 from gateway.policy.decide import Decision, decide, decide_person
-from gateway.policy.facts import Agreement, Consent, Credential, Direction, Facts, Person
+from gateway.policy.facts import Agreement, Consent, Credential, Direction, Facts, OptOut, Person, PolicyVersion
 from gateway.policy.request import (
+    CATEGORIES,
     COMMERCIAL,
     DEMOGRAPHICS_SCOPE,
     ROSTER_CORE_SCOPE,
@@ -102,20 +104,26 @@ class Case:
 
 moments = st.sampled_from([NOW - DAY, NOW - INSTANT, NOW, NOW + INSTANT, NOW + DAY])
 birth_dates = st.none() | st.sampled_from(
-    [date(2026 - age, 11, day) for age in (12, 13, 14) for day in (1, 2, 3)] + [date(2012, 2, 29), date(1980, 5, 1)]
+    [date(2026 - age, 11, day) for age in (12, 13, 14, 18) for day in (1, 2, 3)] + [date(2012, 2, 29), date(1980, 5, 1)]
 )
 refusals = st.builds(
     Consent, st.just("co_aaaaaaaa"), st.just(1), st.sampled_from(["use", "disclose", "collect"]),
     st.sampled_from(["refused", "withdrawn"]), st.sampled_from([None, UNDER, "ag_other000"]), moments,
     st.none() | moments,
 )  # fmt: skip
-consents = refusals | st.builds(
-    Consent, st.just("co_bbbbbbbb"), st.just(1), st.sampled_from(["use", "disclose"]), st.just("given"),
-    st.sampled_from([None, UNDER]), moments, st.none() | moments,
+yeses = st.builds(
+    Consent, st.just("co_bbbbbbbb"), st.just(1), st.sampled_from(["use", "disclose", "disclose"]),
+    st.sampled_from(["given", "given", "pending"]), st.sampled_from([None, UNDER, UNDER, "ag_other000"]), moments,
+    st.none() | moments, st.sampled_from(["parent", "eligible_student", "school_as_agent"]), st.booleans(),
+)  # fmt: skip
+consents = refusals | yeses
+opt_outs = st.builds(
+    OptOut, st.just("oo_aaaaaaaa"), st.just(1), st.sampled_from([None, *sorted(CATEGORIES)]),
+    st.sampled_from(["active", "active", "ended"]), moments, st.none() | moments,
 )  # fmt: skip
 people = st.builds(
     Person, st.sampled_from([True] * 9 + [False]), st.booleans(), birth_dates, st.sampled_from([False] * 9 + [True]),
-    st.lists(consents, max_size=3).map(tuple),
+    st.lists(consents, max_size=3).map(tuple), st.lists(opt_outs, max_size=1).map(tuple), st.none() | moments,
 )  # fmt: skip
 
 
@@ -150,11 +158,13 @@ def permitted(draw: Any, operations: tuple[Operation, ...] = OPERATIONS) -> Case
     teacher = Actor(ActorKind.TEACHER, "la_aaaaaaaa", frozenset({"class 1"}))
     request = Request(
         "tr_aaaaaaaa", operation, teacher, SCHOOL, VENDOR, draw(st.sampled_from(PURPOSES)), asked,
-        draw(subset(asked & granted)), "class 1", record,
+        draw(subset(asked & granted)), "class 1", record, draw(st.sampled_from([None, HOST])),
     )  # fmt: skip
     agreement = Agreement(
         UNDER, 1, VENDOR, draw(st.sampled_from(sorted(rule.categories))), "active", frozenset({SCHOOL}), schedule,
         frozenset({request.purpose}), frozenset({operation}), draw(_starts), draw(_ends), draw(st.booleans()),
+        "", frozenset(COMMITMENTS), draw(_assured), draw(st.sampled_from([None, NOW - DAY, NOW])),
+        draw(st.sampled_from([frozenset(), frozenset({HOST}), frozenset({HOST, "b.example"})])), draw(st.booleans()),
     )  # fmt: skip
     direction = Direction(
         "dr_aaaaaaaa", 1, UNDER, operation, draw(st.sampled_from(entitled)), "active", draw(_starts), draw(_ends),
@@ -162,12 +172,23 @@ def permitted(draw: Any, operations: tuple[Operation, ...] = OPERATIONS) -> Case
     )  # fmt: skip
     facts = Facts(
         True, Credential("gr_aaaaaaaa", VENDOR, UNDER, scopes, frozenset({SCHOOL})), (agreement,),
-        (direction,) if rule.directed else (), policy,
+        (direction,) if rule.directed else (), policy, draw(_agreed_versions),
     )  # fmt: skip
     return Case(request, facts, tuple(draw(st.lists(people, max_size=4))))
 
 
 _ROSTER_SCOPES = st.sampled_from([ROSTER_SCOPE, ROSTER_CORE_SCOPE])
+HOST = "a.example"
+_assured = st.sampled_from([NOW, NOW - DAY, NOW - 365 * DAY + INSTANT])
+_versions_of = st.builds(
+    PolicyVersion, st.sampled_from(sorted(PROFILES)), st.integers(2, 4),
+    st.sampled_from(["editorial", "material", "less_restrictive"]), moments, st.booleans(), st.booleans(),
+    st.sets(st.sampled_from(PURPOSES), max_size=3).map(frozenset),
+)  # fmt: skip
+# Versions that every school was told of and agreed to, and those that are yet to come.
+_agreed_versions = st.lists(
+    _versions_of.map(lambda v: v if v.effective_at > NOW else replace(v, noticed=True, accepted=True)), max_size=2
+).map(tuple)
 _starts, _ends = st.sampled_from([NOW - DAY, NOW]), st.sampled_from([NOW + DAY, NOW + INSTANT])
 
 
@@ -187,6 +208,12 @@ def _wrong_scopes(case: Case) -> Case:
     demographic = any(e.startswith("demographics.") for e in case.request.elements)
     wrong = {ROSTER_SCOPE, ROSTER_CORE_SCOPE, "launch"} if demographic else {DEMOGRAPHICS_SCOPE, "launch"}
     return case.credential(scopes=frozenset(wrong))
+
+
+def _changed_policy(case: Case, **words: bool) -> Case:
+    told = {"noticed": True, "accepted": True} | words
+    version = PolicyVersion(case.facts.source_policy, 9, "material", NOW, **told)
+    return case.known(policy_versions=(*case.facts.policy_versions, version))
 
 
 _GRADE = (Operation.GRADE,)
@@ -225,6 +252,20 @@ SPOILS = {
     "agreement without the operation": Spoil("AGR_OPERATION", lambda c: c.agreement(operations=frozenset({"x.y"}))),
     "no purpose": Spoil("PUR_MISSING", lambda c: c.asked(purpose=None)),
     "purpose not agreed": Spoil("PUR_NOT_PERMITTED", lambda c: c.agreement(purposes=frozenset({"other"}))),
+    "a commitment missing": Spoil(
+        "AGR_COMMITMENTS_INCOMPLETE", lambda c: c.agreement(commitments=frozenset(COMMITMENTS[1:]))
+    ),
+    "vendor debarred": Spoil("AGR_DEBARRED", lambda c: c.agreement(debarred_until=NOW + INSTANT)),
+    "never assured": Spoil("AGR_ASSURANCE_STALE", lambda c: c.agreement(assured_at=None)),
+    "assured a year ago": Spoil("AGR_ASSURANCE_STALE", lambda c: c.agreement(assured_at=NOW - 365 * DAY)),
+    "assured tomorrow": Spoil("AGR_ASSURANCE_STALE", lambda c: c.agreement(assured_at=NOW + DAY)),
+    "another endpoint": Spoil(
+        "AGR_ENDPOINT_MISMATCH", lambda c: c.asked(endpoint="evil.example").agreement(endpoints=frozenset({HOST}))
+    ),
+    "school not told of the policy": Spoil("POL_NOTICE_PENDING", lambda c: _changed_policy(c, noticed=False)),
+    "school has not agreed to the policy": Spoil(
+        "POL_RECONSENT_REQUIRED", lambda c: _changed_policy(c.known(source_policy="strictest"), accepted=False)
+    ),
     "recipient of another category": Spoil("RCP_CATEGORY", lambda c: c.agreement(category="broker")),
 }
 
@@ -252,6 +293,32 @@ def _barred(draw: Any, case: Case, scopes: tuple[str, ...]) -> Case:
     return replace(case, people=(*case.people[:number], said_no, *case.people[number + 1 :]))
 
 
+def _person(draw: Any, case: Case, change: Callable[[Person], Person]) -> Case:
+    """The same with somebody changed."""
+    if not case.people:
+        return case
+    number = draw(st.integers(0, len(case.people) - 1))
+    return replace(case, people=(*case.people[:number], change(case.people[number]), *case.people[number + 1 :]))
+
+
+def _one_yes_less(draw: Any, case: Case) -> Case:
+    def without(person: Person) -> Person:
+        yes = [c for c in person.consents if c.status == "given"]
+        return replace(
+            person, consents=tuple(c for c in person.consents if c is not draw(st.sampled_from(yes or [None])))
+        )
+
+    return _person(draw, case, without)
+
+
+def _no_evidence(draw: Any, case: Case) -> Case:
+    return _person(draw, case, lambda p: replace(p, consents=tuple(replace(c, evidenced=False) for c in p.consents)))
+
+
+def _one_version_more(draw: Any, case: Case) -> Case:
+    return case.known(policy_versions=(*case.facts.policy_versions, draw(_versions_of)))
+
+
 def _of_first(case: Case, name: str) -> frozenset[str]:
     return getattr(case.facts.agreements[0], name) if case.facts.agreements else frozenset()
 
@@ -269,6 +336,17 @@ NARROWINGS: dict[str, Callable[[Any, Case], Case]] = {
     ),
     "a later start of the agreement": lambda draw, c: c.agreement(
         effective_at=max([draw(moments), *(a.effective_at for a in c.facts.agreements[:1])])
+    ),
+    "an opting out": lambda draw, c: _person(draw, c, lambda p: replace(p, opt_outs=(*p.opt_outs, draw(opt_outs)))),
+    "a consent that was never given": _one_yes_less,
+    "no evidence of any consent": _no_evidence,
+    "a version of the policy": _one_version_more,
+    "each family asked": lambda _draw, c: c.agreement(consent_needed=True),
+    "fewer commitments": lambda draw, c: c.agreement(commitments=draw(subset(_of_first(c, "commitments")))),
+    "a debarment": lambda draw, c: c.agreement(debarred_until=draw(moments)),
+    "no assurance": lambda _draw, c: c.agreement(assured_at=None),
+    "endpoints named": lambda draw, c: c.agreement(
+        endpoints=draw(subset(_of_first(c, "endpoints"), 1)) or frozenset({"c.example"})
     ),
     "fewer purposes": lambda draw, c: c.agreement(purposes=draw(subset(_of_first(c, "purposes")))),
     "fewer operations": lambda draw, c: c.agreement(operations=draw(subset(_of_first(c, "operations")))),
@@ -305,6 +383,8 @@ def cases(draw: Any) -> Case:
     return case.known(
         agreements=(*case.facts.agreements, *ended), directions=(*case.facts.directions, *revoked),
         source_policy=draw(st.sampled_from(sorted(PROFILES))),
+        policy_versions=draw(st.lists(_versions_of, max_size=2).map(tuple)) if draw(st.booleans())
+        else case.facts.policy_versions,
     )  # fmt: skip
 
 
@@ -328,7 +408,8 @@ def variants(value: Any) -> Iterator[Any]:
     """The same with one fact changed, for each fact in it."""
     if is_dataclass(value):
         for field in fields(value):
-            for changed in variants(getattr(value, field.name)):
+            known = getattr(value, field.name)
+            for changed in [NOW] if known is None and "datetime" in str(field.type) else variants(known):
                 yield replace(value, **{field.name: changed})
     elif isinstance(value, tuple):
         yield from ((changed, *value[1:]) for first in value[:1] for changed in variants(first))

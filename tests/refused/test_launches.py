@@ -18,10 +18,10 @@ from werkzeug.test import TestResponse
 from gateway.app import create_app
 from gateway.clock import Ids
 from gateway.errors import VOCABULARY
-from gateway.flows import onboarding
+from gateway.flows import on_file
 from gateway.identity.states import States
+from gateway.store import on_file as store
 from gateway.store import tables
-from gateway.store.facts import directions
 from gateway.store.secrets import Vault
 from gateway.web import limits
 from tests.platforms import HOST, LTI, ROLE, Login, Platform, application, refusal_of
@@ -321,13 +321,13 @@ def test_what_is_ended_between_login_and_launch_lets_nobody_in(gate: Gate, what:
 
 
 def end_agreement(world: World) -> None:
-    onboarding.end_agreement(world.office, world.by, world.agreements["Mastery App"])
+    on_file.end(world.office, world.by, "agreement", world.agreements["Mastery App"])
 
 
 def revoke_direction(world: World) -> None:
     with world.office.database.open_school(world.places["A"]) as session:
-        launches = [row for row in directions(session) if row.operation == "launch.handover"]
-    onboarding.revoke_direction(world.office, world.by, launches[0].direction)
+        launches = [row for row in store.latest(session, "direction") if row.operation == "launch.handover"]
+    on_file.end(world.office, world.by, "direction", launches[0].direction)
 
 
 ENDS = {

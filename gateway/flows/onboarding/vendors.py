@@ -14,8 +14,7 @@ from gateway.flows.parts import Office
 from gateway.identity import clients
 from gateway.identity.staff import Person
 from gateway.policy.request import CATEGORIES, RULES
-from gateway.store import aliases, directory
-from gateway.store import facts as fact_store
+from gateway.store import aliases, directory, on_file
 from gateway.store.tenant import Place, Session
 
 
@@ -93,7 +92,9 @@ def covered(parts: Office, by: Person, vendor: str, agreement: str, among: list[
     """Return at which of these schools this vendor's agreement is on file."""
     with parts.database.open_schools(by.district, [p.school for p in among]) as session:
         found = {
-            row.school for row in fact_store.agreements(session) if (row.agreement, row.vendor) == (agreement, vendor)
+            row.school
+            for row in on_file.latest(session, "agreement")
+            if (row.agreement, row.vendor) == (agreement, vendor)
         }
     if not found:
         raise Refused(errors.AGR_NONE, "no such agreement of this vendor covers these schools")

@@ -628,6 +628,8 @@ CREATE TABLE consent (
     scope TEXT COLLATE "C" NOT NULL,
     agreement TEXT COLLATE "C",
     status TEXT COLLATE "C" NOT NULL,
+    grantor TEXT COLLATE "C" NOT NULL,
+    evidenced BOOLEAN NOT NULL,
     valid_from TIMESTAMP WITH TIME ZONE NOT NULL,
     valid_until TIMESTAMP WITH TIME ZONE,
     body JSONB NOT NULL,
@@ -637,6 +639,51 @@ CREATE TABLE consent (
     FOREIGN KEY(district, school) REFERENCES school (district, school)
 );
 CREATE INDEX consent_by_person ON consent (district, school, person_id);
+
+CREATE TABLE opt_out (
+    district INTEGER NOT NULL,
+    school INTEGER NOT NULL,
+    opt_out TEXT COLLATE "C" NOT NULL,
+    version INTEGER NOT NULL,
+    person_id TEXT COLLATE "C" NOT NULL,
+    category TEXT COLLATE "C",
+    status TEXT COLLATE "C" NOT NULL,
+    valid_from TIMESTAMP WITH TIME ZONE NOT NULL,
+    valid_until TIMESTAMP WITH TIME ZONE,
+    body JSONB NOT NULL,
+    recorded_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    recorded_by TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (district, school, opt_out, version),
+    FOREIGN KEY(district, school) REFERENCES school (district, school)
+);
+CREATE INDEX opt_out_by_person ON opt_out (district, school, person_id);
+
+CREATE TABLE policy_version (
+    district INTEGER NOT NULL,
+    policy TEXT COLLATE "C" NOT NULL,
+    version INTEGER NOT NULL,
+    change TEXT COLLATE "C" NOT NULL,
+    effective_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    opens TEXT[] COLLATE "C" NOT NULL,
+    document TEXT COLLATE "C" NOT NULL,
+    recorded_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    recorded_by TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (district, policy, version)
+);
+
+CREATE TABLE policy_word (
+    district INTEGER NOT NULL,
+    school INTEGER NOT NULL,
+    policy TEXT COLLATE "C" NOT NULL,
+    version INTEGER NOT NULL,
+    word TEXT COLLATE "C" NOT NULL,
+    at TIMESTAMP WITH TIME ZONE NOT NULL,
+    body JSONB NOT NULL,
+    recorded_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    recorded_by TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (district, school, policy, version, word),
+    FOREIGN KEY(district, school) REFERENCES school (district, school)
+);
 
 CREATE TABLE context_link (
     district INTEGER NOT NULL,
@@ -911,6 +958,10 @@ ALTER TABLE direction ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_school ON direction TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
 ALTER TABLE consent ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_school ON consent TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+ALTER TABLE opt_out ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_school ON opt_out TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+ALTER TABLE policy_word ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_school ON policy_word TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
 ALTER TABLE roster_version ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_intake ON roster_version TO schoolgate_intake USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
 CREATE POLICY of_school ON roster_version TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
@@ -984,6 +1035,9 @@ ALTER TABLE vendor ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_onboarding ON vendor TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
 CREATE POLICY of_identity ON vendor TO schoolgate_identity USING (true) WITH CHECK (true);
 CREATE POLICY of_school ON vendor TO schoolgate_school USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+ALTER TABLE policy_version ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_onboarding ON policy_version TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+CREATE POLICY of_school ON policy_version TO schoolgate_school USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
 ALTER TABLE access_grant ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_onboarding ON access_grant TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
 CREATE POLICY of_identity ON access_grant TO schoolgate_identity USING (true) WITH CHECK (true);
@@ -1090,6 +1144,10 @@ GRANT SELECT, INSERT ON agreement TO schoolgate_school;
 GRANT SELECT ON agreement TO schoolgate_intake;
 GRANT SELECT, INSERT, UPDATE ON alias_state TO schoolgate_school;
 GRANT SELECT, INSERT ON consent TO schoolgate_school;
+GRANT SELECT, INSERT ON opt_out TO schoolgate_school;
+GRANT SELECT, INSERT ON policy_word TO schoolgate_school;
+GRANT SELECT, INSERT ON policy_version TO schoolgate_onboarding;
+GRANT SELECT ON policy_version TO schoolgate_school;
 GRANT SELECT, INSERT, UPDATE, DELETE ON context_link TO schoolgate_school;
 GRANT SELECT ON context_link TO schoolgate_identity;
 GRANT SELECT, INSERT, UPDATE ON deletion_task TO schoolgate_school;
