@@ -31,21 +31,23 @@ def _words(value: Any) -> list[str]:
 
 
 def _answer(value: Any) -> bool:
-    word = str(value).strip().lower()
+    word = str(value).strip().lower() if isinstance(value, str | bool | int) else "?"
     if word not in _YES + _NO:
         raise ValidationError("yes or no")
     return word in _YES
 
 
 def _moment(value: Any) -> datetime:
+    said = value.strip() if isinstance(value, str) else ""
     try:
-        if len(str(value)) == len("2026-07-01"):
-            return datetime.combine(date.fromisoformat(str(value)), time.min, UTC)
-        moment = datetime.fromisoformat(str(value))
+        day = len(said) == len("2026-07-01")
+        moment = datetime.combine(date.fromisoformat(said), time.min, UTC) if day else datetime.fromisoformat(said)
     except ValueError as error:
         raise ValidationError("a date (YYYY-MM-DD)") from error
     if moment.tzinfo is None:
         raise ValidationError("a moment with its offset from UTC")
+    if not 1900 <= moment.year <= 2200:
+        raise ValidationError("a date from 1900 to 2200")
     return moment.astimezone(UTC)
 
 

@@ -42,9 +42,9 @@ class Sent:
     entry: int
 
 
-def outward(reason: Reason) -> Reason:
-    """Return the reason as an outside party may read it."""
-    return errors.OWN_NOT_ASSOCIATED if reason in ROW_REASONS else reason
+def is_of_row(decision: Decision) -> bool:
+    """Whether a denial is about one person: nobody outside may learn what a family said."""
+    return decision.of_row or decision.primary in ROW_REASONS
 
 
 def intend(
@@ -109,7 +109,8 @@ def deny(parts: Office, session: Session, decision: Decision, grant: str | None)
 
 def refusal(decision: Decision) -> Refused:
     """Return a denial as an outside party may read it."""
-    return Refused(outward(decision.primary or errors.INT_POLICY_ERROR), decision=decision.request.id)
+    reason = errors.OWN_NOT_ASSOCIATED if is_of_row(decision) else decision.primary
+    return Refused(reason or errors.INT_POLICY_ERROR, decision=decision.request.id)
 
 
 def note(parts: Office, session: Session, decision: Decision, grant: str | None) -> None:
@@ -177,6 +178,19 @@ def said_counts(counts: Counter[str]) -> list[dict[str, Any]]:
     """Counts of the withheld as an outside party may read them: all reasons as one, small counts not said."""
     total = sum(counts.values())
     return [{"code": "withheld", "count": total if total >= SMALL else None}] if total else []
+
+
+def events(parts: Office, session: Session, happened: Iterable[Mapping[str, Any]]) -> None:
+    """Write several things that happened at the session's school: each as `event` takes them."""
+    school, at = school_ref(session), entry.moment(parts.clock.now())
+    log.append(
+        session,
+        [
+            {"v": entry.VERSION, "type": one["type_"], "at": at, "school": school, "id": one["ref"]}
+            | {name: value for name, value in one.items() if name not in ("type_", "ref")}
+            for one in happened
+        ],
+    )
 
 
 def event(parts: Office, session: Session, type_: str, ref: str, outcome: str, **more: Any) -> None:

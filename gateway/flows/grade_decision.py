@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import urlsplit
 
 from gateway import errors
 from gateway.errors import Reason
@@ -28,13 +29,19 @@ def _ask(
     taught = roster.teaches(session, teacher) if teacher else frozenset()
     request = Request(
         parts.ids.new("tr"), Operation.GRADE, Actor(ActorKind.TEACHER, launch, taught), school, course.vendor,
-        Purpose.GRADING, ELEMENTS, ELEMENTS, class_id,
+        Purpose.GRADING, ELEMENTS, ELEMENTS, class_id, endpoint=_host(course),
     )  # fmt: skip
     credential = Credential(
         course.registration, course.vendor, course.agreement or "", frozenset(), frozenset({school}),
         course.registration_status == "active",
     )  # fmt: skip
     return request, fact_store.load(session, credential)
+
+
+def _host(course: Any) -> str:
+    """Where grades of a course go: the host of its line items; one that was never named is no agreement's."""
+    ags = course.services.get("ags", {})
+    return urlsplit(str(ags.get("lineitems") or ags.get("lineitem") or "")).hostname or "-"
 
 
 def foresee(
@@ -61,5 +68,4 @@ def judge(
 
 def said(decision: Decision) -> Reason:
     """Return the reason as teacher and application read it: what is about one pupil looks alike."""
-    reason = decision.primary or errors.INT_POLICY_ERROR
-    return errors.GRD_PUPIL if reason in disclosure.ROW_REASONS else reason
+    return errors.GRD_PUPIL if disclosure.is_of_row(decision) else decision.primary or errors.INT_POLICY_ERROR

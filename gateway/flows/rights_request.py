@@ -99,7 +99,7 @@ def _report(parts: Office, session: Session, child: str) -> dict[str, Any]:
         "child": f"{user.given_name} {user.family_name}" if user else "",
         "school": fact_store.school_name(session),
         "disclosures": _grouped(_received(parts, session, child)),
-        "choices": [_choice(row) for row in rights.answers(session, child)],
+        "choices": [*map(_choice, rights.answers(session, child)), *map(_stayed_away, rights.opt_outs(session, child))],
     }  # fmt: skip
 
 
@@ -121,9 +121,26 @@ def _grouped(found: Sequence[Any]) -> list[dict[str, Any]]:
 
 
 def _choice(row: Any) -> dict[str, Any]:
-    what = "no further use of your child's data" if row.scope == "use" else f"nothing more under {row.agreement}"
-    word = {"refused": "You refused: ", "withdrawn": "You withdrew: ", "given": "You agreed: "}[row.status]
-    return {"text": word + what, "since": row.valid_from.date().isoformat()}
+    under = f"under {row.agreement}" if row.agreement else "to any company"
+    words = _USE if row.scope == "use" else _DISCLOSE
+    return {"text": words[row.status].format(under=under), "since": row.valid_from.date().isoformat()}
+
+
+_USE = {
+    "given": "You agreed: use of your child's data here", "pending": "You were asked: use of your child's data here",
+    "refused": "You refused: no further use of your child's data",
+    "withdrawn": "You withdrew: no further use of your child's data",
+}  # fmt: skip
+_DISCLOSE = {
+    "given": "You agreed: disclosure {under}", "pending": "You were asked: disclosure {under}",
+    "refused": "You refused: nothing more {under}", "withdrawn": "You withdrew: nothing more {under}",
+}  # fmt: skip
+
+
+def _stayed_away(row: Any) -> dict[str, Any]:
+    whom = f"companies of the kind {row.category}" if row.category else "any company"
+    word = "You opted out of" if row.status == "active" else "You no longer opt out of"
+    return {"text": f"{word} {whom}", "since": row.valid_from.date().isoformat()}
 
 
 def refuse(parts: Office, code: str, agreement: str | None = None) -> str:

@@ -30,6 +30,10 @@ class Person:
         if "district_admin" not in self.district_roles:
             raise Refused(errors.ACT_NOT_STAFF, "this needs a district administrator")
 
+    def may_act(self, school: int) -> bool:
+        """Whether the person administers this school."""
+        return "district_admin" in self.district_roles or (school, "school_admin") in self.schools
+
     def acts_for(self, school: int) -> str:
         """Return the role in which the person administers this school. Raises Refused."""
         if "district_admin" in self.district_roles:

@@ -65,11 +65,11 @@ _hash = _match(r"[0-9a-f]{64}")
 
 TYPES = (
     "decision", "denial", "intent", "outcome", "import", "agreement", "direction", "consent", "grant",
-    "rights", "task", "freeze",
+    "rights", "task", "freeze", "policy",
 )  # fmt: skip
 OUTCOMES = (
     "permit", "partial", "deny", "acknowledged", "refused", "unknown", "not_delivered", "recorded", "ended",
-    "opened", "held", "published",
+    "opened", "held", "published", "noticed", "accepted",
 )  # fmt: skip
 
 FIELDS = MappingProxyType(
@@ -103,6 +103,7 @@ FIELDS = MappingProxyType(
         "facts": _hash,
         "attempt": _count,
         "notice": _ref,
+        "policy": _match(r"[a-z_]{3,32}@\d{1,9}"),
     }
 )  # fmt: skip
 REQUIRED = frozenset({"v", "type", "at", "school", "id", "outcome"})

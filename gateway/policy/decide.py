@@ -38,6 +38,7 @@ class Decision:
     agreement: Agreement | None = None
     directions: tuple[Direction, ...] = ()
     facts_hash: str = ""
+    of_row: bool = False  # what denies is about the one person: outwardly there is no such record
 
     @property
     def permits(self) -> bool:
@@ -106,7 +107,9 @@ def decide_person(request: Request, facts: Facts, person: Person, now: datetime)
         reason = rowplan.judge(decision.plan, person) if decision.permits else None
     except Exception:
         return Decision(request, (errors.INT_POLICY_ERROR,))
-    return replace(known, reasons=(reason,), permitted=frozenset(), plan=rowplan.NOTHING) if reason else known
+    if reason is None:
+        return known
+    return replace(known, reasons=(reason,), permitted=frozenset(), plan=rowplan.NOTHING, of_row=True)
 
 
 def decide_family(request: Request, *, ledger_ready: bool, verified: bool, person: Person) -> Decision:

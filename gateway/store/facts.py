@@ -15,11 +15,11 @@ from gateway.store.tenant import Session
 KNOWN = """s.ref, d.source_policy,
     EXISTS (SELECT FROM ledger_head h WHERE h.district = s.district AND h.school = s.school) AS ledger,
     (SELECT to_jsonb(a) FROM (SELECT agreement, version, vendor, status, effective_at, expires_at, body FROM agreement
-        WHERE district = s.district AND school = s.school AND agreement = {agreement} AND vendor = {vendor}
-        ORDER BY version DESC LIMIT 1) a) AS agreement,
+        WHERE district = s.district AND school = s.school AND agreement = {agreement}
+        ORDER BY version DESC LIMIT 1) a WHERE a.vendor = {vendor}) AS agreement,
     (SELECT jsonb_agg(to_jsonb(x)) FROM (SELECT DISTINCT ON (direction) direction, version, agreement, operation,
         status, valid_from, expires_at, body FROM direction WHERE district = s.district AND school = s.school
-        AND agreement = {agreement} ORDER BY direction, version DESC) x) AS directions,
+        ORDER BY direction, version DESC) x WHERE x.agreement = {agreement}) AS directions,
     (SELECT jsonb_agg(to_jsonb(p)) FROM (SELECT p.policy, p.version, p.change, p.effective_at, p.opens,
         ARRAY(SELECT w.word FROM policy_word w WHERE w.district = s.district AND w.school = s.school
         AND w.policy = p.policy AND w.version = p.version) AS words FROM policy_version p
@@ -31,15 +31,19 @@ FROM school s JOIN district d USING (district) WHERE s.district = %(district)s A
 _KNOWN_EACH = _KNOWN.replace("SELECT s.ref", "SELECT s.school, s.ref", 1).replace(
     "s.school = %(school)s", "s.school = ANY(%(schools)s)"
 )
+# The latest version of a paper counts, whatever an earlier one said of whom: first the latest, then what it is about.
 # The facts of a person `u` of the roster, each found by that person's own key.
 PERSON = """u.is_pupil, (SELECT b.birth_date FROM roster_demographics b WHERE b.district = u.district
     AND b.school = u.school AND b.sourced_id = u.sourced_id AND b.until IS NULL) AS birth_date,
-    (SELECT jsonb_agg(to_jsonb(c)) FROM (SELECT DISTINCT ON (k.consent) k.consent, k.version, k.scope, k.status,
-    k.agreement, k.valid_from, k.valid_until, k.grantor, k.evidenced FROM consent k WHERE k.district = u.district
-    AND k.school = u.school AND k.person_id = u.sourced_id ORDER BY k.consent, k.version DESC) c) AS consents,
-    (SELECT jsonb_agg(to_jsonb(o)) FROM (SELECT DISTINCT ON (k.opt_out) k.opt_out, k.version, k.category, k.status,
+    (SELECT jsonb_agg(to_jsonb(c) ORDER BY c.consent) FROM (SELECT k.consent, k.version, k.scope, k.status, k.agreement,
+    k.valid_from, k.valid_until, k.grantor, k.evidenced FROM consent k WHERE k.district = u.district
+    AND k.school = u.school AND k.person_id = u.sourced_id AND NOT EXISTS (SELECT FROM consent l
+    WHERE l.district = k.district AND l.school = k.school AND l.consent = k.consent AND l.version > k.version)) c)
+    AS consents,
+    (SELECT jsonb_agg(to_jsonb(o) ORDER BY o.opt_out) FROM (SELECT k.opt_out, k.version, k.category, k.status,
     k.valid_from, k.valid_until FROM opt_out k WHERE k.district = u.district AND k.school = u.school
-    AND k.person_id = u.sourced_id ORDER BY k.opt_out, k.version DESC) o) AS opt_outs,
+    AND k.person_id = u.sourced_id AND NOT EXISTS (SELECT FROM opt_out l WHERE l.district = k.district
+    AND l.school = k.school AND l.opt_out = k.opt_out AND l.version > k.version)) o) AS opt_outs,
     (SELECT min(v.published_at) FROM roster_user x JOIN roster_version v ON v.district = x.district
     AND v.school = x.school AND v.version = x.since WHERE x.district = u.district AND x.school = u.school
     AND x.sourced_id = u.sourced_id) AS collected_at"""

@@ -17,7 +17,7 @@ VERSIONED = {t.name: t for t in (tables.agreement, tables.direction, tables.cons
 
 def one_at_a_time(session: Session) -> None:
     """Until this transaction ends nobody else puts anything on file in this district: what is planned stays true."""
-    session.row("SELECT pg_advisory_xact_lock(%(district)s, 1)")
+    session.row("SELECT set_config('lock_timeout', '10s', true), pg_advisory_xact_lock(%(district)s, 1)")
 
 
 def record(session: Session, kind: str, ref: str, now: datetime, by: str, **columns: Any) -> int:

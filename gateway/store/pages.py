@@ -354,7 +354,7 @@ def _reference(wanted: Wanted, hint: Mapping[str, Any], column: str) -> str:
     named = f"named_{hint['column']}.reference"
     if len(wanted.versions) < 2:
         return named
-    elsewhere = _alias_of(hint["kind"], column, "= ANY(%(schools)s)")
+    elsewhere = _alias_of(hint["kind"], column, "= ANY(r.places)")
     return f"coalesce({named}, (SELECT {_ref(hint['kind'], 'z.alias::text')} FROM ({elsewhere}) z))"
 
 
@@ -425,7 +425,7 @@ def _looked_up(wanted: Wanted, kind: str, value: str) -> str:
     """The outward id of a record in a list: as the row's own school knows it, or another that holds it with it."""
     if not wanted.aliased:
         return value
-    own, elsewhere = (f"({_alias_of(kind, value, school)})" for school in ("= r.school", "= ANY(%(schools)s)"))
+    own, elsewhere = (f"({_alias_of(kind, value, school)})" for school in ("= r.school", "= ANY(r.places)"))
     return f"{own}::text" if len(wanted.versions) < 2 else f"coalesce({own}, {elsewhere})::text"
 
 

@@ -15,8 +15,17 @@ _HERE = "district = %(district)s AND school = %(school)s"
 def answers(session: Session, person_id: str) -> Sequence[Any]:
     """Return the latest version of each of a family's answers."""
     return session.rows(
-        f"SELECT DISTINCT ON (consent) * FROM consent WHERE {_HERE} AND person_id = %(person)s "
-        "ORDER BY consent, version DESC",
+        f"SELECT * FROM (SELECT DISTINCT ON (consent) * FROM consent WHERE {_HERE} ORDER BY consent, version DESC) c "
+        "WHERE person_id = %(person)s",
+        person=person_id,
+    )
+
+
+def opt_outs(session: Session, person_id: str) -> Sequence[Any]:
+    """Return the latest version of each of a person's opt-outs."""
+    return session.rows(
+        f"SELECT * FROM (SELECT DISTINCT ON (opt_out) * FROM opt_out WHERE {_HERE} ORDER BY opt_out, version DESC) o "
+        "WHERE person_id = %(person)s",
         person=person_id,
     )
 

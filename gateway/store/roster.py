@@ -66,6 +66,18 @@ def pupils(session: Session) -> list[str]:
     return [row.id for row in session.rows(f"SELECT sourced_id AS id FROM roster_user WHERE {_NOW} AND is_pupil")]
 
 
+def pupils_by_name(session: Session) -> dict[str, set[str]]:
+    """Return the ids of the school's pupils by each text they are known by: id, local number, full name."""
+    found: dict[str, set[str]] = {}
+    for row in session.rows(
+        "SELECT sourced_id AS id, identifier, given_name || ' ' || family_name AS name FROM roster_user "
+        f"WHERE {_NOW} AND is_pupil"
+    ):
+        for text in filter(None, (row.id, row.identifier, row.name)):
+            found.setdefault(text, set()).add(row.id)
+    return found
+
+
 def find_pupil(session: Session, text: str) -> list[Any]:
     """Return pupils by sourcedId, local number or full name, for staff of the school."""
     return list(

@@ -21,6 +21,7 @@ from gateway.errors import Refused
 LAUNCHES = "6000 per minute"
 TOKENS = "120 per minute"
 CODES = "30 per minute"
+PAPERS = "60 per minute"
 
 
 class ProcessCounts(Storage):
@@ -127,5 +128,8 @@ def _network(address: str) -> str:
 
 def register(app: Flask, redis_url: str) -> None:
     """Limit the requests of one address to the doors that anybody can knock at."""
-    by_endpoint = {"lti.login": LAUNCHES, "lti.arrive": LAUNCHES, "oauth.token": TOKENS, "family.page": CODES}
+    by_endpoint = {
+        "lti.login": LAUNCHES, "lti.arrive": LAUNCHES, "oauth.token": TOKENS, "family.page": CODES,
+        "on_file.file": PAPERS, "on_file.listing": TOKENS, "on_file.end": TOKENS,
+    }  # fmt: skip
     app.before_request(Limits(redis_url, by_endpoint).check)

@@ -26,7 +26,7 @@ class Lines(Schema):
     class Meta:
         unknown = RAISE
 
-    lines = fields.List(fields.Dict(keys=fields.String()), required=True, validate=validate.Length(1, 10_000))
+    lines = fields.List(fields.Dict(keys=fields.String()), required=True, validate=validate.Length(1, 2_000))
     apply = fields.Boolean(load_default=False)
 
 

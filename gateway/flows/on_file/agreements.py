@@ -18,7 +18,7 @@ def agreement(desk: Desk, said: dict[str, Any]) -> list[Paper]:
     """Return an agreement as it would stand at each of its schools. Raises Refused where it could not be enforced."""
     desk.by.acts_for_district()
     maker = desk.vendor(said["vendor"])
-    begins, expires = desk.period(said, _standing_since(desk, said) or desk.now)
+    begins, expires = desk.period(said, desk.begun("agreement", said, "effective_at"))
     body = {
         "number": said.get("number"), "category": maker.category, "schedule": elements(said["schedule"]),
         "purposes": sorted(said["purposes"]), "operations": sorted(said["operations"]),
@@ -38,12 +38,6 @@ def agreement(desk: Desk, said: dict[str, Any]) -> list[Paper]:
     if desk.imports:
         _require_alone(desk, papers)
     return papers
-
-
-def _standing_since(desk: Desk, said: dict[str, Any]) -> datetime | None:
-    """Since when the agreement of this number is in force: a line that does not say it changes nothing of it."""
-    mine = [row for row in desk.latest("agreement") if row.body.get("number") == said.get("number", "-")]
-    return mine[0].effective_at if mine else None
 
 
 def _commitments(named: Sequence[str]) -> list[str]:
@@ -116,11 +110,12 @@ def direction(desk: Desk, said: dict[str, Any]) -> list[Paper]:
     """Return a direction as it would stand at each of its schools. Raises Refused."""
     if said["operation"] not in {str(o) for o in Operation}:
         raise Refused(errors.REQ_INVALID, f"operations are {', '.join(sorted(str(o) for o in Operation))}")
-    narrowed = elements(said["elements"])
-    begins, expires = desk.period(said, desk.now)
+    narrowed, at = elements(said["elements"]), {school.school for school in desk.schools(said["schools"])}
+    for school in at:
+        desk.by.acts_for(school)
+    begins, expires = desk.period(said, desk.begun("direction", said, "valid_from"))
     if expires <= desk.now:
         raise Refused(errors.DIR_EXPIRED, "the direction is over already")
-    at = {school.school for school in desk.schools(said["schools"])}
     covered = [row for row in desk.numbered("agreement", said["agreement"]) if row.school in at]
     if not covered:
         raise Refused(errors.AGR_SCHOOL_NOT_COVERED, f"{said['agreement']} does not cover these schools")

@@ -18,7 +18,8 @@ def consent(desk: Desk, said: dict[str, Any]) -> list[Paper]:
     (school,) = desk.schools([said["school"]])
     desk.by.acts_for(school.school)
     person, agreement = desk.pupil(school.school, said["pupil"]), _agreement(desk, school.school, said)
-    begins, until = desk.period(said, said.get("answered", desk.now))
+    begins, until = desk.period(said, said.get("answered", desk.begun("consent", said, "valid_from")))
+    until = until if said["status"] != "withdrawn" else None  # what was withdrawn does not come back by itself
     body = {"number": said.get("number"), "method": said.get("method"), "document": said.get("document"),
             "answered_at": _iso(said.get("answered"))}  # fmt: skip
     evidenced = all(body[name] for name in ("method", "document", "answered_at"))
@@ -74,7 +75,7 @@ def opt_out(desk: Desk, said: dict[str, Any]) -> list[Paper]:
     category = said.get("category")
     if category is not None and category not in CATEGORIES:
         raise Refused(errors.REQ_INVALID, f"categories are {', '.join(sorted(CATEGORIES))}")
-    begins, until = desk.period(said, desk.now)
+    begins, until = desk.period(said, desk.begun("opt_out", said, "valid_from"))
     columns = {
         "person_id": desk.pupil(school.school, said["pupil"]), "category": category, "status": said["status"],
         "valid_from": begins, "valid_until": until, "body": {"number": said.get("number")},

@@ -41,6 +41,8 @@ class Desk:
     _latest: dict[str, Sequence[Any]] = field(default_factory=dict)
     _schools: Sequence[Any] = ()
     _vendors: Sequence[Any] = ()
+    _numbers: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
+    _pupils: dict[int, dict[str, set[str]]] = field(default_factory=dict)
 
     def latest(self, kind: str) -> Sequence[Any]:
         """The latest version of each paper of a kind at each school."""
@@ -48,9 +50,22 @@ class Desk:
             self._latest[kind] = on_file.latest(self.session, kind)
         return self._latest[kind]
 
+    def mine(self, kind: str) -> list[Any]:
+        """The latest version of each paper at the schools the person acts for; of others nothing is said."""
+        return [row for row in self.latest(kind) if self.by.may_act(row.school)]
+
+    def numbers(self, kind: str) -> dict[str, list[Any]]:
+        """The papers of `mine` by their number."""
+        if kind not in self._numbers:
+            found = self._numbers[kind] = {}
+            for row in self.mine(kind):
+                if row.body.get("number"):
+                    found.setdefault(row.body["number"], []).append(row)
+        return self._numbers[kind]
+
     def numbered(self, kind: str, text: str) -> list[Any]:
-        """Return the papers with this reference, or this number, at all schools. Raises Refused for none."""
-        found = [row for row in self.latest(kind) if text in (getattr(row, kind), row.body.get("number"))]
+        """Return the papers of `mine` with this reference, or this number. Raises Refused for none."""
+        found = self.numbers(kind).get(text) or [row for row in self.mine(kind) if getattr(row, kind) == text]
         if not found:
             raise Refused(errors.REQ_UNKNOWN, f"there is no {kind} {text} on file here")
         return found
@@ -77,11 +92,19 @@ class Desk:
 
     def pupil(self, school: int, text: str) -> str:
         """Return the id of the school's pupil with this id, number or full name. Raises Refused."""
-        found = roster.find_pupil(self.session.at(school), text)
+        if school not in self._pupils:
+            self._pupils[school] = roster.pupils_by_name(self.session.at(school))
+        found = self._pupils[school].get(text, set())
         if len(found) != 1:
             reason = errors.REQ_AMBIGUOUS if found else errors.REQ_UNKNOWN
             raise Refused(reason, "there is no pupil, or several, of that id, number or name at this school")
-        return str(found[0].sourced_id)
+        return next(iter(found))
+
+    def begun(self, kind: str, values: dict[str, Any], column: str) -> datetime:
+        """Since when the paper of this number stands, else now: a line that does not say it changes nothing of it."""
+        known = self.numbers(kind).get(values.get("number", ""), [])
+        begun: datetime = getattr(known[0], column) if known else self.now
+        return begun
 
     def period(self, values: dict[str, Any], begins: datetime) -> tuple[datetime, Any]:
         """Return when a paper begins, and ends (None: it does not). Raises Refused for an end before its beginning."""

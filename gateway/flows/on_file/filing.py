@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +36,16 @@ class Kind:
     schema: type[Schema]
     judge: Callable[[Desk, dict[str, Any]], list[Paper]]
     ended: str
-    ends_at: str
+    fixed: tuple[str, ...]  # what a paper of one number is about, in every version
     entry: str
     prefix: str
 
 
 KINDS = {
-    "agreement": Kind(words.Agreement, agreements.agreement, "ended", "expires_at", "agreement", "ag"),
-    "direction": Kind(words.Direction, agreements.direction, "revoked", "expires_at", "direction", "dr"),
-    "consent": Kind(words.Consent, answers.consent, "withdrawn", "", "consent", "co"),
-    "opt_out": Kind(words.OptOut, answers.opt_out, "ended", "valid_until", "consent", "oo"),
+    "agreement": Kind(words.Agreement, agreements.agreement, "ended", ("vendor",), "agreement", "ag"),
+    "direction": Kind(words.Direction, agreements.direction, "revoked", ("agreement", "operation"), "direction", "dr"),
+    "consent": Kind(words.Consent, answers.consent, "withdrawn", ("person_id", "scope", "agreement"), "consent", "co"),
+    "opt_out": Kind(words.OptOut, answers.opt_out, "ended", ("person_id",), "consent", "oo"),
 }
 _ABOUT = {"agreement": "agreement", "direction": "directions", "consent": "consent", "opt_out": "consent"}
 
@@ -84,13 +84,17 @@ class Plan:
 
 
 @contextmanager
-def opened(parts: Office, by: Person, *, imports: bool = False) -> Iterator[Desk]:
+def opened(parts: Office, by: Person, *, imports: bool = False, writes: bool = False) -> Iterator[Desk]:
+    """A desk over the schools of the person's district. Those who write are there one at a time."""
+    if not by.district_roles and not by.schools:
+        raise Refused(errors.ACT_NOT_STAFF)
     with parts.database.open_district(by.district) as session:
         schools = [row.school for row in directory.schools(session)]
     if not schools:
         raise Refused(errors.REQ_INVALID, "the district has no school yet: `schoolgate school add` makes one")
     with parts.database.open_schools(by.district, schools) as session:
-        on_file.one_at_a_time(session)
+        if writes:
+            on_file.one_at_a_time(session)
         yield Desk(parts, by, session, parts.clock.now(), imports)
 
 
@@ -120,7 +124,7 @@ def record(parts: Office, by: Person, kind: str, said: Mapping[str, Any]) -> str
 
     An agreement that cannot be activated is a denial in the ledger of each of its schools.
     """
-    with opened(parts, by) as desk:
+    with opened(parts, by, writes=True) as desk:
         try:
             line = _line(desk, kind, 1, said)
         except Refused as refused:
@@ -145,31 +149,28 @@ def _note_refusal(desk: Desk, kind: str, said: Mapping[str, Any], refused: Refus
 
 
 def end(parts: Office, by: Person, kind: str, ref: str) -> int:
-    """End a paper now, at every school it stands for, as its next version. Return how many. Raises Refused."""
+    """End a paper now, at every school it stands for and the person acts for, as its next version. Return how many.
+    Raises Refused."""
     rule = KINDS[kind]
-    with opened(parts, by) as desk:
-        rows = [row for row in desk.latest(kind) if getattr(row, kind) == ref and row.status != rule.ended]
+    with opened(parts, by, writes=True) as desk:
+        rows = [row for row in desk.mine(kind) if getattr(row, kind) == ref and row.status != rule.ended]
         if not rows:
             raise Refused(errors.REQ_UNKNOWN, f"there is no {kind.replace('_', '-')} {ref} here that has not ended")
-        papers = []
-        for row in rows:
-            _require_may_end(desk, kind, row)
-            columns = _columns(kind, row) | {"status": rule.ended}
-            if rule.ends_at:
-                ends = columns[rule.ends_at]
-                columns[rule.ends_at] = desk.now if ends is None else min(ends, desk.now)
-            papers.append(Paper(kind, row.school, columns))
+        if any(row.status == "refused" for row in rows):
+            raise Refused(errors.REQ_CONFLICT, "it is a no already; a yes is an answer of its own")
+        papers = [Paper(kind, row.school, _ended(kind, row, desk.now)) for row in rows]
         _write(desk, kind, [Line(1, "", "changed", ref, tuple(papers))], outcome="ended")
     return len(rows)
 
 
-def _require_may_end(desk: Desk, kind: str, row: Any) -> None:
-    if kind == "agreement":
-        desk.by.acts_for_district()
-    else:
-        desk.by.acts_for(row.school)
-    if kind == "consent" and row.status in ("refused", "withdrawn"):
-        raise Refused(errors.REQ_CONFLICT, "it is a no already; a yes is an answer of its own")
+def _ended(kind: str, row: Any, now: datetime) -> dict[str, Any]:
+    """What the last version of a paper says. A withdrawal counts from now on, for good."""
+    columns = _columns(kind, row) | {"status": KINDS[kind].ended}
+    if kind == "consent":
+        return columns | {"valid_from": min(row.valid_from, now), "valid_until": None}
+    ends_at = "valid_until" if kind == "opt_out" else "expires_at"
+    ends = columns[ends_at]
+    return columns | {ends_at: now if ends is None else min(ends, now)}
 
 
 # --- a file ----------------------------------------------------------------------------------------
@@ -186,7 +187,7 @@ def plan(parts: Office, by: Person, kind: str, lines: Said) -> Plan:
 
 def apply(parts: Office, by: Person, kind: str, lines: Said) -> Plan:
     """Put these papers on file: all of them, or none when a line is at fault. Return what was done."""
-    with opened(parts, by, imports=True) as desk:
+    with opened(parts, by, imports=True, writes=True) as desk:
         found = _planned(desk, kind, lines)
         if not found.faults:
             _write(desk, kind, found.lines)
@@ -252,26 +253,35 @@ def _line(desk: Desk, kind: str, row: int, said: Mapping[str, Any]) -> Line:
     if desk.imports and not number:
         raise Refused(errors.REQ_INVALID, "number: the district's own number of this paper is missing")
     papers = KINDS[kind].judge(desk, values)
-    known = [one for one in desk.latest(kind) if number and one.body.get("number") == number]
+    known = _known(desk, kind, number, papers)
     if not known:
         return Line(row, number, "new", desk.parts.ids.new(KINDS[kind].prefix), tuple(papers))
-    there = {one.school: _columns(kind, one) for one in known}
-    changed = [paper for paper in papers if there.get(paper.school) != paper.columns]
-    changed += _left(desk, kind, known, {paper.school for paper in papers})
+    there = {one.school: one for one in known}
+    for paper in papers:
+        if paper.school in there:
+            _require_same(kind, there[paper.school], paper)
+    changed = [p for p in papers if p.school not in there or _columns(kind, there[p.school]) != p.columns]
+    gone = [one for one in known if one.school not in {paper.school for paper in papers}]
+    changed += [Paper(kind, one.school, _ended(kind, one, desk.now)) for one in gone if one.status != KINDS[kind].ended]
     return Line(row, number, "changed" if changed else "unchanged", getattr(known[0], kind), tuple(changed))
 
 
-def _left(desk: Desk, kind: str, known: Sequence[Any], named: set[int]) -> list[Paper]:
-    """An agreement that names a school no longer has ended there."""
-    rule = KINDS[kind]
-    gone = [row for row in known if row.school not in named and row.status != rule.ended]
-    if kind in ("consent", "opt_out") and gone:
-        raise Refused(errors.REQ_CONTRADICTORY, "this number is an answer at another school")
-    ended = {"status": rule.ended}
-    return [
-        Paper(kind, row.school, _columns(kind, row) | ended | {rule.ends_at: min(row.expires_at, desk.now)})
-        for row in gone
-    ]
+def _known(desk: Desk, kind: str, number: str, papers: Sequence[Paper]) -> list[Any]:
+    """The papers on file under this number: of answers those of the same school, else of the schools the person acts
+    for. Another school's numbers are its own."""
+    known = desk.numbers(kind).get(number, []) if number else []
+    if kind in ("consent", "opt_out"):
+        return [one for one in known if one.school == papers[0].school]
+    return list(known)
+
+
+def _require_same(kind: str, known: Any, paper: Paper) -> None:
+    """A number stands for one paper, which does not come back once it has ended."""
+    for name in KINDS[kind].fixed:
+        if getattr(known, name) != paper.columns[name]:
+            raise Refused(errors.REQ_CONTRADICTORY, f"this number is another paper: its {name} is another")
+    if known.status == KINDS[kind].ended != paper.columns["status"]:
+        raise Refused(errors.REQ_CONFLICT, "the paper of this number has ended: a new one has a number of its own")
 
 
 def _columns(kind: str, row: Any) -> dict[str, Any]:
@@ -292,19 +302,18 @@ def readable(error: ValidationError) -> str:
 
 def _among_themselves(lines: Sequence[Line]) -> Iterator[Fault]:
     """What no line shows by itself: a number that stands twice, agreements that overlap, answers that contradict."""
-    numbers = Counter(line.number for line in lines)
+    numbers = Counter((line.number, paper.school) for line in lines for paper in line.papers if line.number)
     for line in lines:
-        if line.number and numbers[line.number] > 1:
-            yield Fault(line.row, errors.REQ_TWICE, f"the number {line.number} stands on {numbers[line.number]} lines")
-    seen: dict[tuple[Any, ...], list[tuple[Line, Paper]]] = {}
+        times = max((numbers[line.number, paper.school] for paper in line.papers), default=1)
+        if times > 1:
+            yield Fault(line.row, errors.REQ_TWICE, f"the number {line.number} stands on {times} lines")
+    claims: dict[tuple[Any, ...], list[tuple[Line, Paper]]] = {}
     for line in lines:
         for paper in line.papers:
             for key in _claims(paper):
-                others = seen.setdefault(key, [])
-                clash = next((o for o, p in others if o is not line and _overlap(paper, p)), None)
-                if clash:
-                    yield Fault(line.row, _clash(paper), f"so does line {clash.row}, for the same time and school")
-                others.append((line, paper))
+                claims.setdefault(key, []).append((line, paper))
+    for claimed in claims.values():
+        yield from _clashes(claimed)
 
 
 def _claims(paper: Paper) -> Iterator[tuple[Any, ...]]:
@@ -316,13 +325,21 @@ def _claims(paper: Paper) -> Iterator[tuple[Any, ...]]:
         yield paper.school, said["person_id"], said["scope"], said["agreement"], said["grantor"]
 
 
-def _overlap(one: Paper, other: Paper) -> bool:
-    begins, ends = ("effective_at", "expires_at") if one.kind == "agreement" else ("valid_from", "valid_until")
-    if one.kind == "consent" and one.columns["status"] == other.columns["status"]:
-        return False
-    far = max(one.columns[begins], other.columns[begins]) + timedelta(days=1)
-    until = [paper.columns[ends] or far for paper in (one, other)]
-    return bool(one.columns[begins] < until[1] and other.columns[begins] < until[0])
+def _clashes(claimed: list[tuple[Line, Paper]]) -> Iterator[Fault]:
+    """Papers that claim the same for the same time, in the order in which they begin; answers only when they differ."""
+    begins, ends = (
+        ("effective_at", "expires_at") if claimed[0][1].kind == "agreement" else ("valid_from", "valid_until")
+    )
+    furthest: dict[str, tuple[datetime, Line]] = {}
+    for line, paper in sorted(claimed, key=lambda one: (one[1].columns[begins], one[0].row)):
+        said = paper.columns["status"] if paper.kind == "consent" else ""
+        others = [one for status, one in furthest.items() if paper.kind == "agreement" or status != said]
+        clash = next((other for end, other in others if end > paper.columns[begins]), None)
+        if clash:
+            first, last = sorted((line, clash), key=lambda one: one.row)
+            yield Fault(last.row, _clash(paper), f"so does line {first.row}, for the same time and school")
+        end = paper.columns[ends] or datetime.max.replace(tzinfo=UTC)
+        furthest[said] = max(furthest.get(said, (end, line)), (end, line), key=lambda one: one[0])
 
 
 def _clash(paper: Paper) -> Reason:
@@ -330,17 +347,20 @@ def _clash(paper: Paper) -> Reason:
 
 
 def _write(desk: Desk, kind: str, lines: Iterable[Line], outcome: str = "recorded") -> None:
-    """Write the next version of each paper, school by school in the order in which their logs are locked."""
-    papers = sorted(((p, line.ref) for line in lines for p in line.papers), key=lambda one: one[0].school)
-    for paper, ref in papers:
+    """Write the next version of each paper, and then of each school all entries at once, in the order in which logs are
+    locked: nothing else of a school waits longer than for that."""
+    entries: dict[int, list[dict[str, Any]]] = {}
+    for paper, ref in sorted(((p, line.ref) for line in lines for p in line.papers), key=lambda one: one[0].school):
         here = desk.session.at(paper.school)
         version = on_file.record(here, kind, ref, desk.now, desk.by.ref, **paper.columns)
         about = [f"{ref}@{version}"] if kind == "direction" else f"{ref}@{version}"
         ended = outcome == "ended" or paper.columns["status"] in ("ended", "revoked", "withdrawn")
-        disclosure.event(
-            desk.parts, here, KINDS[kind].entry, ref, "ended" if ended else "recorded",
-            actor={"kind": "staff", "ref": desk.by.ref}, **{_ABOUT[kind]: about},
-        )  # fmt: skip
+        said = {"actor": {"kind": "staff", "ref": desk.by.ref}, _ABOUT[kind]: about}
+        entries.setdefault(paper.school, []).append(
+            {"type_": KINDS[kind].entry, "ref": ref, "outcome": "ended" if ended else "recorded"} | said
+        )
+    for school, own in sorted(entries.items()):
+        disclosure.events(desk.parts, desk.session.at(school), own)
 
 
 def activate(parts: Office, by: Person, ref: str) -> int:
@@ -371,7 +391,7 @@ def activate(parts: Office, by: Person, ref: str) -> int:
 def suspend(parts: Office, by: Person, ref: str) -> int:
     """Let nothing flow under an agreement until it is activated again. Return at how many schools. Raises Refused."""
     by.acts_for_district()
-    with opened(parts, by) as desk:
+    with opened(parts, by, writes=True) as desk:
         rows = [row for row in desk.latest("agreement") if row.agreement == ref and row.status == "active"]
         if not rows:
             raise Refused(errors.REQ_UNKNOWN, f"there is no agreement {ref} here that is in force")

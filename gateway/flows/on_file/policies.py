@@ -9,6 +9,8 @@ from marshmallow import ValidationError
 
 from gateway import errors
 from gateway.errors import Refused
+from gateway.flows import disclosure
+from gateway.flows.on_file.desk import Desk
 from gateway.flows.on_file.filing import opened, readable
 from gateway.flows.parts import Office
 from gateway.identity.staff import Person
@@ -41,6 +43,9 @@ def add_version(parts: Office, by: Person, said: Mapping[str, Any]) -> None:
         )  # fmt: skip
     if not made:
         raise Refused(errors.REQ_TWICE, f"version {version['version']} of {version['policy']} is on file already")
+    with opened(parts, by, writes=True) as desk:
+        for school in desk.schools(()):
+            _note(desk, school.school, version, "recorded")
 
 
 def add_word(parts: Office, by: Person, said: Mapping[str, Any]) -> int:
@@ -49,7 +54,7 @@ def add_word(parts: Office, by: Person, said: Mapping[str, Any]) -> int:
         word = words.PolicyWord().load({k: v for k, v in said.items() if v is not None})
     except ValidationError as error:
         raise Refused(errors.REQ_INVALID, readable(error)) from error
-    with opened(parts, by) as desk:
+    with opened(parts, by, writes=True) as desk:
         known = {(row.policy, row.version) for row in on_file.policy_versions(desk.session)}
         if (word["policy"], word["version"]) not in known:
             raise Refused(errors.REQ_UNKNOWN, f"version {word['version']} of {word['policy']} is not on file")
@@ -59,8 +64,19 @@ def add_word(parts: Office, by: Person, said: Mapping[str, Any]) -> int:
         count = 0
         for school in desk.schools(word["schools"]):
             by.acts_for(school.school)
-            count += on_file.add_policy_word(
+            new = on_file.add_policy_word(
                 desk.session.at(school.school), desk.now, by.ref, policy=word["policy"], version=word["version"],
                 word=word["word"], at=at, body={"channel": word.get("channel")},
             )  # fmt: skip
+            if new:
+                _note(desk, school.school, word, word["word"])
+            count += new
     return count
+
+
+def _note(desk: Desk, school: int, said: Mapping[str, Any], outcome: str) -> None:
+    """Write it down in the ledger of a school: a word on the policy changes what leaves there."""
+    disclosure.event(
+        desk.parts, desk.session.at(school), "policy", desk.parts.ids.new("pw"), outcome,
+        actor={"kind": "staff", "ref": desk.by.ref}, policy=f"{said['policy']}@{said['version']}",
+    )  # fmt: skip
