@@ -16,6 +16,7 @@ from gateway.errors import Refused
 from gateway.flows import on_file, onboarding
 from gateway.identity import staff
 from gateway.policy.agreements import COMMITMENTS
+from gateway.store import facts as fact_store
 from gateway.store import on_file as store
 from tests.worlds import DOCUMENT, World
 
@@ -336,3 +337,137 @@ def test_a_version_stands_once_and_words_are_about_one_that_stands(papers):
     later = word | {"version": 2, "at": papers.day(2)}
     assert refusal(on_file.add_word, world.office, world.by, later) == "REQ_CONTRADICTORY"
     assert refusal(on_file.add_word, world.office, world.by, word | {"word": "heard"}) == "REQ_INVALID"
+
+
+# --- one number, one paper -------------------------------------------------------------------------
+
+
+def person_of(papers: Papers, org: str) -> staff.Person:
+    """Somebody who administers one school alone."""
+    world = papers.world
+    _, token = onboarding.add_staff(world.office, world.by, f"{org}. Admin", "school_admin", world.refs[org])
+    return staff.person(world.office.database, token, world.clock.at)
+
+
+OTHERS = {
+    "agreement": {"vendor": "SIS Inc", "operations": ["members.read"]}, "direction": {"operation": "members.read"},
+    "consent": {"pupil": "p2"}, "opt_out": {"pupil": "p2"},
+}  # fmt: skip
+
+
+@every_kind
+def test_a_number_never_comes_to_stand_for_another_paper(papers, kind):
+    both = ["roster.read", "members.read"]
+    if kind == "direction":
+        papers.apply("agreement", papers.file(papers.agreement(operations=both)))
+    papers.apply(kind, papers.file(MAKE[kind](papers)))
+    assert papers.faults(kind, MAKE[kind](papers, **OTHERS[kind])) == [(1, "REQ_CONTRADICTORY")]
+
+
+@every_kind
+def test_what_has_ended_does_not_come_back_by_an_old_file(papers, kind):
+    if kind == "direction":
+        papers.apply("agreement", papers.file(papers.agreement()))
+    path = papers.file(MAKE[kind](papers))
+    (line,) = papers.apply(kind, path).lines
+    assert on_file.end(papers.world.office, papers.world.by, kind, line.ref) >= 1
+    assert [fault.reason.code for fault in papers.apply(kind, path).faults] == ["REQ_CONFLICT"]
+
+
+@every_kind
+def test_the_same_file_on_another_day_changes_nothing(papers, kind):
+    if kind == "direction":
+        papers.apply("agreement", papers.file(papers.agreement()))
+    path = papers.file(MAKE[kind](papers))
+    papers.apply(kind, path)
+    papers.world.clock.at += timedelta(days=1)
+    assert papers.apply(kind, path).counts == {"new": 0, "changed": 0, "unchanged": 1}
+
+
+def test_somebody_of_one_school_touches_no_paper_of_another(papers):
+    world, of_a = papers.world, person_of(papers, "A")
+    both = papers.agreement(schools=["School A", "School B"])
+    papers.apply("agreement", papers.file(both))
+    papers.apply("direction", papers.file(papers.direction(schools=["School B"])))
+    world.file("consent", **papers.consent(number="C-1", school="School B"))
+    before = papers.rows("direction"), papers.rows("consent")
+    lines = [papers.direction(schools=["School A"])]
+    assert on_file.apply(world.office, of_a, "direction", lines).counts["new"] == 1
+    assert on_file.apply(world.office, of_a, "consent", [papers.consent()]).counts["new"] == 1
+    for kind, rows in zip(("direction", "consent"), before, strict=True):
+        after = papers.rows(kind)
+        assert all(row in after for row in rows)
+    (fault,) = on_file.plan(world.office, of_a, "direction", [papers.direction(schools=["School B"])]).faults
+    assert (fault.reason.code, "SNM" in fault.detail) == ("ACT_NOT_STAFF", False)
+    other = on_file.plan(world.office, of_a, "direction", [papers.direction(agreement="A-9")]).faults
+    papers.apply(
+        "agreement", papers.file(papers.agreement(number="A-9", schools=["School B"], operations=["members.read"]))
+    )
+    assert on_file.plan(world.office, of_a, "direction", [papers.direction(agreement="A-9")]).faults == other
+
+
+def test_the_latest_version_counts_whatever_an_earlier_one_said_of_whom(papers):
+    """Even if versions of one paper were about two vendors or two pupils, no earlier one comes to life again."""
+    world = papers.world
+    reader = world.reader("A")
+    there = {u["givenName"] for u in reader.read("students").json["users"]}
+    no = {"scope": "use", "agreement": None, "status": "refused", "grantor": "parent", "evidenced": False,
+          "valid_from": world.clock.at, "valid_until": None, "body": {}}  # fmt: skip
+    with world.office.database.open_school(world.places["A"]) as session:
+        for pupil, status in (("p0", "refused"), ("p2", "refused")):
+            store.record(
+                session, "consent", "co_twotwotwo", world.clock.at, "x", person_id=pupil, **no | {"status": status}
+            )
+        assert fact_store.person(session, "p0").consents == ()
+        assert [c.version for c in fact_store.person(session, "p2").consents] == [2]
+    gone = there - {u["givenName"] for u in reader.read("students").json["users"]}
+    assert gone == {"Givenp2"}
+    with world.office.database.open_school(world.places["A"]) as session:
+        row = next(r for r in store.latest(session, "agreement") if r.agreement == world.agreements["Reader"])
+        store.record(session, "agreement", row.agreement, world.clock.at, "x", vendor="ve_somebodyelse", status="ended",
+                     effective_at=row.effective_at, expires_at=row.expires_at, body=row.body)  # fmt: skip
+    assert reader.read("students").status_code == 403
+
+
+def test_a_withdrawal_is_for_good(papers):
+    world = papers.world
+    reader = world.reader("A")
+    count = len(reader.read("students").json["users"])
+    ref = world.file("consent", **papers.consent(agreement=world.agreements["Reader"], until=papers.day(20)))
+    on_file.end(world.office, world.by, "consent", ref)
+    for days in (0, 21):
+        world.clock.at += timedelta(days=days)
+        assert len(reader.sign_in().read("students").json["users"]) == count - 1
+
+
+def test_words_on_the_policy_are_in_the_ledger_of_each_school(papers):
+    world = papers.world
+    on_file.add_version(world.office, world.by, version(papers))
+    on_file.add_word(
+        world.office, world.by, {"policy": "strictest", "version": 2, "word": "noticed", "schools": ["School A"]}
+    )
+    said = {school: [e["outcome"] for e in papers.entries("policy", school)] for school in "AB"}
+    assert said == {"A": ["recorded", "noticed"], "B": ["recorded"]}
+
+
+ODD = {
+    "year one": {"from": "0001-01-01T00:00:00+05:00"}, "year 9999": {"until": "9999-12-31T23:59:59-05:00"},
+    "year 1899": {"from": "1899-12-31"}, "no offset": {"until": "2030-01-01T00:00:00"}, "a number": {"until": 20300101},
+    "a list": {"until": ["2030-01-01"]}, "deep": {"school_agent": json.loads("[" * 500 + "]" * 500)},
+    "a NUL": {"vendor": "a\x00b"}, "an object": {"schools": {"A": 1}}, "numbers": {"schedule": [1, 2]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", ODD.values(), ids=list(ODD))
+def test_odd_values_are_refused_in_words(papers, change):
+    plan = on_file.plan(papers.world.office, papers.world.by, "agreement", [papers.agreement(**change)])
+    assert [fault.reason.code for fault in plan.faults] == ["REQ_INVALID"]
+
+
+def test_many_lines_about_one_pupil_are_judged_quickly_and_written_at_once(papers):
+    lines = [papers.opt_out(number=f"O-{n}") for n in range(400)]
+    before = len(papers.world.ledger("A"))
+    assert papers.apply("opt_out", papers.file(*lines)).counts["new"] == 400
+    assert len(papers.world.ledger("A")) == before + 400
+    yes_and_no = [papers.consent(number=f"C-{n}", status=("given", "refused")[n % 2]) for n in range(400)]
+    assert len(papers.plan("consent", papers.file(*yes_and_no)).faults) == 399

@@ -143,3 +143,21 @@ def test_after_the_child_has_left_the_school_the_report_still_answers_nothing_of
     night = two_schools(40).without("users.csv", "p2").without("roles.csv", "r.p2.A").without("demographics.csv", "p2")
     assert world.deliver(night.without("enrollments.csv", "e.kA.p2")).state == "published"
     assert "OWN_NOT_ASSOCIATED" in parent.ask(status=404)
+
+
+def test_every_answer_and_opting_out_is_shown_in_words(world):
+    world.standing()
+    at = {"school": "School A", "pupil": "p0"}
+    told = {"method": "form", "answered": world.clock.at, "document": "0" * 64}
+    for status in ("pending", "given", "refused", "withdrawn"):
+        for scope in ("use", "disclose"):
+            world.file("consent", **at, scope=scope, status=status, grantor="parent", **told)
+    world.file("opt_out", **at, category="lms")
+    world.file("opt_out", **at, status="ended")
+    page = Parent(world).ask()
+    for said in (
+        "You were asked: use of your child&#39;s data here", "You agreed: disclosure to any company",
+        "You refused: nothing more to any company", "You withdrew: no further use of your child&#39;s data",
+        "You opted out of companies of the kind lms", "You no longer opt out of any company",
+    ):  # fmt: skip
+        assert said in page

@@ -73,6 +73,26 @@ def test_one_id_of_two_sources_is_two_people(public_world):
     assert int(read.headers["X-Total-Count"]) == 2
 
 
+def test_an_org_of_another_source_is_never_shown_for_ones_own(public_world):
+    world = public_world.onboard("B")
+    first = Delivery().frame("B").class_("k", "B").person("q", "student", "B", born="2010-03-04").enroll("q", "k", "B")
+    assert world.deliver(first).state == "published"
+    world.places["B of sis"], world.refs["B of sis"] = world.places["B"], world.refs["B"]
+    world.source = onboarding.add_source(world.office, world.by, "sis2", None, None, None, "")
+    world.onboard("A", "B")
+    delivery = Delivery().frame("A", "B").class_("kA", "A").class_("kB", "B")
+    delivery.person("p", "student", "A", "B", born="2010-03-04").enroll("p", "kA", "A").enroll("p", "kB", "B")
+    assert world.deliver(delivery).state == "published"
+    users = world.reader("A", "B", "B of sis").read("students?limit=100").json["users"]
+    (pupil,) = (user for user in users if user["givenName"] == "Givenp")
+    with world.office.database.open_school(world.places["B"]) as session:
+        known = "SELECT alias::text FROM alias WHERE district = %(district)s AND school = %(school)s AND kind = 'org' "
+        own = {row.alias for row in session.rows(known)}
+    shown = {role["org"]["sourcedId"] for role in pupil["roles"]}
+    assert len(shown) == 2
+    assert shown & own
+
+
 def test_two_who_ask_first_at_once_learn_the_same_ids(public_world, app):
     delivery = two_schools(12)
     for n in range(200):
