@@ -54,10 +54,11 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a walk through a collection stands: pinned versions, last key, total."""
+    """Where a walk through a collection stands: pinned versions, last key and whether it is an alias, total."""
 
     versions: dict[int, int]
     after: str | None
+    aliased: bool
     total: int | None
 
 
@@ -185,13 +186,15 @@ def _page(
     pinned = {s: v for s, v in (place.versions if place else now).items() if s in decisions}
     wanted = _wanted(parts, grant, collection, decision, names, pinned, query.limit + 1, offset=query.offset,
                      after=place.after if place else None)  # fmt: skip
+    if place and place.aliased != wanted.aliased:
+        raise Refused(errors.REQ_CURSOR)  # the agreement has come to list the source's ids since, or no longer does
     found = pages.read(session, wanted)
     total = place.total if place and place.total is not None else pages.count(session, wanted)
     shown, more = found.first(query.limit), len(found) > query.limit
     if shown and not sample_is_permitted(decision, collection.schema, shown.bodies[0].encode()):
         raise Refused(errors.INT_POLICY_ERROR)
     body = clear_page(decision, collection.schema, names, _join(collection.member, shown))
-    following = _cursor(parts, grant, collection, pinned, shown.keys[-1], total) if more else None
+    following = _cursor(parts, grant, wanted, shown.keys[-1], total) if more else None
     return Page(body, total, following), _shares(session, decisions, shown, body)
 
 
@@ -227,21 +230,18 @@ def _signer(parts: Parts) -> URLSafeSerializer:
     return URLSafeSerializer(parts.vault.derive("page-cursor"), salt="cursor")
 
 
-def _cursor(
-    parts: Parts, grant: Grant, collection: Collection, versions: Mapping[int, int],
-    last: str, total: int,
-) -> str:  # fmt: skip
-    pins = [[school, version] for school, version in sorted(versions.items())]
-    return str(_signer(parts).dumps([grant.ref, collection.path, pins, last, total]))
+def _cursor(parts: Parts, grant: Grant, wanted: pages.Wanted, last: str, total: int) -> str:
+    pins = [[school, version] for school, version in sorted(wanted.versions.items())]
+    return str(_signer(parts).dumps([grant.ref, wanted.collection.path, pins, last, wanted.aliased, total]))
 
 
 def _open_cursor(parts: Parts, grant: Grant, collection: Collection, query: Query) -> _Place | None:
     if query.cursor is None:
         return None
     try:
-        ref, path, pins, after, total = _signer(parts).loads(query.cursor)
+        ref, path, pins, after, aliased, total = _signer(parts).loads(query.cursor)
     except (BadSignature, ValueError, TypeError) as error:
         raise Refused(errors.REQ_CURSOR) from error
     if (ref, path) != (grant.ref, collection.path):
         raise Refused(errors.REQ_CURSOR)
-    return _Place({int(s): int(v) for s, v in pins}, after, total)
+    return _Place({int(s): int(v) for s, v in pins}, after, aliased, total)

@@ -403,3 +403,16 @@ def test_a_class_names_its_course_and_terms_while_their_rows_are_quarantined(wor
     assert world.deliver(sound).state == "published"
     (after,) = (c for c in walk(reader, "classes") if c["title"] == "Class kX")
     assert {name: after[name] for name in ("course", "terms")} == {name: before[name] for name in ("course", "terms")}
+
+
+def test_a_cursor_ends_where_the_agreement_changes_which_ids_are_shown(world):
+    world.standing()
+    reader = world.reader("A", schedule=("SNM", "SID", "ENR"), number="R-1")
+    following = reader.read("students?limit=2").headers["Link"].rpartition("<")[2].partition(">")[0].partition("?")[2]
+    assert reader.read(f"students?{following}").status_code == 200
+    body = {"vendor": "Reader", "number": "R-1", "schedule": ["SNM", "ENR"], "operations": ["roster.read"],
+            "purposes": ["rostering"], "schools": [world.refs["A"]], "until": "2030-01-01", "retention_days": 1,
+            "commitments": ["all"], "document": "0" * 64, "assured": world.clock.at.isoformat()}  # fmt: skip
+    assert on_file.apply(world.office, world.by, "agreement", [body]).counts["changed"] == 1
+    refused = reader.read(f"students?{following}")
+    assert (refused.status_code, "REQ_CURSOR" in refused.text) == (400, True)
