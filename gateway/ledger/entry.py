@@ -16,6 +16,7 @@ import orjson
 
 from gateway.errors import VOCABULARY
 from gateway.policy.request import ActorKind, Operation, Purpose
+from gateway.policy.source_policies import PROFILES
 from mappings.elements import REGISTER
 
 VERSION = 1
@@ -103,7 +104,7 @@ FIELDS = MappingProxyType(
         "facts": _hash,
         "attempt": _count,
         "notice": _ref,
-        "policy": _match(r"[a-z_]{3,32}@\d{1,9}"),
+        "policy": _match(rf"(?:{'|'.join(PROFILES)})@\d{{1,9}}"),
     }
 )  # fmt: skip
 REQUIRED = frozenset({"v", "type", "at", "school", "id", "outcome"})

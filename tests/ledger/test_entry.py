@@ -16,6 +16,7 @@ from gateway.errors import VOCABULARY
 from gateway.ledger import entry
 from gateway.ledger.entry import FIELDS, OUTCOMES, REQUIRED, TYPES, InvalidEntry, decode, encode
 from gateway.policy.request import ActorKind, Operation, Purpose
+from gateway.policy.source_policies import PROFILES
 from mappings.elements import REGISTER
 
 CALM = settings(max_examples=100, deadline=None, derandomize=True)
@@ -43,6 +44,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "withheld": st.lists(withheld, max_size=2), "rows_withheld": st.lists(counted, max_size=2), "subjects": counts,
     "subjects_root": hashes, "payload_hmac": hashes, "payload_bytes": counts, "facts": hashes, "attempt": counts,
     "notice": refs,
+    "policy": st.builds("{}@{}".format, st.sampled_from(sorted(PROFILES)), st.integers(0, 10**9 - 1)),
 }  # fmt: skip
 
 
