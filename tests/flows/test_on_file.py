@@ -406,6 +406,15 @@ def test_somebody_of_one_school_touches_no_paper_of_another(papers):
     assert on_file.plan(world.office, of_a, "direction", [papers.direction(agreement="A-9")]).faults == other
 
 
+def test_an_agreement_is_the_districts_to_make_suspend_and_end(papers):
+    world, of_a = papers.world, person_of(papers, "A")
+    ref = world.file("agreement", **papers.agreement())
+    for deed in (on_file.suspend, on_file.activate):
+        assert refusal(deed, world.office, of_a, ref) == "ACT_NOT_STAFF"
+    assert refusal(on_file.end, world.office, of_a, "agreement", ref) == "ACT_NOT_STAFF"
+    assert on_file.end(world.office, world.by, "agreement", ref) == 1
+
+
 def test_the_latest_version_counts_whatever_an_earlier_one_said_of_whom(papers):
     """Even if versions of one paper were about two vendors or two pupils, no earlier one comes to life again."""
     world = papers.world

@@ -152,6 +152,8 @@ def end(parts: Office, by: Person, kind: str, ref: str) -> int:
     """End a paper now, at every school it stands for and the person acts for, as its next version. Return how many.
     Raises Refused."""
     rule = KINDS[kind]
+    if kind == "agreement":
+        by.acts_for_district()
     with opened(parts, by, writes=True) as desk:
         rows = [row for row in desk.mine(kind) if getattr(row, kind) == ref and row.status != rule.ended]
         if not rows:
