@@ -103,8 +103,11 @@ def test_families_answers_and_why(standing):
 
 def test_what_if(standing):
     (row,) = (r for r in standing.said("agreement", "list") if r["number"] == "A-7")
-    said = standing.said("what-if", "--end-agreement", row["ref"].partition("@")[0])["effects"]
-    assert [(e["vendor"], e["pupils"], e["code"]) for e in said] == [("Quiz", [7, 0], "AGR_REVOKED")]
+    for name in (row["ref"].partition("@")[0], "A-7"):
+        said = standing.said("what-if", "--end-agreement", name)["effects"]
+        assert [(e["vendor"], e["pupils"], e["code"]) for e in said] == [("Quiz", [7, 0], "AGR_REVOKED")]
+    for nothing in (("--end-agreement", "A-8"), ("--refuse", "p99"), ("--refuse", "p2", "--under", "A-8")):
+        assert refusal(standing.run("what-if", *nothing)) == (1, "REQ_UNKNOWN")
     text = standing.run("what-if", "--refuse", "p2").stdout
     assert "pupils 7 → 6" in text
     assert standing.run("what-if", "--policy", "strictest").stdout == "Nothing that leaves would change.\n"

@@ -39,8 +39,8 @@ def explain(parts: Office, by: Person, vendor: str, student: str, element: str, 
 
 
 @main.command("what-if")
-@click.option("--end-agreement", help="If this agreement were ended.")
-@click.option("--refuse", "pupil", help="If the family of this pupil (sourcedId) refused.")
+@click.option("--end-agreement", help="If this agreement (reference or number) were ended.")
+@click.option("--refuse", "pupil", help="If the family of this pupil (id, number or name) refused.")
 @click.option("--under", help="With --refuse: disclosure under this agreement, not all further use.")
 @click.option("--policy", help="If this privacy policy governed.")
 @json_flag
@@ -54,10 +54,14 @@ def what_if(
 
     if sum(one is not None for one in (end_agreement, pupil, policy)) != 1 or (under and not pupil):
         raise click.UsageError("name one change: --end-agreement, --refuse (--under) or --policy")
-    change = (
-        flow.ending(end_agreement) if end_agreement else flow.refusing(pupil, under) if pupil
-        else flow.governed_by(str(policy))
-    )  # fmt: skip
+    if end_agreement:
+        change = flow.ending(flow.agreement_called(parts, by, end_agreement))
+    elif pupil:
+        change = flow.refusing(
+            flow.pupil_called(parts, by, pupil), flow.agreement_called(parts, by, under) if under else None
+        )
+    else:
+        change = flow.governed_by(str(policy))
     effects = flow.what_if(parts, by, change)
     said = [
         {"school": e.school, "vendor": e.vendor, "agreement": e.agreement, "operation": e.operation,

@@ -26,6 +26,7 @@ from gateway.store.tenant import Session
 from mappings.elements import REGISTER, label
 
 _CLASS = "a class of this teacher"
+_NO_GRANT = "gr_00000000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,8 @@ def _explained(
 def _because(reason: Reason | None, way: _Way, decision: Decision, person: Person, element: str) -> str:
     """The paper on file that decides, by its reference and version."""
     family = reason.code[:3] if reason else ""
+    if family == "SCP" and way.grant == _NO_GRANT:
+        return f"{way.agreement}: no credential was made under it yet (`schoolgate vendor connect`)"
     agreement = decision.agreement.id if decision.agreement else way.agreement
     if family in ("CON", "RET", "AGE"):
         said = [c for c in person.consents if c.status != "given"] or list(person.consents)
@@ -162,7 +165,7 @@ def _ways(session: Session) -> Iterator[_Way]:
                 continue
             scopes = frozenset(grant.scopes) if grant else frozenset[str]()
             yield _Way(row.vendor, row.agreement, operation, Purpose(row.body["purposes"][0]),
-                       grant.access_grant if grant else "gr_00000000", scopes)  # fmt: skip
+                       grant.access_grant if grant else _NO_GRANT, scopes)  # fmt: skip
 
 
 # --- what if ---------------------------------------------------------------------------------------
@@ -199,6 +202,24 @@ def governed_by(policy: str) -> Change:
     if policy not in PROFILES:
         raise Refused(errors.REQ_INVALID, f"source policies are {', '.join(sorted(PROFILES))}")
     return lambda facts, people, _now: (replace(facts, source_policy=policy), people)
+
+
+def agreement_called(parts: Office, by: Staff, text: str) -> str:
+    """Return the reference of the agreement with this reference or number. Raises Refused for none."""
+    for session, _ in _schools(parts, by):
+        for row in on_file.latest(session, "agreement"):
+            if text in (row.agreement, row.body.get("number")):
+                return str(row.agreement)
+    raise Refused(errors.REQ_UNKNOWN, f"there is no agreement {text} on file at these schools")
+
+
+def pupil_called(parts: Office, by: Staff, text: str) -> str:
+    """Return the id of the one pupil with this id, number or full name. Raises Refused for none, or several."""
+    found = {row.sourced_id for session, _ in _schools(parts, by) for row in roster.find_pupil(session, text)}
+    if len(found) != 1:
+        reason = errors.REQ_AMBIGUOUS if found else errors.REQ_UNKNOWN
+        raise Refused(reason, "there is no pupil, or several, of that id, number or name at these schools")
+    return str(found.pop())
 
 
 def what_if(parts: Office, by: Staff, change: Change) -> list[Effect]:

@@ -59,6 +59,12 @@ def test_each_reason_is_the_one_that_counts(read):
     assert why(read, "p2", "person.name.given") == [("A", "AGR_REVOKED")]
 
 
+def test_an_agreement_without_a_credential_says_so(read):
+    read.agree("Unconnected", "assessment", ("SNM",), ("roster.read",), ("rostering",), ["A"])
+    (answer,) = explain.explain(read.office, read.by, "Unconnected", "p2", "person.name.given")
+    assert (answer.reason.code, "schoolgate vendor connect" in answer.because) == ("SCP_MISSING", True)
+
+
 @pytest.mark.parametrize(
     "asked", [("Nobody", "p2", "person.email"), ("Reader", "p99", "person.email"), ("Reader", "p2", "shoe.size")]
 )

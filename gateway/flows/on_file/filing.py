@@ -339,7 +339,7 @@ def _clashes(claimed: list[tuple[Line, Paper]]) -> Iterator[Fault]:
         clash = next((other for end, other in others if end > paper.columns[begins]), None)
         if clash:
             first, last = sorted((line, clash), key=lambda one: one.row)
-            yield Fault(last.row, _clash(paper), f"so does line {first.row}, for the same time and school")
+            yield Fault(last.row, _clash(paper), f"line {first.row} is about the same, at the same school and time")
         end = paper.columns[ends] or datetime.max.replace(tzinfo=UTC)
         furthest[said] = max(furthest.get(said, (end, line)), (end, line), key=lambda one: one[0])
 
