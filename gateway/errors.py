@@ -392,6 +392,11 @@ INT_POLICY_ERROR = _reason(
     "The decision could not be made, so nothing was sent.",
     "Tell the operator the request id; an error always denies.",
 )  # fmt: skip
+INT_OBLIGATION_UNSUPPORTED = _reason(
+    "INT_OBLIGATION_UNSUPPORTED", 500, _O,
+    "The answer comes with a duty that this way of sending does not perform, so nothing was sent.",
+    "Tell the operator the request id; another way of sending the same may perform it.",
+)  # fmt: skip
 INT_UNEXPECTED = _reason(
     "INT_UNEXPECTED", 500, _O,
     "Something went wrong here.",

@@ -159,12 +159,14 @@ class Platform:
         return self.post(world, self.sign(self.complete(world, claims, login)), login)
 
 
-def application(world: World, *schools: str, schedule: tuple[str, ...] = ("SNM", "ENR", "SCH", "SAP")) -> Caller:
+def application(
+    world: World, *schools: str, schedule: tuple[str, ...] = ("SNM", "ENR", "SCH", "SAP"), **more: Any
+) -> Caller:  # fmt: skip
     """Connect the application at these schools and return it as a caller."""
     operations = ("launch.handover", "members.read", "result.write")
     world.agree(
         "Mastery App", "application", schedule, operations, ("assessment_delivery",), schools,
-        launch_url="https://app.example/launch",
+        launch_url="https://app.example/launch", **more,
     )  # fmt: skip
     return world.connect("Mastery App", *APP_SCOPES, schools=schools)
 

@@ -164,6 +164,18 @@ class World:
         written = delivery.folder(path) if folder else delivery.zip(path.with_suffix(".zip"))
         return roster_sync.sync(self.office, self.by.district, self.source, written, self.by.ref, publish=publish)
 
+    def leaves(self, *people: str, pupils: int = 12) -> None:
+        """A night on which these people are in no row any more; a second person releases what a guard holds."""
+        delivery = two_schools(pupils)
+        for name in ("users.csv", "roles.csv", "enrollments.csv", "demographics.csv"):
+            delivery.rows[name] = [row for row in delivery.rows[name] if not {*row.values()} & {*people}]
+        report = self.deliver(delivery)
+        if report.state == "held":
+            second, _ = onboarding.add_staff(self.office, self.by, "Second", "district_admin", None)
+            roster_sync.release(self.office, self.by.district, report.run, second)
+            report = self.deliver(delivery)
+        assert report.state == "published", report.as_dict()
+
     def standing(self, pupils: int = 12) -> World:
         """Schools A and B with a published roster."""
         self.onboard("A", "B")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
 
-from gateway.cli.desk import acting, json_flag, main, show
+from gateway.cli.desk import FAILED, acting, json_flag, main, show, table
 
 if TYPE_CHECKING:
     from gateway.flows.parts import Office
@@ -74,3 +75,58 @@ def what_if(
         for e in effects
     ]
     show(as_json, {"effects": said}, text or ["Nothing that leaves would change."])
+
+
+@main.group()
+def decision() -> None:
+    """Past decisions, and whether they were right by the papers of their day."""
+
+
+@decision.command("list")
+@click.option("--last", default=20, show_default=True, type=click.IntRange(1, 10_000), help="Entries of each ledger.")
+@json_flag
+@acting
+def decision_list(parts: Office, by: Person, last: int, as_json: bool) -> None:
+    """Show the latest decisions of the schools you may look at, newest first."""
+    from gateway.flows import replay as flow
+
+    rows = [
+        (one["id"], school, one["at"], one["operation"], one.get("vendor", ""), one["outcome"], one.get("reason", ""))
+        for school, decided in flow.recent(parts, by, last) for one in decided
+    ]  # fmt: skip
+    table("Decisions", ("ref", "school", "at", "operation", "vendor", "outcome", "reason"), rows, as_json)
+
+
+@decision.command("replay")
+@click.argument("ref")
+@json_flag
+@acting
+def decision_replay(parts: Office, by: Person, ref: str, as_json: bool) -> None:
+    """Decide a past decision again from the versions it rested on; exit 1 where the answer is another.
+
+    After an erasure what it rested on is gone, and the answer is "erased".
+    """
+    from gateway.flows import replay as flow
+
+    found = flow.replay(parts, by, ref)
+    entry = found.entry
+    said = {
+        "decision": found.decision, "school": found.school, "at": entry["at"], "verdict": found.verdict,
+        "outcome": entry["outcome"], "code": entry.get("reason"), "relied_on": found.relied_on,
+        "differences": found.differences,
+    }  # fmt: skip
+    text = [f"{found.decision} at {found.school}, {entry['at']}: {entry['operation']}, {entry['outcome']}"]
+    if found.reason:
+        text += [f"  because {found.reason.sentence}", f"  code    {found.reason.code}"]
+    text += [f"  rested on {', '.join(found.relied_on)}"] if found.relied_on else []
+    text += [f"  {_VERDICTS[found.verdict]}{', '.join(found.differences)}"]
+    show(as_json, said, text)
+    if found.verdict == flow.DIFFERS:
+        sys.exit(FAILED)
+
+
+_VERDICTS = {
+    "same": "Decided again from those versions: the same answer.",
+    "differs": "Decided again from those versions: NOT the same answer: ",
+    "erased": "What it rested on is gone: the person it was about was erased.",
+}  # fmt: skip

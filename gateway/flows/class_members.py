@@ -13,7 +13,7 @@ from gateway.identity.clients import Grant
 from gateway.policy import rowplan
 from gateway.policy.decide import Decision, decide
 from gateway.policy.minimise import clear
-from gateway.policy.request import Actor, ActorKind, Operation, Purpose, Request
+from gateway.policy.request import Actor, ActorKind, Obligation, Operation, Purpose, Request
 from gateway.store import aliases, roster
 from gateway.store import facts as fact_store
 from gateway.store.tenant import Place, Session
@@ -24,6 +24,7 @@ ELEMENTS = frozenset(
     {"record.alias", "record.version", "person.role", "person.name.full", "person.email", "enrollment.membership"}
 )
 MANDATORY = frozenset({"record.alias", "enrollment.membership"})
+MEETS = frozenset({Obligation.ALIASES, Obligation.REDISCLOSURE_NOTICE})
 
 
 def find_class(parts: Parts, grant: Grant, text: str) -> tuple[Place, str]:
@@ -43,7 +44,7 @@ def request_for(parts: Parts, grant: Grant, school: str, operation: Operation, c
     """Return a request of the application itself for its own purpose."""
     return Request(
         parts.ids.new("tr"), operation, Actor(ActorKind.APPLICATION, grant.ref), school, grant.vendor,
-        Purpose.ASSESSMENT, ELEMENTS, MANDATORY, class_id,
+        Purpose.ASSESSMENT, ELEMENTS, MANDATORY, class_id, meets=MEETS,
     )  # fmt: skip
 
 

@@ -17,9 +17,10 @@ from gateway import errors
 from gateway.errors import Reason, Refused
 from gateway.flows.parts import Office
 from gateway.ledger import entry, handles, log
+from gateway.policy import replay
 from gateway.policy.decide import Decision
 from gateway.policy.request import ActorKind, Operation
-from gateway.store import transfers
+from gateway.store import decisions, transfers
 from gateway.store.facts import school_ref
 from gateway.store.tenant import Session
 
@@ -54,7 +55,8 @@ def intend(
     """Write the intent of a transfer. Raises Refused with LED_UNAVAILABLE: then nothing may be sent."""
     ref, now, key = decision.request.id, parts.clock.now(), os.urandom(32)
     found = handles.handles_of(session, parts.vault, people, ref)
-    one = _intent(parts, decision, grant, found, key, payload, rows_withheld) | {"attempt": attempt}
+    facts = _rested_on(parts, session, {session.place.school: decision})[ref]
+    one = _intent(parts, decision, grant, facts, found, key, payload, rows_withheld) | {"attempt": attempt}
     (index,) = log.append(session, [one])
     transfers.keep(
         session, transfer=ref, operation=str(decision.request.operation), vendor=decision.request.vendor,
@@ -84,11 +86,15 @@ def intend_each(
     refs = {school: share.decision.request.id for school, share in shares.items()}
     found = handles.handles_of_each(session, parts.vault, {s: share.people for s, share in shares.items()}, refs)
     keys = {school: os.urandom(32) for school in shares}
+    facts = _rested_on(parts, session, {s: share.decision for s, share in shares.items()} | dict(denied))
     entries = {
-        school: _intent(parts, share.decision, grant, found[school], keys[school], share.payload, share.rows_withheld)
+        school: _intent(parts, share.decision, grant, facts[refs[school]], found[school], keys[school], share.payload,
+                        share.rows_withheld)
         for school, share in shares.items()
-    }
-    entries |= {school: _entry(parts, decision, "denial", grant) for school, decision in denied.items()}
+    } | {
+        school: _entry(parts, decision, "denial", grant, facts[decision.request.id])
+        for school, decision in denied.items()
+    }  # fmt: skip
     indices = log.append_each(session, entries)
     if shares:
         own = [
@@ -103,7 +109,7 @@ def intend_each(
 
 def deny(parts: Office, session: Session, decision: Decision, grant: str | None) -> Refused:
     """Write a denial and return the refusal to raise once the transaction has committed."""
-    log.append(session, [_entry(parts, decision, "denial", grant)])
+    _write(parts, session, decision, "denial", grant)
     return refusal(decision)
 
 
@@ -115,7 +121,30 @@ def refusal(decision: Decision) -> Refused:
 
 def note(parts: Office, session: Session, decision: Decision, grant: str | None) -> None:
     """Write a decision that sends nothing yet."""
-    log.append(session, [_entry(parts, decision, "decision", grant)])
+    _write(parts, session, decision, "decision", grant)
+
+
+def _write(parts: Office, session: Session, decision: Decision, type_: str, grant: str | None) -> None:
+    facts = _rested_on(parts, session, {session.place.school: decision})[decision.request.id]
+    log.append(session, [_entry(parts, decision, type_, grant, facts)])
+
+
+def _rested_on(parts: Office, session: Session, decided: Mapping[int, Decision]) -> dict[str, str]:
+    """Keep what each school's decision rested on, to be read again; return what its entry says of it, by request."""
+    kept = [
+        decisions.Kept(school, one.request.id, one.at or parts.clock.now(), (one.row.ref or None) if one.row else None,
+                       os.urandom(32), replay.basis(one).decode())
+        for school, one in decided.items()
+    ]  # fmt: skip
+    decisions.keep(session, kept)
+    return {
+        row.decision: keyed(row.key, one.facts_hash) for row, one in zip(kept, decided.values(), strict=True)
+    }  # fmt: skip
+
+
+def keyed(key: bytes, facts_hash: str) -> str:
+    """Return the hash of facts as the ledger keeps it: under a key that is erased with them."""
+    return hmac.digest(key, facts_hash.encode(), "sha256").hex()
 
 
 def conclude(parts: Office, session: Session, transfer: str, outcome: str, reason: Reason | None = None) -> None:
@@ -138,10 +167,10 @@ def _agreement_id(decision: Decision) -> str:
 
 
 def _intent(
-    parts: Office, decision: Decision, grant: str, found: bytes, key: bytes, payload: bytes,
+    parts: Office, decision: Decision, grant: str, facts: str, found: bytes, key: bytes, payload: bytes,
     rows_withheld: Counter[str] | None,
 ) -> dict[str, Any]:  # fmt: skip
-    return _entry(parts, decision, "intent", grant) | {
+    return _entry(parts, decision, "intent", grant, facts) | {
         "subjects": len(found) // handles.SIZE,
         "subjects_root": handles.root_of(found),
         "payload_hmac": hmac.digest(key, payload, "sha256").hex(),
@@ -150,7 +179,7 @@ def _intent(
     }
 
 
-def _entry(parts: Office, decision: Decision, type_: str, grant: str | None) -> dict[str, Any]:
+def _entry(parts: Office, decision: Decision, type_: str, grant: str | None, facts: str) -> dict[str, Any]:
     request, agreement = decision.request, decision.agreement
     return {
         "v": entry.VERSION, "type": type_, "at": entry.moment(parts.clock.now()), "school": request.school,
@@ -162,11 +191,18 @@ def _entry(parts: Office, decision: Decision, type_: str, grant: str | None) -> 
         "agreement": agreement.id if agreement else None,
         "document": agreement.document or None if agreement else None,
         "directions": [d.id for d in decision.directions] or None,
+        "facts": facts,
+    } | answer(decision)  # fmt: skip
+
+
+def answer(decision: Decision) -> dict[str, Any]:
+    """Return what a decision says, as its entry in the ledger has it."""
+    return {
         "outcome": decision.outcome, "reason": decision.primary.code if decision.primary else None,
         "reasons": [r.code for r in decision.reasons] or None,
         "elements": sorted(decision.permitted),
         "withheld": [{"element": e, "code": r.code} for e, r in decision.withheld] or None,
-        "facts": decision.facts_hash or None,
+        "obligations": list(decision.obligations) or None,
     }  # fmt: skip
 
 

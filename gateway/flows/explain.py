@@ -18,7 +18,7 @@ from gateway.identity.staff import Person as Staff
 from gateway.policy import rowplan
 from gateway.policy.decide import Decision, decide, decide_person
 from gateway.policy.facts import Consent, Credential, Facts, Person
-from gateway.policy.request import RULES, Actor, ActorKind, Operation, Purpose, Request
+from gateway.policy.request import RULES, Actor, ActorKind, Obligation, Operation, Purpose, Request
 from gateway.policy.source_policies import PROFILES
 from gateway.store import credentials, on_file, roster
 from gateway.store import facts as fact_store
@@ -69,7 +69,7 @@ def explain(parts: Office, by: Staff, vendor: str, student: str, element: str) -
     if element not in REGISTER:
         raise Refused(errors.REQ_UNKNOWN, f"there is no data element {element}")
     found, somewhere = list[Answer](), False
-    for session, school in _schools(parts, by):
+    for session, school in onboarding.readable_schools(parts, by):
         named = next((v for v in on_file.vendors(session) if vendor in (v.vendor, v.name)), None)
         if named is None:
             raise Refused(errors.REQ_UNKNOWN, f"there is no vendor {vendor} in this district")
@@ -81,14 +81,6 @@ def explain(parts: Office, by: Staff, vendor: str, student: str, element: str) -
     if not somewhere:
         raise Refused(errors.REQ_UNKNOWN, "there is no pupil of that id, number or name at these schools")
     return found
-
-
-def _schools(parts: Office, by: Staff) -> Iterator[tuple[Session, str]]:
-    """A session for each school of the district that the person may look at, and its reference."""
-    for place in onboarding.places(parts, by, ()):
-        if by.may_read(place.school):
-            with parts.database.open_school(place) as session:
-                yield session, fact_store.school_ref(session)
 
 
 def _explained(
@@ -145,7 +137,15 @@ class _Way:
         kind = ActorKind.TEACHER if RULES[self.operation].one_class else ActorKind.VENDOR
         actor = Actor(kind, self.grant, frozenset({_CLASS}))
         return Request(
-            "tr_00000000", self.operation, actor, school, self.vendor, self.purpose, elements, class_id=_CLASS
+            "tr_00000000",
+            self.operation,
+            actor,
+            school,
+            self.vendor,
+            self.purpose,
+            elements,
+            class_id=_CLASS,
+            meets=frozenset(Obligation),
         )
 
     def facts(self, session: Session) -> Facts:
@@ -206,7 +206,7 @@ def governed_by(policy: str) -> Change:
 
 def agreement_called(parts: Office, by: Staff, text: str) -> str:
     """Return the reference of the agreement with this reference or number. Raises Refused for none."""
-    for session, _ in _schools(parts, by):
+    for session, _ in onboarding.readable_schools(parts, by):
         for row in on_file.latest(session, "agreement"):
             if text in (row.agreement, row.body.get("number")):
                 return str(row.agreement)
@@ -215,7 +215,11 @@ def agreement_called(parts: Office, by: Staff, text: str) -> str:
 
 def pupil_called(parts: Office, by: Staff, text: str) -> str:
     """Return the id of the one pupil with this id, number or full name. Raises Refused for none, or several."""
-    found = {row.sourced_id for session, _ in _schools(parts, by) for row in roster.find_pupil(session, text)}
+    found = {
+        row.sourced_id
+        for session, _ in onboarding.readable_schools(parts, by)
+        for row in roster.find_pupil(session, text)
+    }
     if len(found) != 1:
         reason = errors.REQ_AMBIGUOUS if found else errors.REQ_UNKNOWN
         raise Refused(reason, "there is no pupil, or several, of that id, number or name at these schools")
@@ -225,7 +229,7 @@ def pupil_called(parts: Office, by: Staff, text: str) -> str:
 def what_if(parts: Office, by: Staff, change: Change) -> list[Effect]:
     """Say which ways in which data leave would carry other elements, or other pupils, if this changed."""
     found = []
-    for session, school in _schools(parts, by):
+    for session, school in onboarding.readable_schools(parts, by):
         people = fact_store.people(session, roster.pupils(session))
         names = {v.vendor: v.name for v in on_file.vendors(session)}
         for way in _ways(session):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from gateway import errors
 from gateway.errors import Refused
@@ -17,7 +17,7 @@ from gateway.identity.launch import Admitted, GatewayLaunch, GatewayLogin
 from gateway.policy.decide import Decision, decide_person
 from gateway.policy.facts import Credential, Person
 from gateway.policy.minimise import clear
-from gateway.policy.request import Actor, ActorKind, Operation, Purpose, Request
+from gateway.policy.request import Actor, ActorKind, Obligation, Operation, Purpose, Request
 from gateway.store import aliases, launches, registrations, roster
 from gateway.store import facts as fact_store
 from gateway.store.secrets import token_hash
@@ -34,6 +34,7 @@ ELEMENTS = frozenset(
     }
 )  # fmt: skip
 MANDATORY = frozenset({"record.alias", "launch.context"})
+MEETS = frozenset({Obligation.ALIASES, Obligation.REDISCLOSURE_NOTICE})
 
 
 def begin(parts: Parts, parameters: Mapping[str, str]) -> Any:
@@ -111,7 +112,8 @@ def _hand_over(parts: Parts, session: Session, admitted: Admitted, arrival: Arri
     if row.access_grant is None:
         return Refused(errors.AGR_NONE, "no application is connected to this school")
     who, known = _who(row, admitted), fact_store.known_of(row)
-    request = _request(parts, known.school, row.vendor, who.role, arrival.class_id)
+    application_host = urlsplit(row.launch_url).hostname
+    request = _request(parts, known.school, row.vendor, who.role, arrival.class_id, application_host)
     decision = decide_person(request, known.facts(_credential(row, known.school)), who.facts, now)
     if not decision.permits:
         refused = disclosure.deny(parts, session, decision, row.access_grant)
@@ -165,11 +167,13 @@ def _credential(row: Any, school: str) -> Credential:
     )  # fmt: skip
 
 
-def _request(parts: Parts, school: str, vendor: str, role: str, class_id: str) -> Request:
+def _request(
+    parts: Parts, school: str, vendor: str, role: str, class_id: str, endpoint: str | None = None
+) -> Request:  # fmt: skip
     kind = ActorKind.TEACHER if role == "teacher" else ActorKind.PUPIL
     return Request(
         parts.ids.new("tr"), Operation.LAUNCH, Actor(kind, disclosure.actor_ref(kind, None)), school, vendor,
-        Purpose.ASSESSMENT, ELEMENTS, MANDATORY, class_id,
+        Purpose.ASSESSMENT, ELEMENTS, MANDATORY, class_id, endpoint=endpoint, meets=MEETS,
     )  # fmt: skip
 
 

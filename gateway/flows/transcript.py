@@ -15,7 +15,7 @@ from gateway.flows.parts import Parts
 from gateway.identity.clients import Grant
 from gateway.policy.decide import decide_person
 from gateway.policy.minimise import clear_bytes
-from gateway.policy.request import Actor, ActorKind, Operation, Purpose, Request
+from gateway.policy.request import Actor, ActorKind, Obligation, Operation, Purpose, Request
 from gateway.store import aliases, rights, roster
 from gateway.store import facts as fact_store
 from gateway.store.tenant import Place, Session
@@ -23,6 +23,7 @@ from mappings import application
 from mappings.cleared import Cleared
 
 ELEMENTS = frozenset({"transcript.identity", "transcript.competencies"})
+MEETS = frozenset({Obligation.REDISCLOSURE_NOTICE})
 # What a caller may be told; anything else about a document is told nobody but its addressee.
 _SAID = frozenset({errors.AUT_TOKEN_INVALID, errors.AUT_TOKEN_EXPIRED, errors.SCP_MISSING, errors.LED_UNAVAILABLE})
 
@@ -77,7 +78,7 @@ def _deliver(parts: Parts, session: Session, grant: Grant, row: Any) -> Cleared[
     school = fact_store.school_ref(session)
     request = Request(
         parts.ids.new("tr"), Operation.TRANSCRIPT, Actor(ActorKind.VENDOR, grant.ref), school, grant.vendor,
-        Purpose.TRANSCRIPT, ELEMENTS, ELEMENTS, record=f"{row.transcript}@{row.version}",
+        Purpose.TRANSCRIPT, ELEMENTS, ELEMENTS, record=f"{row.transcript}@{row.version}", meets=MEETS,
     )  # fmt: skip
     facts = fact_store.load(session, grant.credential(session.place, school))
     decision = decide_person(request, facts, fact_store.person(session, row.person_id), parts.clock.now())

@@ -18,9 +18,9 @@ from gateway.flows import disclosure
 from gateway.flows.parts import Parts
 from gateway.identity.clients import Grant
 from gateway.policy import rowplan
-from gateway.policy.decide import Decision, decide
+from gateway.policy.decide import Decision, decide, of_person
 from gateway.policy.minimise import clear_page, permitted_fields, sample_is_permitted
-from gateway.policy.request import Actor, ActorKind, Operation, Purpose, Request
+from gateway.policy.request import Actor, ActorKind, Obligation, Operation, Purpose, Request
 from gateway.store import aliases, pages
 from gateway.store import facts as fact_store
 from gateway.store.tenant import Place, Session
@@ -29,6 +29,7 @@ from mappings.oneroster.v1p2 import BASE, Collection
 from mappings.text import is_text
 
 MOST = 10_000
+MEETS = frozenset({Obligation.ALIASES, Obligation.REDISCLOSURE_NOTICE})
 Decisions = Mapping[int, Decision]
 Shares = Mapping[int, disclosure.Share]
 
@@ -139,9 +140,9 @@ def _absent(
     denied = {}
     for school, decision in decisions.items():
         here = session.at(school)
-        person = pages.person_of(here, collection, ours)
-        reason = rowplan.judge(decision.plan, fact_store.person(here, person)) if person else None
-        denied[school] = replace(decision, reasons=(reason or errors.OWN_NOT_ASSOCIATED,), permitted=frozenset())
+        person = fact_store.person(here, pages.person_of(here, collection, ours))
+        judged = of_person(decision, person)
+        denied[school] = of_person(decision, fact_store.NOBODY) if judged.permits else judged
     return denied
 
 
@@ -166,7 +167,7 @@ def _decide(
         here = known[school]
         request = Request(
             parts.ids.new("tr"), Operation.ROSTER_READ, Actor(ActorKind.VENDOR, grant.ref), here.school,
-            grant.vendor, Purpose.ROSTERING, asked | {"record.source_id"}, needed,
+            grant.vendor, Purpose.ROSTERING, asked | {"record.source_id"}, needed, meets=MEETS,
         )  # fmt: skip
         credential = grant.credential(Place(grant.district, school), here.school)
         found[school] = decide(request, here.facts(credential), now)

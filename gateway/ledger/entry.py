@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from gateway.errors import VOCABULARY
-from gateway.policy.request import ActorKind, Operation, Purpose
+from gateway.policy.request import ActorKind, Obligation, Operation, Purpose
 from gateway.policy.source_policies import PROFILES
 from mappings.elements import REGISTER
 
@@ -102,6 +102,7 @@ FIELDS = MappingProxyType(
         "payload_hmac": _hash,
         "payload_bytes": _count,
         "facts": _hash,
+        "obligations": _list_of(_one_of(*Obligation)),
         "attempt": _count,
         "notice": _ref,
         "policy": _match(rf"(?:{'|'.join(PROFILES)})@\d{{1,9}}"),

@@ -145,6 +145,26 @@ def sign_checkpoint(session: Session, vault: Vault, now: datetime) -> tuple[str,
     return note, checkpoint.verifier_key(head.origin, private.public_key().public_bytes_raw())
 
 
+def entries_with(session: Session, ref: str) -> list[dict[str, Any]]:
+    """Return the entries of one reference (a transfer, a decision), in order. Reads the whole log."""
+    rows = session.rows(
+        "SELECT body FROM ledger_entry WHERE district = %(district)s AND school = %(school)s "
+        "AND position(%(said)s::bytea IN body) > 0 ORDER BY index",
+        said=f'"id":"{ref}"'.encode(),
+    )
+    return [entry.decode(bytes(row.body)) for row in rows]
+
+
+def latest(session: Session, number: int) -> list[dict[str, Any]]:
+    """Return the latest entries, newest first."""
+    rows = session.rows(
+        "SELECT body FROM ledger_entry WHERE district = %(district)s AND school = %(school)s "
+        "ORDER BY index DESC LIMIT %(number)s",
+        number=number,
+    )
+    return [entry.decode(bytes(row.body)) for row in rows]
+
+
 def bodies(session: Session, first: int = 0, limit: int = 1_000_000) -> list[bytes]:
     """Return the canonical bytes of entries from `first`, in order."""
     rows = session.rows(

@@ -19,16 +19,19 @@ from gateway.policy.agreements import (
 )
 from gateway.policy.directions import directed_elements, directing, direction_check
 from gateway.policy.facts import Agreement, Direction, Facts, Person, fingerprint
-from gateway.policy.request import RULES, Operation, Request
+from gateway.policy.obligations import obligation_check, owed
+from gateway.policy.request import RULES, Obligation, Operation, Request
 from gateway.policy.scopes import actor_check, credential_check, ledger_check, scope_check
 from gateway.policy.versions import policy_check
 
 Check = Callable[[Request, Facts, datetime], Iterable[Reason]]
+NO_FACTS = Facts()
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What was decided, and everything it rested on. `permitted` is empty unless it permits."""
+    """What was decided, and everything it rested on: the facts, the row if it was about one, the moment. `permitted`
+    is empty unless it permits; `obligations` are what sending it asks for."""
 
     request: Request
     reasons: tuple[Reason, ...]
@@ -39,6 +42,10 @@ class Decision:
     directions: tuple[Direction, ...] = ()
     facts_hash: str = ""
     of_row: bool = False  # what denies is about the one person: outwardly there is no such record
+    obligations: tuple[Obligation, ...] = ()
+    facts: Facts = NO_FACTS
+    row: Person | None = None
+    at: datetime | None = None
 
     @property
     def permits(self) -> bool:
@@ -83,33 +90,41 @@ def decide(request: Request, facts: Facts, now: datetime) -> Decision:
 
 
 def _decide(request: Request, facts: Facts, now: datetime) -> Decision:
-    reasons = tuple(reason for check in CHECKS for reason in check(request, facts, now))
     agreement, _ = governing(request, facts, now)
     directions, _ = directing(request, facts, now)
     hashed = fingerprint(request, facts, now)
     withheld = withheld_elements(request, agreement, directed_elements(request, facts, now))
     listed = tuple(sorted(withheld.items(), key=lambda item: item[0]))
+    permitted = request.elements - set(withheld)
+    reasons = tuple(reason for check in CHECKS for reason in check(request, facts, now))
+    reasons += tuple(obligation_check(request, permitted))
     if reasons or agreement is None:
         return Decision(request, reasons or (errors.AGR_NONE,), withheld=listed, agreement=agreement,
-                        directions=directions, facts_hash=hashed)  # fmt: skip
+                        directions=directions, facts_hash=hashed, facts=facts, at=now)  # fmt: skip
     return Decision(
-        request, (), request.elements - set(withheld), listed,
-        rowplan.build(request, agreement, facts, now), agreement,
-        directions if RULES[request.operation].directed else (), hashed,
+        request, (), permitted, listed, rowplan.build(request, agreement, facts, now), agreement,
+        directions if RULES[request.operation].directed else (), hashed, False, owed(request, permitted), facts,
+        None, now,
     )  # fmt: skip
 
 
 def decide_person(request: Request, facts: Facts, person: Person, now: datetime) -> Decision:
     """Decide a request about one person: the request as a whole, then that person's row."""
-    decision = decide(request, facts, now)
+    return of_person(decide(request, facts, now), person)
+
+
+def of_person(decision: Decision, person: Person) -> Decision:
+    """Return what was decided of the request as a whole for one person's row."""
     try:
-        known = replace(decision, facts_hash=fingerprint(decision.facts_hash, person))
+        known = replace(decision, facts_hash=fingerprint(decision.facts_hash, person), row=person)
         reason = rowplan.judge(decision.plan, person) if decision.permits else None
     except Exception:
-        return Decision(request, (errors.INT_POLICY_ERROR,))
+        return Decision(decision.request, (errors.INT_POLICY_ERROR,))
     if reason is None:
         return known
-    return replace(known, reasons=(reason,), permitted=frozenset(), plan=rowplan.NOTHING, of_row=True)
+    return replace(
+        known, reasons=(reason,), permitted=frozenset(), plan=rowplan.NOTHING, of_row=True, obligations=()
+    )  # fmt: skip
 
 
 def decide_family(request: Request, *, ledger_ready: bool, verified: bool, person: Person) -> Decision:
@@ -135,4 +150,4 @@ def _decide_family(request: Request, ledger_ready: bool, verified: bool, person:
     )
     hashed = fingerprint(request, person, ledger_ready, verified)
     permitted = frozenset() if reasons else request.elements & RULES[request.operation].ceiling
-    return Decision(request, reasons, permitted, facts_hash=hashed)
+    return Decision(request, reasons, permitted, facts_hash=hashed, facts=Facts(ledger_ready), row=person)

@@ -103,7 +103,8 @@ class OptOut:
 class Person:
     """One row's facts. Not `associated` means: absent, foreign, personal or erased; all the same.
 
-    `collected_at` is when the school first delivered the person; None is as old as can be.
+    `collected_at` is when the school first delivered the person; None is as old as can be. `ref` is the school's own id
+    of the person.
     """
 
     associated: bool
@@ -113,6 +114,7 @@ class Person:
     consents: tuple[Consent, ...] = ()
     opt_outs: tuple[OptOut, ...] = ()
     collected_at: datetime | None = None
+    ref: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +151,17 @@ class Facts:
 
 
 def fingerprint(*parts: Any) -> str:
-    """Return the SHA-256 of the canonical form of facts or a request, in hex: sorted keys, sets as sorted lists.
+    """Return the SHA-256 of the canonical form of facts or a request, in hex.
 
-    Raises TypeError for what facts never hold.
+    Who keeps it where others read keys it first: of a person's facts there are few enough to try them all. Raises
+    TypeError for what facts never hold.
     """
-    return hashlib.sha256(orjson.dumps(parts, default=_sorted, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    return hashlib.sha256(canonical(parts)).hexdigest()
+
+
+def canonical(value: Any) -> bytes:
+    """Return facts or a request as JSON with sorted keys, sets as sorted lists."""
+    return orjson.dumps(value, default=_sorted, option=orjson.OPT_SORT_KEYS)
 
 
 def _sorted(value: Any) -> list[Any]:

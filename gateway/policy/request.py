@@ -54,6 +54,14 @@ class ActorKind(StrEnum):
     FAMILY = "family"
 
 
+class Obligation(StrEnum):
+    """A duty that goes with a permit."""
+
+    ALIASES = "aliases"  # records bear the vendor's own ids, not the source's
+    READ_BACK = "read_back"  # a delivery whose outcome is in doubt is read back before it is tried again
+    REDISCLOSURE_NOTICE = "redisclosure_notice"  # the recipient is told what it may not do with this (34 CFR 99.33(d))
+
+
 @dataclass(frozen=True, slots=True)
 class Actor:
     """A named person or client. `teaches` lists the classes of a teacher, by id at the acting school."""
@@ -66,7 +74,7 @@ class Actor:
 @dataclass(frozen=True, slots=True)
 class Request:
     """One request, before anything is known about it. `record` narrows it to one document or class; `endpoint` is the
-    host it would go to, where it is us who call."""
+    host it would go to, where it is us who call or send a browser; `meets` are the duties whoever asks performs."""
 
     id: str
     operation: Operation
@@ -79,6 +87,7 @@ class Request:
     class_id: str | None = None
     record: str | None = None
     endpoint: str | None = None
+    meets: frozenset[Obligation] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

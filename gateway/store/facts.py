@@ -33,7 +33,7 @@ _KNOWN_EACH = _KNOWN.replace("SELECT s.ref", "SELECT s.school, s.ref", 1).replac
 )
 # The latest version of a paper counts, whatever an earlier one said of whom: first the latest, then what it is about.
 # The facts of a person `u` of the roster, each found by that person's own key.
-PERSON = """u.is_pupil, (SELECT b.birth_date FROM roster_demographics b WHERE b.district = u.district
+PERSON = """u.sourced_id AS person, u.is_pupil, (SELECT b.birth_date FROM roster_demographics b WHERE b.district = u.district
     AND b.school = u.school AND b.sourced_id = u.sourced_id AND b.until IS NULL) AS birth_date,
     (SELECT jsonb_agg(to_jsonb(c) ORDER BY c.consent) FROM (SELECT k.consent, k.version, k.scope, k.status, k.agreement,
     k.valid_from, k.valid_until, k.grantor, k.evidenced FROM consent k WHERE k.district = u.district
@@ -75,10 +75,10 @@ def known(session: Session, vendor: str, agreement: str) -> Known:
 
 def known_of(row: Any) -> Known:
     """Return what is on file in the columns of KNOWN."""
-    agreements = (_agreement(row.agreement, row.ref),) if row.agreement else ()
+    agreements = (agreement_of(row.agreement, row.ref),) if row.agreement else ()
     return Known(
-        row.ref, row.source_policy, row.ledger, agreements, tuple(map(_direction, row.directions or ())),
-        tuple(map(_policy_version, row.policies or ())),
+        row.ref, row.source_policy, row.ledger, agreements, tuple(map(direction_of, row.directions or ())),
+        tuple(map(policy_version_of, row.policies or ())),
     )  # fmt: skip
 
 
@@ -104,7 +104,7 @@ def load(session: Session, credential: facts.Credential) -> facts.Facts:
     return known(session, credential.vendor, credential.agreement).facts(credential)
 
 
-def _agreement(said: dict[str, Any], school: str) -> facts.Agreement:
+def agreement_of(said: dict[str, Any], school: str) -> facts.Agreement:
     body = said["body"]
     return facts.Agreement(
         said["agreement"], said["version"], said["vendor"], body["category"], said["status"], frozenset({school}),
@@ -120,7 +120,7 @@ def _moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
-def _policy_version(said: dict[str, Any]) -> facts.PolicyVersion:
+def policy_version_of(said: dict[str, Any]) -> facts.PolicyVersion:
     words = said["words"]
     return facts.PolicyVersion(
         said["policy"], said["version"], said["change"], datetime.fromisoformat(said["effective_at"]),
@@ -128,7 +128,7 @@ def _policy_version(said: dict[str, Any]) -> facts.PolicyVersion:
     )  # fmt: skip
 
 
-def _direction(said: dict[str, Any]) -> facts.Direction:
+def direction_of(said: dict[str, Any]) -> facts.Direction:
     body = said["body"]
     return facts.Direction(
         said["direction"], said["version"], said["agreement"], said["operation"], body["role"], said["status"],
@@ -148,29 +148,30 @@ def person(session: Session, person_id: str | None) -> facts.Person:
 def people(session: Session, ids: Iterable[str]) -> dict[str, facts.Person]:
     """Return the facts of those of these people who belong to the session's school."""
     rows = session.rows(
-        f"SELECT u.sourced_id, {PERSON} FROM roster_user u WHERE u.district = %(district)s "
+        f"SELECT {PERSON} FROM roster_user u WHERE u.district = %(district)s "
         "AND u.school = %(school)s AND u.sourced_id = ANY(%(ids)s) AND u.until IS NULL",
         ids=sorted(set(ids)),
     )
-    return {row.sourced_id: person_of(row) for row in rows}
+    return {row.person: person_of(row) for row in rows}
 
 
 def person_of(row: Any) -> facts.Person:
     """Return the facts in the columns of PERSON."""
     return facts.Person(
-        True, row.is_pupil, row.birth_date, False, tuple(map(_consent, row.consents or ())),
-        tuple(map(_opt_out, row.opt_outs or ())), row.collected_at,
+        True, row.is_pupil, row.birth_date, False, tuple(map(consent_of, row.consents or ())),
+        tuple(map(opt_out_of, row.opt_outs or ())), row.collected_at,
+        row.person,
     )  # fmt: skip
 
 
-def _consent(said: dict[str, Any]) -> facts.Consent:
+def consent_of(said: dict[str, Any]) -> facts.Consent:
     return facts.Consent(
         said["consent"], said["version"], said["scope"], said["status"], said["agreement"],
         datetime.fromisoformat(said["valid_from"]), _moment(said["valid_until"]), said["grantor"], said["evidenced"],
     )  # fmt: skip
 
 
-def _opt_out(said: dict[str, Any]) -> facts.OptOut:
+def opt_out_of(said: dict[str, Any]) -> facts.OptOut:
     return facts.OptOut(
         said["opt_out"], said["version"], said["category"], said["status"],
         datetime.fromisoformat(said["valid_from"]), _moment(said["valid_until"]),

@@ -280,6 +280,13 @@ transfer = _table(
     payload_key:bytes outcome""",
     _WRITES, tied=False,
 )  # fmt: skip
+# What a decision rested on, as references to versions: about one person, it goes with them when they are erased.
+decision = _table(
+    "decision", "school", "decision", "decision at:time person_id? key:bytes basis:json", _VERSIONS,
+    sa.Index("decision_by_person", "district", "school", "person_id",
+             postgresql_where=sa.text("person_id IS NOT NULL")),
+    tied=False,
+)  # fmt: skip
 # --- results and grades ----------------------------------------------------------------------------
 
 activity = _table(

@@ -215,7 +215,7 @@ class Database:
         self.watch: Callable[[str], None] | None = None
         self.engine = sa.create_engine(
             driver(url), pool_size=pool_size, max_overflow=8, pool_timeout=5, isolation_level="AUTOCOMMIT",
-            connect_args={"connect_timeout": 5, "prepare_threshold": 3},
+            connect_args={"connect_timeout": 5, "prepare_threshold": 3, "options": "-c TimeZone=UTC"},
         )  # fmt: skip
 
     @contextmanager

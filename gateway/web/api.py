@@ -10,9 +10,8 @@ from gateway import errors
 from gateway.errors import Refused
 from gateway.flows import class_members, grade_push, launch, transcript, transfers
 from gateway.identity.clients import Grant
-from gateway.web.contract import Audience, declares, read_body, running
+from gateway.web.contract import Audience, declares, read_body, running, sent
 from mappings import application
-from mappings.cleared import Cleared
 
 blueprint = Blueprint("api", __name__, url_prefix="/v1")
 
@@ -20,11 +19,6 @@ _COMMON = (
     errors.AUT_TOKEN_INVALID, errors.AUT_TOKEN_EXPIRED, errors.SCP_MISSING, errors.OWN_NOT_ASSOCIATED,
     errors.AGR_NONE, errors.AGR_EXPIRED, errors.DIR_MISSING, errors.LED_UNAVAILABLE, errors.REQ_INVALID,
 )  # fmt: skip
-
-
-def sent(body: Cleared[bytes]) -> Response:
-    """Return a cleared answer; nothing else leaves by these routes."""
-    return Response(body.payload, mimetype="application/json")
 
 
 @blueprint.route("/launches/exchange", methods=["POST"])

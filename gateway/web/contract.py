@@ -13,7 +13,7 @@ from functools import wraps
 from typing import Any, cast
 
 from authlib.oauth2 import OAuth2Error
-from flask import current_app, g, request
+from flask import Response, current_app, g, request
 from marshmallow import Schema, ValidationError
 
 from gateway import errors
@@ -21,8 +21,11 @@ from gateway.errors import Reason, Refused
 from gateway.flows.parts import Parts
 from gateway.identity.clients import Grant, OAuthServer
 from gateway.identity.staff import Person, person
+from mappings.cleared import Cleared
 
 EXTENSION = "schoolgate"
+# What every recipient of education records is told (34 CFR 99.33(a) and (d)).
+NOTICE = "34 CFR 99.33(a): use only for the purpose of this disclosure; disclose to nobody else without consent"
 
 
 class Audience(StrEnum):
@@ -114,6 +117,11 @@ def _expired() -> Reason:
     """Say whether the token was ever ours; Authlib answers both alike."""
     token = request.headers.get("Authorization", "").partition(" ")[2]
     return errors.AUT_TOKEN_EXPIRED if running().oauth.grant_of(token) else errors.AUT_TOKEN_INVALID
+
+
+def sent(body: Cleared[bytes]) -> Response:
+    """Return a cleared answer with the notice its recipient is owed; nothing else leaves to a vendor."""
+    return Response(body.payload, mimetype="application/json", headers={"Redisclosure-Notice": NOTICE})
 
 
 def read_body(schema: type[Schema]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from gateway.errors import Refused
 from gateway.flows import vendor_read
 from gateway.identity.clients import Grant
 from gateway.policy.request import DEMOGRAPHICS_SCOPE, ROSTER_CORE_SCOPE, ROSTER_SCOPE
-from gateway.web.contract import Audience, declares, running
+from gateway.web.contract import Audience, declares, running, sent
 from mappings.oneroster.v1p2 import BASE, COLLECTIONS, Collection
 
 blueprint = Blueprint("oneroster", __name__, url_prefix=BASE)
@@ -60,7 +60,7 @@ def _view(collection: Collection) -> Callable[..., Any]:
     def view(grant: Grant) -> Response:
         query = _query()
         page = vendor_read.read(running().parts, grant, collection, query)
-        response = Response(page.body.payload, mimetype="application/json")
+        response = sent(page.body)
         response.headers["X-Total-Count"] = str(page.total)
         response.headers["Link"] = ", ".join(_links(collection, query, page))
         return response
@@ -86,8 +86,7 @@ def _single(collection: Collection) -> Callable[..., Any]:
     def view(grant: Grant, sourced_id: str) -> Response:
         if request.args:
             raise Refused(errors.REQ_PARAMETER)
-        body = vendor_read.read_one(running().parts, grant, collection, sourced_id)
-        return Response(body.payload, mimetype="application/json")
+        return sent(vendor_read.read_one(running().parts, grant, collection, sourced_id))
 
     view.__name__ = collection.single_id
     return view

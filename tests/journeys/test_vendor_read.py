@@ -16,6 +16,13 @@ from tests.deliveries import two_schools
 from tests.worlds import OR, READ, Caller, World
 
 
+def test_every_answer_says_what_its_reader_may_not_do_with_it(world):
+    reader = world.standing().reader("A")
+    for path in ("students", "students?limit=1"):
+        assert "disclose to nobody else" in reader.read(path).headers["Redisclosure-Notice"]
+    assert "Redisclosure-Notice" not in reader.read("students/nobody").headers
+
+
 def walk(caller: Caller, what: str, limit: int = 3) -> list[dict[str, Any]]:
     """Follow `next` to the end."""
     path, rows = f"{READ}/{what}?limit={limit}", []

@@ -35,7 +35,7 @@ from tests.policy.worlds_of_facts import (
 )
 from tests.policy.worlds_of_facts import people as someone
 
-STEPS = ["LED", "AUT", "SCP", "ACT", "DIR", "AGR", "PUR", "ELM", "RCP", "POL"]
+STEPS = ["LED", "AUT", "SCP", "ACT", "DIR", "AGR", "PUR", "ELM", "RCP", "POL", "INT"]
 
 
 def step(code: str) -> str:
@@ -271,6 +271,17 @@ TWELVE = {"no_excess_collection", "no_sale", "no_targeted_ads", "no_profile", "n
 OFFICIAL = {"institutional_function", "direct_control", "no_redisclosure"}
 
 
+def duties(case: Case, leaving: set[str]) -> set[str]:
+    """What goes with sending: nobody passes it on, ids are the vendor's own, and a grade in doubt is read back."""
+    asked = case.request
+    if asked.operation == "grade.passback":
+        return {"read_back"}
+    if asked.operation not in ("roster.read", "launch.handover", "members.read", "transcript.deliver"):
+        return set()
+    named = "record.source_id" in leaving or "record.alias" not in asked.elements
+    return {"redisclosure_notice"} if named else {"redisclosure_notice", "aliases"}
+
+
 def naive(case: Case) -> tuple[str, set[str], set[int]]:
     """The first step of the order that fails, the elements and the rows that may leave; from the text alone."""
     r, f, rule = case.request, case.facts, RULES[case.request.operation]
@@ -353,6 +364,7 @@ def naive(case: Case) -> tuple[str, set[str], set[int]]:
         "RCP": agreement and agreement.category in rule.categories,
         "POL": all(v.noticed or (v.change == "editorial" and not hears_all) for v in changes)
         and not (all_wait and heavy),
+        "INT": duties(case, leaving) <= r.meets,
     }  # fmt: skip
     failed = next((name for name, holds in steps.items() if not holds), "")
     rows = {n for n, p in enumerate(case.people) if not failed and p.associated and not p.erased and not says_no(p)

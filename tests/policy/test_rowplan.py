@@ -308,7 +308,7 @@ def _expected(people: tuple[Someone, ...], school: str, now: datetime) -> dict[s
         )  # fmt: skip
         if school in person.at:
             pupil = person.at[school] == "student"
-            found[f"p{number}"] = Person(True, pupil, person.born, False, consents, opt_outs, now)
+            found[f"p{number}"] = Person(True, pupil, person.born, False, consents, opt_outs, now, f"p{number}")
     return found
 
 

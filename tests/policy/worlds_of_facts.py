@@ -23,6 +23,7 @@ from gateway.policy.request import (
     RULES,
     Actor,
     ActorKind,
+    Obligation,
     Operation,
     Purpose,
     Request,
@@ -36,6 +37,7 @@ SCHOOL, ELSEWHERE = "sch_aaaaaaaa", "sch_bbbbbbbb"
 VENDOR, RIVAL = "ven_aaaaaaaa", "ven_bbbbbbbb"
 UNDER = "ag_aaaaaaaa"
 OPERATIONS = tuple(o for o in RULES if o is not Operation.FAMILY)
+OBLIGED = (Operation.ROSTER_READ, Operation.LAUNCH, Operation.MEMBERS, Operation.TRANSCRIPT, Operation.GRADE)
 DIRECTED = tuple(o for o in OPERATIONS if RULES[o].directed)
 SCOPED = tuple(o for o in OPERATIONS if RULES[o].scopes)
 FORBIDDEN_PURPOSES = (*sorted(COMMERCIAL), Purpose.PROFILING)
@@ -159,6 +161,7 @@ def permitted(draw: Any, operations: tuple[Operation, ...] = OPERATIONS) -> Case
     request = Request(
         "tr_aaaaaaaa", operation, teacher, SCHOOL, VENDOR, draw(st.sampled_from(PURPOSES)), asked,
         draw(subset(asked & granted)), "class 1", record, draw(st.sampled_from([None, HOST])),
+        frozenset(Obligation),
     )  # fmt: skip
     agreement = Agreement(
         UNDER, 1, VENDOR, draw(st.sampled_from(sorted(rule.categories))), "active", frozenset({SCHOOL}), schedule,
@@ -266,6 +269,7 @@ SPOILS = {
     "school has not agreed to the policy": Spoil(
         "POL_RECONSENT_REQUIRED", lambda c: _changed_policy(c.known(source_policy="strictest"), accepted=False)
     ),
+    "a duty nobody performs": Spoil("INT_OBLIGATION_UNSUPPORTED", lambda c: c.asked(meets=frozenset()), OBLIGED),
     "recipient of another category": Spoil("RCP_CATEGORY", lambda c: c.agreement(category="broker")),
 }
 

@@ -330,6 +330,18 @@ def revoke_direction(world: World) -> None:
     on_file.end(world.office, world.by, "direction", launches[0].direction)
 
 
+@pytest.mark.parametrize(("bound", "code"), [("app.example", None), ("other.example", "AGR_ENDPOINT_MISMATCH")])
+def test_a_launch_goes_only_where_the_agreement_says(
+    public_world: World, wire: Any, bound: str, code: str | None
+) -> None:  # fmt: skip
+    application(public_world.standing(), "A", endpoints=[bound])
+    lms = Platform().register(public_world, "A").link(public_world, "A", "kA").serve_keys(wire)
+    answer = lms.launch(public_world, lms.message("p2"))
+    assert (refusal_of(answer) if code else None) == code
+    assert public_world.denials("A") == ([code] if code else [])
+    assert (answer.status_code == 303) is (code is None)
+
+
 ENDS = {
     "the agreement is ended": (end_agreement, "AGR_REVOKED"),
     "the direction is revoked": (revoke_direction, "DIR_REVOKED"),

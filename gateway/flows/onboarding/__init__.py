@@ -1,7 +1,7 @@
 """Onboarding: districts, schools, people, sources, LMSs and vendors, by a named person."""
 
 from gateway.flows.onboarding.lines import Lms, add_lms, add_source, agree_lms, link_class
-from gateway.flows.onboarding.places import add_district, add_school, add_schools, add_staff, places
+from gateway.flows.onboarding.places import add_district, add_school, add_schools, add_staff, places, readable_schools
 from gateway.flows.onboarding.vendors import add_vendor, connect_vendor
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "connect_vendor",
     "link_class",
     "places",
+    "readable_schools",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +14,7 @@ from gateway.identity.staff import DISTRICT_ROLES, SCHOOL_ROLES, Person
 from gateway.ledger import log
 from gateway.policy.source_policies import PROFILES
 from gateway.store import directory, sources
+from gateway.store.facts import school_ref
 from gateway.store.secrets import token_hash
 from gateway.store.tenant import Place, Session
 from mappings.oneroster.rows import is_id
@@ -142,6 +143,14 @@ def school_named(session: Session, text: str) -> Any:
     if len(found) > 1:
         raise Refused(errors.REQ_AMBIGUOUS, f"{len(found)} schools are called {text}: {_listed(found)}")
     return found[0]
+
+
+def readable_schools(parts: Office, by: Person) -> Iterator[tuple[Session, str]]:
+    """A session for each school of the district that the person may look at, and its reference."""
+    for place in places(parts, by, ()):
+        if by.may_read(place.school):
+            with parts.database.open_school(place) as session:
+                yield session, school_ref(session)
 
 
 def places(parts: Office, by: Person, names: Sequence[str]) -> list[Place]:

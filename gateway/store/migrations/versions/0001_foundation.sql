@@ -518,6 +518,19 @@ CREATE TABLE sync_run (
     PRIMARY KEY (district, run)
 );
 
+CREATE TABLE decision (
+    district INTEGER NOT NULL,
+    school INTEGER NOT NULL,
+    decision TEXT COLLATE "C" NOT NULL,
+    at TIMESTAMP WITH TIME ZONE NOT NULL,
+    person_id TEXT COLLATE "C",
+    key BYTEA NOT NULL,
+    basis JSONB NOT NULL,
+    PRIMARY KEY (district, school, decision)
+);
+
+CREATE INDEX decision_by_person ON decision (district, school, person_id) WHERE person_id IS NOT NULL;
+
 CREATE TABLE transfer (
     district INTEGER NOT NULL,
     school INTEGER NOT NULL,
@@ -1000,6 +1013,8 @@ ALTER TABLE ledger_checkpoint ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURIT
 CREATE POLICY of_school ON ledger_checkpoint TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
 ALTER TABLE subject_key ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_school ON subject_key TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+ALTER TABLE decision ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_school ON decision TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
 ALTER TABLE transfer ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_school ON transfer TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
 ALTER TABLE activity ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
@@ -1127,6 +1142,7 @@ GRANT SELECT, INSERT ON sync_fault TO schoolgate_intake;
 GRANT SELECT ON sync_fault TO schoolgate_onboarding;
 GRANT SELECT, INSERT, UPDATE ON sync_run TO schoolgate_intake;
 GRANT SELECT ON sync_run TO schoolgate_onboarding;
+GRANT SELECT, INSERT ON decision TO schoolgate_school;
 GRANT SELECT, INSERT, UPDATE ON transfer TO schoolgate_school;
 GRANT SELECT, INSERT, DELETE ON used_assertion TO schoolgate_identity;
 GRANT SELECT, INSERT, UPDATE ON vendor TO schoolgate_onboarding;

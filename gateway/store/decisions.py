@@ -1,0 +1,126 @@
+"""What decisions rested on, beside their entries in the ledger: references to versions, never the facts themselves.
+
+The key is the ledger's: an entry has a decision's facts only as a hash under it. A row about one person is erased with
+them; its key goes too, so that nobody can try out whose facts an entry was about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from gateway.policy import facts
+from gateway.store.facts import NOBODY, agreement_of, consent_of, direction_of, opt_out_of, policy_version_of
+from gateway.store.tenant import Session
+
+_KEEP = """
+INSERT INTO decision (district, school, decision, at, person_id, key, basis)
+SELECT %(district)s, * FROM unnest(%(own)s::int[], %(ids)s::text[], %(times)s::timestamptz[], %(people)s::text[],
+    %(keys)s::bytea[], %(bases)s::jsonb[])
+"""
+_HERE = "district = %(district)s AND school = %(school)s"
+
+
+class Kept(NamedTuple):
+    """One decision of a school. `person` is whose row it was about, if one's."""
+
+    school: int
+    decision: str
+    at: datetime
+    person: str | None
+    key: bytes
+    basis: str
+
+
+def keep(session: Session, kept: Sequence[Kept]) -> None:
+    """Write what decisions at schools of the session rested on."""
+    own, ids, times, people, keys, bases = zip(*kept, strict=True)
+    session.run(_KEEP, own=list(own), ids=list(ids), times=list(times), people=list(people), keys=list(keys),
+                bases=list(bases))  # fmt: skip
+
+
+def find(session: Session, decision: str) -> Any | None:
+    """Return a decision of the session's school."""
+    return session.row(f"SELECT * FROM decision WHERE {_HERE} AND decision = %(decision)s", decision=decision)
+
+
+def erase(session: Session, person: str) -> int:
+    """Remove what decisions about a person rested on; return how many there were."""
+    return session.run(f"DELETE FROM decision WHERE {_HERE} AND person_id = %(person)s", person=person)
+
+
+# --- the versions a decision names, read again ---------------------------------------------------------
+
+
+def papers(session: Session, school: str, agreements: Sequence[str], directions: Sequence[str]) -> tuple[
+    tuple[facts.Agreement, ...], tuple[facts.Direction, ...]
+]:  # fmt: skip
+    """Return these versions (ref@version) of agreements and directions, in this order; those that are gone are missing."""
+    return (
+        tuple(agreement_of(one, school) for one in _versions(session, "agreement", agreements)),
+        tuple(direction_of(one) for one in _versions(session, "direction", directions)),
+    )
+
+
+def policy_versions(session: Session, named: Sequence[Sequence[Any]]) -> tuple[facts.PolicyVersion, ...]:
+    """Return these versions of privacy policies, with what the school had been told and had agreed to by then."""
+    rows = session.rows("SELECT * FROM policy_version WHERE district = %(district)s")
+    by_id = {f"{row.policy}@{row.version}": row for row in rows}
+    return tuple(
+        policy_version_of(
+            {
+                "policy": row.policy, "version": row.version, "change": row.change, "opens": row.opens,
+                "effective_at": row.effective_at.isoformat(),
+                "words": [word for word, said in (("noticed", noticed), ("accepted", accepted)) if said],
+            }
+        )
+        for name, noticed, accepted in named
+        if (row := by_id.get(name)) is not None
+    )  # fmt: skip
+
+
+_PERSON = """
+SELECT u.is_pupil, (SELECT b.birth_date FROM roster_demographics b WHERE b.district = u.district
+    AND b.school = u.school AND b.sourced_id = u.sourced_id AND b.since <= %(version)s
+    AND (b.until IS NULL OR b.until > %(version)s)) AS birth_date,
+    (SELECT min(v.published_at) FROM roster_user x JOIN roster_version v ON v.district = x.district
+    AND v.school = x.school AND v.version = x.since WHERE x.district = u.district AND x.school = u.school
+    AND x.sourced_id = u.sourced_id) AS collected_at
+FROM roster_user u WHERE u.district = %(district)s AND u.school = %(school)s AND u.sourced_id = %(person)s
+    AND u.since <= %(version)s AND (u.until IS NULL OR u.until > %(version)s)
+"""
+
+
+def person(
+    session: Session, ref: str, version: int, consents: Sequence[str], opt_outs: Sequence[str]
+) -> facts.Person:  # fmt: skip
+    """Return the facts of a person as they were in a version of the school's roster, with these answers of theirs."""
+    row = session.row(_PERSON, person=ref, version=version)
+    if row is None:
+        return NOBODY
+    return facts.Person(
+        True, row.is_pupil, row.birth_date, False,
+        tuple(map(consent_of, _versions(session, "consent", consents))),
+        tuple(map(opt_out_of, _versions(session, "opt_out", opt_outs))), row.collected_at, ref,
+    )  # fmt: skip
+
+
+def rosters_by(session: Session, at: datetime) -> list[int]:
+    """Return the versions of the school's roster that may have been served at a moment, the likeliest first."""
+    rows = session.rows(
+        f"SELECT version FROM roster_version WHERE {_HERE} AND published_at <= %(at)s ORDER BY version DESC LIMIT 3",
+        at=at,
+    )
+    return [row.version for row in rows]
+
+
+def _versions(session: Session, kind: str, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return these versions of papers of a kind, as JSON, in the order they are named."""
+    rows = session.rows(
+        f"SELECT {kind} || '@' || version AS name, to_jsonb(k) AS said FROM {kind} k WHERE {_HERE} "
+        f"AND {kind} || '@' || version = ANY(%(names)s)",
+        names=list(names),
+    )
+    by_name = {row.name: row.said for row in rows}
+    return [by_name[name] for name in names if name in by_name]
