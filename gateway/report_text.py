@@ -36,6 +36,8 @@ def lines(report: Report, source: str) -> Iterator[str]:
     yield from _changes(report)
     yield from _faults(report)
     yield from _held(report)
+    if report.erased:
+        yield f"  deletions carried out, whose records are gone: {report.erased}"
     for name in report.proposed[:_MOST]:
         yield f"  proposed, not onboarded: {name}"
     for skipped in report.skipped[:_MOST]:

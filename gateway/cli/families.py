@@ -53,6 +53,44 @@ def family_requests(parts: Office, by: Person, where: str, as_json: bool) -> Non
     table("Deletion tasks", ("ref", "request", "vendor", "agreement", "state", "due"), tasks, as_json)
 
 
+@family.command("delete")
+@click.argument("pupil")
+@click.option("--school", "where", required=True)
+@json_flag
+@acting
+def family_delete(parts: Office, by: Person, pupil: str, where: str, as_json: bool) -> None:
+    """Open a deletion request for a pupil (name, local number or sourcedId), also one who has left."""
+    from gateway.flows import erasure, onboarding
+
+    (place,) = onboarding.places(parts, by, [where])
+    ref = erasure.ask(parts, by, place, pupil)
+    text = [f"Opened {ref}; its tasks: schoolgate family requests --school {where}",
+            f"Next: schoolgate family erase {ref} --school {where}"]  # fmt: skip
+    show(as_json, {"request": ref}, text)
+
+
+@family.command("erase")
+@click.argument("request")
+@click.option("--school", "where", required=True)
+@json_flag
+@acting
+def family_erase(parts: Office, by: Person, request: str, where: str, as_json: bool) -> None:
+    """Carry out a deletion request: remove everything the school holds about the person, and their key in the log.
+
+    While the school keeps the pupil's record the request is deferred, and carried out by the night that removes it.
+    """
+    from gateway.flows import erasure, onboarding
+
+    (place,) = onboarding.places(parts, by, [where])
+    done = erasure.erase(parts, by, place, request)
+    said = {"request": done.request, "erased": done.erased, "rows": done.rows,
+            "code": done.reason.code if done.reason else None}  # fmt: skip
+    text = [f"Erased: {done.rows} rows, and the key that led to them in the log."]
+    if done.reason:
+        text = [f"Deferred: {done.reason.sentence}", f"  code    {done.reason.code}", f"  remedy  {done.reason.remedy}"]
+    show(as_json, said, text)
+
+
 @main.group()
 def ledger() -> None:
     """The disclosure log of a school."""

@@ -153,32 +153,47 @@ def refuse(parts: Office, code: str, agreement: str | None = None) -> str:
             agreement=agreement, status="refused", grantor="parent", evidenced=False, valid_from=now, valid_until=None,
             body={"number": None, "method": "family code"},
         )  # fmt: skip
-        _open(session, request, who.child, "refuse", "done", now, now)
+        _open(session, request, who.child, "refuse", "done", now, now, "family")
         disclosure.event(parts, session, "consent", request, "recorded", consent=f"{ref}@{version}")
     return request
 
 
 def ask_deletion(parts: Office, code: str) -> tuple[str, int]:
     """Open a deletion request, with one task for every past recipient. Return (its reference, tasks)."""
-    who, now = _unlock(parts, code), parts.clock.now()
-    request, due = parts.ids.new("rq"), now + DELETE_WITHIN
+    who = _unlock(parts, code)
     with parts.database.open_school(who.place) as session:
-        recipients: dict[tuple[str, str], int] = defaultdict(int)
-        for one in _received(parts, session, who.child):
-            recipients[one.vendor, one.agreement] += 1
-        _open(session, request, who.child, "delete", "open", now, due)
-        disclosure.event(parts, session, "rights", request, "opened")
-        for (vendor, agreement), count in sorted(recipients.items()):
-            task = parts.ids.new("ta")
-            rights.open_task(
-                session, task=task, request=request, vendor=vendor, agreement=agreement, state="open", due_at=due,
-                attested_at=None, transfers=count,
-            )  # fmt: skip
-            disclosure.event(parts, session, "task", task, "opened", vendor=vendor, agreement=agreement)
-    return request, len(recipients)
+        return open_deletion(parts, session, who.child, "family")
 
 
-def _open(session: Session, ref: str, child: str, kind: str, state: str, now: Any, due: Any) -> None:
+def open_deletion(parts: Office, session: Session, child: str, asked_by: str) -> tuple[str, int]:
+    """Open a deletion request at the session's school, with its tasks. Return (its reference, tasks)."""
+    now, request = parts.clock.now(), parts.ids.new("rq")
+    _open(session, request, child, "delete", "open", now, now + DELETE_WITHIN, asked_by)
+    tasks = open_tasks(parts, session, request, child)
+    disclosure.events(parts, session, [{"type_": "rights", "ref": request, "outcome": "opened"}, *tasks])
+    return request, len(tasks)
+
+
+def open_tasks(parts: Office, session: Session, request: str, child: str) -> list[dict[str, Any]]:
+    """Open a task of a deletion request for every past recipient that has none; return what the ledger says of them."""
+    now, recipients = parts.clock.now(), defaultdict[tuple[str, str], int](int)
+    for one in _received(parts, session, child):
+        recipients[one.vendor, one.agreement] += 1
+    for task in rights.tasks(session):
+        if task.request == request:
+            recipients.pop((task.vendor, task.agreement), None)
+    opened = []
+    for (vendor, agreement), count in sorted(recipients.items()):
+        task = parts.ids.new("ta")
+        rights.open_task(
+            session, task=task, request=request, vendor=vendor, agreement=agreement, state="open",
+            due_at=now + DELETE_WITHIN, attested_at=None, transfers=count,
+        )  # fmt: skip
+        opened.append({"type_": "task", "ref": task, "outcome": "opened", "vendor": vendor, "agreement": agreement})
+    return opened
+
+
+def _open(session: Session, ref: str, child: str, kind: str, state: str, now: Any, due: Any, by: str) -> None:
     rights.open_request(
-        session, request=ref, person_id=child, kind=kind, state=state, opened_at=now, due_at=due, asked_by="family"
+        session, request=ref, person_id=child, kind=kind, state=state, opened_at=now, due_at=due, asked_by=by
     )

@@ -20,6 +20,7 @@ from typing import Any
 from connectors.oneroster_csv import Delivery, open_delivery
 from gateway import errors
 from gateway.errors import VOCABULARY, Refused
+from gateway.flows import erasure
 from gateway.flows.parts import Office
 from gateway.ledger import entry, log
 from gateway.policy import guards
@@ -53,6 +54,7 @@ class Report:
     passed_over: list[str] = field(default_factory=list)
     held_by: list[dict[str, Any]] = field(default_factory=list)
     refusal: dict[str, str] | None = None
+    erased: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
 
@@ -69,7 +71,17 @@ class Report:
 
 def sync(parts: Office, district: int, source: str, path: Path, by: str, *, publish: bool) -> Report:
     """Bring a delivery in, or only say what it would do. The report's state is planned, published, unchanged,
-    held or refused; a refusal names file, line and reason."""
+    held or refused; a refusal names file, line and reason.
+
+    A deletion that waited for a school's record to go is carried out by the night that removes it.
+    """
+    report = _sync(parts, district, source, path, by, publish=publish)
+    if report.state in ("published", "unchanged"):
+        report.erased = len(erasure.finish(parts, district, by))
+    return report
+
+
+def _sync(parts: Office, district: int, source: str, path: Path, by: str, *, publish: bool) -> Report:
     report, started = Report(parts.ids.new("run"), source), parts.clock.now()
     try:
         with parts.database.open_intake(district) as session:

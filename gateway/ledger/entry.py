@@ -66,11 +66,11 @@ _hash = _match(r"[0-9a-f]{64}")
 
 TYPES = (
     "decision", "denial", "intent", "outcome", "import", "agreement", "direction", "consent", "grant",
-    "rights", "task", "freeze", "policy",
+    "rights", "task", "freeze", "policy", "erasure",
 )  # fmt: skip
 OUTCOMES = (
     "permit", "partial", "deny", "acknowledged", "refused", "unknown", "not_delivered", "recorded", "ended",
-    "opened", "held", "published", "noticed", "accepted",
+    "opened", "held", "published", "noticed", "accepted", "erased", "deferred",
 )  # fmt: skip
 
 FIELDS = MappingProxyType(

@@ -38,6 +38,21 @@ def requests(session: Session) -> Sequence[Any]:
     return session.rows(f"SELECT * FROM rights_request WHERE {_HERE} ORDER BY opened_at")
 
 
+def request(session: Session, ref: str) -> Any | None:
+    return session.row(f"SELECT * FROM rights_request WHERE {_HERE} AND request = %(ref)s", ref=ref)
+
+
+def deferred(session: Session) -> Sequence[Any]:
+    """Return the deletions that wait until the school no longer keeps the record."""
+    return session.rows(f"SELECT * FROM rights_request WHERE {_HERE} AND kind = 'delete' AND state = 'deferred'")
+
+
+def set_state(session: Session, ref: str, state: str) -> None:
+    session.run(
+        f"UPDATE rights_request SET state = %(state)s WHERE {_HERE} AND request = %(ref)s", state=state, ref=ref
+    )
+
+
 def open_task(session: Session, **values: Any) -> None:
     session.insert(tables.deletion_task, **values)
 

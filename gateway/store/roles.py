@@ -23,6 +23,7 @@ SCHOOL = "schoolgate_school"
 IDENTITY = "schoolgate_identity"
 ONBOARDING = "schoolgate_onboarding"
 INTAKE = "schoolgate_intake"
+ERASURE = "schoolgate_erasure"
 JOBS = "schoolgate_jobs"
 
 # The only roles that see more than the schools of one session, and why.
@@ -32,6 +33,7 @@ NARROW = MappingProxyType(
         IDENTITY: "finds out who is calling before any school is known; no pupil's record",
         ONBOARDING: "districts, schools, staff, vendors and registrations of one district; no pupil's record",
         INTAKE: "stages and publishes the roster of one district",
+        ERASURE: "removes one person at one school, by row security; nothing else deletes what is on file",
         JOBS: "the queue's own tables; its rows hold references only",
     }
 )

@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from gateway.store.roles import IDENTITY, INTAKE, ONBOARDING, SCHOOL
+from gateway.store.roles import ERASURE, IDENTITY, INTAKE, ONBOARDING, SCHOOL
 from mappings.oneroster.records import KINDS, PROJECTED, Kind
 
 metadata = sa.MetaData()
@@ -67,6 +67,7 @@ def _table(
 
 _S, _SI, _SIU, _SID = "SELECT", "SELECT, INSERT", "SELECT, INSERT, UPDATE", "SELECT, INSERT, DELETE"
 _SIUD = "SELECT, INSERT, UPDATE, DELETE"
+_ERASED = {ERASURE: "SELECT, DELETE"}
 _PLACES = {ONBOARDING: _SIU, IDENTITY: _S, SCHOOL: _S}
 _WRITES = {SCHOOL: _SIU}
 _VERSIONS = {SCHOOL: _SI}
@@ -123,7 +124,7 @@ signing_key = _table(
 # a family's page. Only its hash is kept.
 doorkey = _table(
     "doorkey", "school", "key_hash", "key_hash:bytes opens ref holder expires_at:time",
-    {SCHOOL: _SID, IDENTITY: "SELECT, DELETE"}, sa.Index("doorkey_by_hash", "key_hash", unique=True),
+    {SCHOOL: _SID, IDENTITY: "SELECT, DELETE"} | _ERASED, sa.Index("doorkey_by_hash", "key_hash", unique=True),
 )  # fmt: skip
 
 # --- LTI -------------------------------------------------------------------------------------------
@@ -152,10 +153,14 @@ launch = _table(
     "launch", "school", "launch",
     """launch deployment context_id class_id sub person_id? role access_grant decision:json facts:json
     created_at:time expires_at:time""",
-    _WRITES,
+    _WRITES | _ERASED,
 )  # fmt: skip
 lms_identity = _table(
-    "lms_identity", "school", "registration sub", "registration sub person_id evidence seen_at:time", _WRITES
+    "lms_identity",
+    "school",
+    "registration sub",
+    "registration sub person_id evidence seen_at:time",
+    _WRITES | _ERASED,
 )
 
 # --- what policy reads: versioned, never updated in place -------------------------------------------
@@ -176,13 +181,13 @@ consent = _table(
     "consent", "school", "consent version",
     """consent version:int person_id scope agreement? status grantor evidenced:boolean valid_from:time
     valid_until:time? body:json recorded_at:time recorded_by""",
-    _VERSIONS, sa.Index("consent_by_person", "district", "school", "person_id"),
+    _VERSIONS | _ERASED, sa.Index("consent_by_person", "district", "school", "person_id"),
 )  # fmt: skip
 opt_out = _table(
     "opt_out", "school", "opt_out version",
     """opt_out version:int person_id category? status valid_from:time valid_until:time? body:json
     recorded_at:time recorded_by""",
-    _VERSIONS, sa.Index("opt_out_by_person", "district", "school", "person_id"),
+    _VERSIONS | _ERASED, sa.Index("opt_out_by_person", "district", "school", "person_id"),
 )  # fmt: skip
 policy_version = _table(
     "policy_version", "district", "policy version",
@@ -210,7 +215,7 @@ sync_run = _table(
 sync_fault = _table(
     "sync_fault", "district", "run number",
     "run number:int file line:int column_name code effect shape:text hint:text sourced_id?",
-    {INTAKE: _SI, ONBOARDING: _S},
+    {INTAKE: _SID, ONBOARDING: _S},
 )  # fmt: skip
 roster_version = _table(
     "roster_version", "school", "version", "version:int run published_at:time counts:json",
@@ -239,11 +244,14 @@ def _mirror(kind: Kind) -> sa.Table:
     return sa.Table(kind.name, metadata, *columns, primary, schema=STAGING, info={"grants": {INTAKE: _SIUD}})
 
 
+_OF_PEOPLE = {"user": {ERASURE: "SELECT, UPDATE, DELETE"}, "demographics": _ERASED, "enrollment": _ERASED}
+
+
 def _roster(kind: Kind) -> sa.Table:
     """One row per school and version interval [since, until)."""
     extra = " roles:json? is_pupil:boolean" if kind.name == "user" else ""
     notation = f"sourced_id since:int until:int? modified:time hash:big {columns_of(kind)}{extra}"
-    grants = {INTAKE: _SIU, SCHOOL: _S}
+    grants = {INTAKE: _SIU, SCHOOL: _S} | _OF_PEOPLE.get(kind.name, {})
     return _table(f"roster_{kind.name}", "school", "sourced_id since", notation, grants, tied=False)
 
 
@@ -257,7 +265,7 @@ for _column in ("class", "user"):
 # of all schools of a grant in one order. It says something that is always true, so that it serves only statements that
 # say it too: on fresh rows, which have no statistics, a lookup by id would else be served by walking it.
 alias = _table(
-    "alias", "school", "access_grant kind sourced_id", "access_grant kind sourced_id alias:uuid", _VERSIONS,
+    "alias", "school", "access_grant kind sourced_id", "access_grant kind sourced_id alias:uuid", _VERSIONS | _ERASED,
     sa.Index("alias_by_alias", "district", "access_grant", "kind", "alias", "school", unique=True,
              postgresql_where=sa.text("alias >= '00000000-0000-0000-0000-000000000000'::uuid")),
     tied=False,
@@ -273,16 +281,16 @@ ledger_entry = _table(
 )  # fmt: skip
 ledger_checkpoint = _table("ledger_checkpoint", "school", "size", "size:big note:text signed_at:time", _VERSIONS)
 # The link between a person and the ledger's handles: destroying the salt breaks it for good.
-subject_key = _table("subject_key", "school", "person_id", "person_id salt:bytes", {SCHOOL: _SID}, tied=False)
+subject_key = _table("subject_key", "school", "person_id", "person_id salt:bytes", {SCHOOL: _SI} | _ERASED, tied=False)
 transfer = _table(
     "transfer", "school", "transfer",
     """transfer operation agreement vendor access_grant entry:big at:time elements:ids handles:bytes
     payload_key:bytes outcome""",
-    _WRITES, tied=False,
+    _WRITES | {ERASURE: "SELECT, UPDATE"}, tied=False,
 )  # fmt: skip
 # What a decision rested on, as references to versions: about one person, it goes with them when they are erased.
 decision = _table(
-    "decision", "school", "decision", "decision at:time person_id? key:bytes basis:json", _VERSIONS,
+    "decision", "school", "decision", "decision at:time person_id? key:bytes basis:json", _VERSIONS | _ERASED,
     sa.Index("decision_by_person", "district", "school", "person_id",
              postgresql_where=sa.text("person_id IS NOT NULL")),
     tied=False,
@@ -304,25 +312,25 @@ result_batch = _table(
 )  # fmt: skip
 result = _table(
     "result", "school", "batch ref",
-    "batch ref person_id? level? points:number? given_at:time state reason? changed_at:time", _WRITES,
+    "batch ref person_id? level? points:number? given_at:time state reason? changed_at:time", _WRITES | _ERASED,
 )  # fmt: skip
 outbox = _table(
     "outbox", "school", "delivery",
     """delivery batch ref person_id sub activity deployment context_id lane points:number maximum:number
     fixed_at:time state attempt:int lease_until:time? transfer? payload:bytes? reason? due_at:time
     created_at:time changed_at:time""",
-    _WRITES, sa.Index("outbox_lane", "district", "school", "lane", "fixed_at"),
+    _WRITES | _ERASED, sa.Index("outbox_lane", "district", "school", "lane", "fixed_at"),
 )  # fmt: skip
 idempotency = _table(
     "idempotency", "district", "access_grant key",
-    "access_grant key body_hash:bytes status:int answer:json created_at:time", _VERSIONS,
+    "access_grant key body_hash:bytes status:int answer:json created_at:time", _VERSIONS | _ERASED,
 )  # fmt: skip
 
 # --- families and transcripts ----------------------------------------------------------------------
 
 rights_request = _table(
-    "rights_request", "school", "request", "request person_id kind state opened_at:time due_at:time asked_by",
-    _WRITES,
+    "rights_request", "school", "request", "request person_id? kind state opened_at:time due_at:time asked_by",
+    _WRITES | {ERASURE: "SELECT, UPDATE"},
 )  # fmt: skip
 deletion_task = _table(
     "deletion_task", "school", "task",
@@ -330,7 +338,7 @@ deletion_task = _table(
 )  # fmt: skip
 transcript = _table(
     "transcript", "school", "transcript version",
-    "transcript version:int person_id document:bytes created_at:time access_grant", _VERSIONS,
+    "transcript version:int person_id document:bytes created_at:time access_grant", _VERSIONS | _ERASED,
 )  # fmt: skip
 
 HAS_SCHOOL = tuple(t for t in metadata.tables.values() if "school" in t.c and t.schema is None)

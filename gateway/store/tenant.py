@@ -255,6 +255,12 @@ class Database:
             yield session
 
     @contextmanager
+    def open_erasure(self, place: Place) -> Iterator[Session]:
+        """A session that removes a person at one school."""
+        with self._open(roles.ERASURE, place.district, (place.school,)) as session:
+            yield session
+
+    @contextmanager
     def open_identity(self) -> Iterator[Session]:
         """A session that finds out who is calling. It can be narrowed to the school it finds."""
         with self._open(roles.IDENTITY, 0, ()) as session:

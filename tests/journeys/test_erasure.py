@@ -1,0 +1,241 @@
+"""A person is erased at one school: nothing there leads back to them, old proofs stand, and no other school shows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from gateway.embedded import Addresses
+from gateway.errors import Refused
+from gateway.flows import erasure, onboarding, replay
+from gateway.identity import staff
+from gateway.ledger import log, proof
+from gateway.store.erasure import EMPTIED, HELD
+from gateway.store.tables import HAS_SCHOOL
+from tests.conftest import world_on
+from tests.journeys.term import Term
+from tests.test_cli import desk, refusal
+
+__all__ = ["desk"]
+
+
+class Alone:
+    """A term in a database of its own, in which everything can be looked through."""
+
+    def __init__(self, term: Term, addresses: Addresses) -> None:
+        self.term, self.world, self.addresses = term, term.world, addresses
+
+    def dump(self) -> Iterator[tuple[str, str]]:
+        """Every value of every row, as text, with its table; bytes as they are and in hex."""
+        name = self.addresses.owner.rpartition("/")[2].partition("?")[0]
+        with psycopg.connect(make_conninfo(self.addresses.admin, dbname=name)) as admin:
+            tables = admin.execute(
+                "SELECT schemaname, tablename FROM pg_tables WHERE schemaname IN ('public', 'staging')"
+            ).fetchall()
+            for schema, table in tables:
+                for row in admin.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(schema, table))):
+                    yield table, " ".join(f"{v.decode('latin-1')} {v.hex()}" if isinstance(v, bytes) else repr(v)
+                                          for v in row)  # fmt: skip
+
+    def naming(self, *words: str) -> set[str]:
+        """The tables that hold one of these words."""
+        pattern = re.compile("|".join(rf"(?<![0-9A-Za-z]){re.escape(word)}(?![0-9A-Za-z])" for word in words))
+        return {table for table, text in self.dump() if pattern.search(text)}
+
+    def words_of(self, pupil: str) -> list[str]:
+        """Everything that leads to a pupil: ids, names, the LMS's and the vendors' names for them, their salt."""
+        with self.world.office.database.open_school(self.world.places["A"]) as session:
+            aliases = session.rows("SELECT alias FROM alias WHERE district = %(district)s AND sourced_id = %(p)s "
+                                   "AND school = %(school)s", p=pupil)  # fmt: skip
+            salts = session.rows("SELECT salt FROM subject_key WHERE district = %(district)s AND person_id = %(p)s "
+                                 "AND school = %(school)s", p=pupil)  # fmt: skip
+        assert aliases
+        assert salts
+        known = [pupil, f"Given{pupil}", f"Family{pupil}", f"u.{pupil}", f"lms-{pupil}", f"r-{pupil}"]
+        found = [*(repr(a.alias) for a in aliases), *(a.alias.hex for a in aliases)]
+        return [*known, *found, *(bytes(s.salt).hex() for s in salts)]
+
+    def erase(self, pupil: str, org: str = "A") -> erasure.Erasure:
+        place = self.world.places[org]
+        request = erasure.ask(self.world.office, self.world.by, place, pupil)
+        return erasure.erase(self.world.office, self.world.by, place, request)
+
+    def bundle(self, folder: Path, name: str) -> Path:
+        with self.world.office.database.open_school(self.world.places["A"]) as session:
+            note, key = log.sign_checkpoint(session, self.world.office.vault, self.world.clock.at)
+            proof.write(folder / name, key, note, log.bodies(session))
+        return folder / name
+
+
+@pytest.fixture
+def alone(fresh_database: Any, settings: Any, clock: Any, wire: Any) -> Iterator[Any]:
+    """Makes a term for a pupil, in a database of its own."""
+    addresses = fresh_database()
+    with world_on(addresses, settings, clock) as world:
+        yield lambda pupil: Alone(Term(world, wire, pupil), addresses)
+
+
+def test_nothing_in_the_database_leads_back(alone, tmp_path):
+    """p2 is a pupil of school A alone, launched, was graded, read, had a transcript, and left."""
+    house = alone("p2")
+    words, before = house.words_of("p2"), house.bundle(tmp_path, "before.zip")
+    assert {"roster_user", "alias", "launch", "lms_identity", "outbox", "result", "transcript", "decision",
+            "subject_key", "idempotency", "user"} <= house.naming(*words)  # fmt: skip
+    house.world.leaves("p2")
+    done = house.erase("p2")
+    assert (done.erased, done.rows > 10) == (True, True)
+    assert house.naming(*words) == set()
+    after = proof.verify(house.bundle(tmp_path, "after.zip"))
+    assert after.size > proof.verify(before).size
+
+
+def test_what_was_decided_about_them_is_erased_and_the_rest_is_the_same(alone):
+    house = alone("p2")
+    world = house.world
+    decided = [one for one in world.ledger("A") if "facts" in one]
+    world.leaves("p2")
+    house.erase("p2")
+    verdicts = {one["id"]: replay.replay(world.office, world.by, one["id"]).verdict for one in decided}
+    about = {one["id"] for one in decided
+             if one["operation"] in ("grade.passback", "transcript.deliver", "family.report")}  # fmt: skip
+    assert {verdicts[one] for one in about} == {"erased"}
+    assert set(verdicts.values()) == {"erased", "same"}
+
+
+def test_every_recipient_is_told_first(alone):
+    house = alone("p2")
+    house.world.leaves("p2")
+    house.erase("p2")
+    entries = house.world.ledger("A")
+    tasks = [one for one in entries if one["type"] == "task"]
+    assert {one["vendor"] for one in tasks} >= {one["vendor"] for one in entries if one["type"] == "intent"
+                                               and one["operation"] == "transcript.deliver"}  # fmt: skip
+    assert len(tasks) >= 5
+    assert entries[-1]["type"] == "erasure"
+    assert (entries[-1]["outcome"], entries[-1].get("reason")) == ("erased", None)
+
+
+def test_a_record_the_school_keeps_is_deferred_and_the_night_that_removes_it_erases(alone):
+    house = alone("p2")
+    words, place = house.words_of("p2"), house.world.places["A"]
+    done = house.erase("p2")
+    assert (done.erased, done.reason.code, done.rows) == (False, "RET_RECORD_KEPT", 0)
+    last = house.world.ledger("A")[-1]
+    assert (last["type"], last["outcome"], last["reason"]) == ("erasure", "deferred", "RET_RECORD_KEPT")
+    assert house.term.reader.sign_in().read("students").json["users"]
+    again = erasure.erase(house.world.office, house.world.by, place, done.request)
+    assert again.reason is done.reason
+    house.world.leaves("p2")
+    assert house.naming(*words) == set()
+    last = house.world.ledger("A")[-1]
+    assert (last["type"], last["outcome"], last["id"]) == ("erasure", "erased", done.request)
+    with pytest.raises(Refused, match="REQ_UNKNOWN"):
+        erasure.erase(house.world.office, house.world.by, place, done.request)
+
+
+def test_a_pupil_of_two_schools_is_erased_at_one_and_the_other_shows_nothing(alone):
+    """p0 leaves school A and stays at B: at A all is gone; at B nothing changed; and A cannot see that there is a B."""
+    house = alone("p0")
+    world, at_b = house.world, house.term.both
+
+    def of_b() -> list[Any]:
+        rows = at_b.sign_in().read("students?limit=100").json["users"]
+        return [row for row in rows if row["givenName"] == "Givenp0"]
+
+    def rows_of(org: str) -> dict[str, int]:
+        found = {}
+        with world.office.database.open_erasure(world.places[org]) as session:
+            for table, clause in HELD.items():
+                rows = session.rows(f"SELECT 1 FROM {table} WHERE district = %(district)s AND school = %(school)s "
+                                    f"AND ({clause})", person="p0")  # fmt: skip
+                found[table] = len(rows)
+        return found
+
+    world.leaves("p0", at="A")
+    kept_b = rows_of("B")
+    before = of_b()
+    done = house.erase("p0")
+    assert done.erased
+    assert set(rows_of("A").values()) == {0}
+    assert {name: n for name, n in rows_of("B").items() if name != "decision"} == {
+        name: n for name, n in kept_b.items() if name != "decision"
+    }
+    assert of_b() == before
+    assert [row["givenName"] for row in before] == ["Givenp0"]
+
+
+def test_who_is_erased_is_absent_to_everybody(alone):
+    house = alone("p2")
+    alias = next(row["sourcedId"] for row in house.term.reader.read("students?limit=100").json["users"]
+                 if row["givenName"] == "Givenp2")  # fmt: skip
+    house.world.leaves("p2")
+    house.erase("p2")
+    reader = house.term.reader.sign_in()
+    absent, erased = reader.read("students/00000000-0000-4000-8000-000000000000"), reader.read(f"students/{alias}")
+    same = [{k: v for k, v in one.json.items() if k != "imsx_messageRefIdentifier"} for one in (absent, erased)]
+    assert (absent.status_code, erased.status_code) == (404, 404)
+    assert same[0].keys() == same[1].keys()
+    college = house.world.connect("College", "transcripts.read", schools=["A"]).sign_in()
+    assert college.get(f"/v1/transcripts/{house.term.transcript}").json["code"] == "RCP_NOT_ADDRESSEE"
+
+
+@pytest.mark.parametrize("what", ["a stranger", "another school's staff", "a request of another school", "no request"])
+def test_what_cannot_be_erased_is_refused(alone, what):
+    house = alone("p2")
+    world, place = house.world, house.world.places["A"]
+    request = erasure.ask(world.office, world.by, place, "p2")
+    _, token = onboarding.add_staff(world.office, world.by, "B. Admin", "school_admin", "School B")
+    of_b = staff.person(world.office.database, token, world.clock.at)
+    code, act = {
+        "a stranger": ("OWN_NOT_ASSOCIATED", lambda: erasure.ask(world.office, world.by, place, "p99")),
+        "another school's staff": ("ACT_NOT_STAFF", lambda: erasure.erase(world.office, of_b, place, request)),
+        "a request of another school": (
+            "REQ_UNKNOWN", lambda: erasure.erase(world.office, world.by, world.places["B"], request)
+        ),
+        "no request": ("REQ_UNKNOWN", lambda: erasure.erase(world.office, world.by, place, "rq_00000000")),
+    }[what]  # fmt: skip
+    with pytest.raises(Refused) as refused:
+        act()
+    assert refused.value.reason.code == code
+
+
+def test_from_the_command_line(public_world, desk):
+    world = public_world.standing()
+
+    def run(*words: str) -> Any:
+        return desk.run("family", *words, "--school", "School A", token=world.token)
+
+    said = run("delete", "p2")
+    ref = said.stdout.split()[1].rstrip(";")
+    assert f"Next: schoolgate family erase {ref}" in said.stdout
+    deferred = run("erase", ref)
+    assert (deferred.exit_code, "Deferred: The school still keeps" in deferred.stdout) == (0, True)
+    assert "deferred" in run("requests").stdout
+    world.leaves("p2")
+    assert "erased" in run("requests").stdout
+    assert refusal(run("erase", ref)) == (1, "REQ_UNKNOWN")
+    assert "Erased: 0 rows" not in run("delete", "p2").stdout
+
+
+# What of the tables with a school names no person, by column.
+NOBODY = {
+    "roster_class": "sourced_id", "roster_course": "sourced_id", "roster_org": "sourced_id",
+    "roster_session": "sourced_id",
+}  # fmt: skip
+NAMES = {"person_id", "sourced_id", "user", "sub", "agents", "handles", "payload_key", "holder"}
+
+
+def test_every_column_that_could_name_a_person_is_looked_after():
+    """A new table or column that names one fails here until it is erased too, or said to name nobody."""
+    named = {(table.name, column.name) for table in HAS_SCHOOL for column in table.c if column.name in NAMES}
+    looked_after = {(name, column) for name in HELD for column in NAMES} | set(EMPTIED.items())
+    nobody = set(NOBODY.items()) | {("transfer", "handles")}  # handles lead nowhere without the salt
+    assert {one for one in named if one not in looked_after | nobody} == set()
+    assert {name for name, _ in named if name in HELD} == set(HELD)
