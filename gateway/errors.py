@@ -992,3 +992,25 @@ GRD_EXPIRED = _reason(
     "The LMS could not be reached for two weeks, so the grade was not sent.",
     "Mend the connection to the LMS, then hand the grade in again.",
 )  # fmt: skip
+
+# --- what later flows will answer with ---------------------------------------------------------------
+# Nothing answers with these yet; they are named so that nobody uses the code for something else. By flow.
+WAITING = {
+    "grants wider than their agreement": ("SCP_EXCEEDS_AGREEMENT",),
+    "export options by role": ("ACT_EXPORT_NOT_GRANTED",),
+    "accounts of pupils and parents": ("ACT_NOT_SUBJECT", "RET_ACCOUNT_CLOSED"),
+    "rows without provenance": ("OWN_AMBIGUOUS", "OWN_PERSONAL_SPACE"),
+    "places of storage": ("AGR_JURISDICTION",),
+    "sub-processors as recipients": ("AGR_SUBPROCESSOR_UNLISTED",),
+    "change of control": ("AGR_SUCCESSOR_UNATTESTED",),
+    "offers to other districts": ("AGR_OFFER_NOT_ACCEPTED",),
+    "offboarding": ("AGR_DISPOSITION_PENDING", "RET_SCHOOL_OFFBOARDED", "RET_EXPIRED", "RET_LEGAL_HOLD"),
+    "protected surveys": ("ELM_PROTECTED_PPRA",),
+    "public links": ("RCP_PUBLIC",),
+    "identity of recipients": ("RCP_NOT_AUTHORIZED", "RCP_IDENTITY_UNPROVEN"),
+    "legal process": ("LEG_INSTRUMENT_MISSING", "LEG_APPROVAL_MISSING", "LEG_NOTICE_PENDING"),
+    "aggregates": (
+        "DEI_SMALL_CELL", "DEI_COMPLEMENTARY", "DEI_K_TOO_LOW", "DEI_SCHOOL_NOT_AUTHORIZED", "DEI_PURPOSE",
+        "DEI_QUERY_BUDGET",
+    ),
+}  # fmt: skip

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from gateway import settings
-from gateway.errors import VOCABULARY
+from gateway.errors import VOCABULARY, WAITING
 from mappings import fields as bound
 from mappings.elements import CATEGORIES, REGISTER, Element
 
@@ -48,6 +48,11 @@ def _refusals() -> Iterator[str]:
         yield f"- Remedy: {reason.remedy}"
         yield f"- Who can fix it: {reason.owner}"
         yield f"- HTTP {reason.http}, OneRoster code minor `{reason.imsx}`\n"
+    yield "## Waiting\n"
+    yield "Codes of what is not built yet. Nothing answers with them.\n"
+    for flow, codes in WAITING.items():
+        yield f"- {flow}: {', '.join(f'`{code}`' for code in codes)}"
+    yield ""
 
 
 def _commands(main: click.Command) -> Iterator[str]:

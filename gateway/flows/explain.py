@@ -109,7 +109,8 @@ def _because(reason: Reason | None, way: _Way, decision: Decision, person: Perso
         said = [c for c in person.consents if c.status != "given"] or list(person.consents)
         listed = [*(f"{c.ref}@{c.version} ({c.status}, {c.scope})" for c in said),
                   *(f"{o.ref}@{o.version} (opted out)" for o in person.opt_outs)]  # fmt: skip
-        return ", ".join(listed) or "nothing is on file from the family"
+        unknown = ["no birth date is on file, so the pupil counts as a child"] if _undated(reason, person) else []
+        return ", ".join([*unknown, *listed]) or "nothing is on file from the family"
     if family == "ELM":
         return f"{element} ({label(element)}) is not what {agreement} and its directions let out"
     if family == "DIR":
@@ -117,6 +118,10 @@ def _because(reason: Reason | None, way: _Way, decision: Decision, person: Perso
     if reason is None:
         return ", ".join([agreement, *(d.id for d in decision.directions)])
     return agreement
+
+
+def _undated(reason: Reason | None, person: Person) -> bool:
+    return reason is errors.AGE_CHILD_NO_SCHOOL_AGREEMENT and person.birth_date is None
 
 
 # --- ways in which data leave ------------------------------------------------------------------------

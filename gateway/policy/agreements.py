@@ -26,10 +26,15 @@ def governing(request: Request, facts: Facts, now: datetime) -> tuple[Agreement 
 
     No other agreement counts, so that neither making nor ending one widens what another lets out.
     """
-    named = facts.credential.agreement if facts.credential else None
-    mine = next((a for a in facts.agreements if (a.ref, a.vendor) == (named, request.vendor)), None)
+    mine = named(request, facts)
     reason = _fault(mine, request, now) if mine else errors.AGR_NONE
     return (None, reason) if reason else (mine, None)
+
+
+def named(request: Request, facts: Facts) -> Agreement | None:
+    """Return the agreement the credential was made under, whether or not it permits anything now."""
+    ref = facts.credential.agreement if facts.credential else None
+    return next((a for a in facts.agreements if (a.ref, a.vendor) == (ref, request.vendor)), None)
 
 
 def _fault(agreement: Agreement, request: Request, now: datetime) -> Reason | None:

@@ -13,6 +13,7 @@ from gateway.policy.agreements import (
     agreement_check,
     element_check,
     governing,
+    named,
     purpose_check,
     recipient_check,
     withheld_elements,
@@ -30,8 +31,11 @@ NO_FACTS = Facts()
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What was decided, and everything it rested on: the facts, the row if it was about one, the moment. `permitted`
-    is empty unless it permits; `obligations` are what sending it asks for."""
+    """What was decided, and everything it rested on: the facts, the row if it was about one, the moment.
+
+    `permitted` is empty and `plan` keeps nobody unless it permits; `rows` is what rows are judged by all the same, so
+    that every reason is known. `obligations` are what sending it asks for.
+    """
 
     request: Request
     reasons: tuple[Reason, ...]
@@ -45,6 +49,7 @@ class Decision:
     obligations: tuple[Obligation, ...] = ()
     facts: Facts = NO_FACTS
     row: Person | None = None
+    rows: rowplan.RowPlan = rowplan.NOTHING
     at: datetime | None = None
 
     @property
@@ -98,13 +103,14 @@ def _decide(request: Request, facts: Facts, now: datetime) -> Decision:
     permitted = request.elements - set(withheld)
     reasons = tuple(reason for check in CHECKS for reason in check(request, facts, now))
     reasons += tuple(obligation_check(request, permitted))
+    under = named(request, facts)
+    rows = rowplan.build(request, under, facts, now) if under else rowplan.NOTHING
     if reasons or agreement is None:
         return Decision(request, reasons or (errors.AGR_NONE,), withheld=listed, agreement=agreement,
-                        directions=directions, facts_hash=hashed, facts=facts, at=now)  # fmt: skip
+                        directions=directions, facts_hash=hashed, facts=facts, rows=rows, at=now)  # fmt: skip
     return Decision(
-        request, (), permitted, listed, rowplan.build(request, agreement, facts, now), agreement,
-        directions if RULES[request.operation].directed else (), hashed, False, owed(request, permitted), facts,
-        None, now,
+        request, (), permitted, listed, rows, agreement, directions if RULES[request.operation].directed else (),
+        hashed, False, owed(request, permitted), facts, None, rows, now,
     )  # fmt: skip
 
 
@@ -114,16 +120,17 @@ def decide_person(request: Request, facts: Facts, person: Person, now: datetime)
 
 
 def of_person(decision: Decision, person: Person) -> Decision:
-    """Return what was decided of the request as a whole for one person's row."""
+    """Return what was decided of the request as a whole for one person's row, with every reason of both."""
     try:
         known = replace(decision, facts_hash=fingerprint(decision.facts_hash, person), row=person)
-        reason = rowplan.judge(decision.plan, person) if decision.permits else None
+        of_row = tuple(rowplan.faults(decision.rows, person)) if decision.rows.parts or decision.permits else ()
     except Exception:
         return Decision(decision.request, (errors.INT_POLICY_ERROR,))
-    if reason is None:
+    if not of_row:
         return known
     return replace(
-        known, reasons=(reason,), permitted=frozenset(), plan=rowplan.NOTHING, of_row=True, obligations=()
+        known, reasons=(*decision.reasons, *of_row), permitted=frozenset(), plan=rowplan.NOTHING,
+        of_row=decision.permits, obligations=(),
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ checks: whose row it is, childhood, consent, lifecycle, the policy's version.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -183,12 +184,19 @@ def born_by(child_age: int, now: datetime) -> date:
 
 
 def judge(plan: RowPlan, person: Person) -> Reason | None:
-    """Return why this row may not leave, or None. An erased person's row is nobody's."""
+    """Return why this row may not leave, or None: the first of its faults."""
+    return next(faults(plan, person), None)
+
+
+def faults(plan: RowPlan, person: Person) -> Iterator[Reason]:
+    """Yield every reason why this row may not leave, in the order of the checks. Of somebody else's row, or an erased
+    person's, no more is said."""
     if not plan.parts or not person.associated:
-        return errors.OWN_NOT_ASSOCIATED
-    if person.erased:
-        return errors.RET_ERASED
-    return next(filter(None, (part.fault(person) for part in plan.parts)), None)
+        yield errors.OWN_NOT_ASSOCIATED
+    elif person.erased:
+        yield errors.RET_ERASED
+    else:
+        yield from dict.fromkeys(filter(None, (part.fault(person) for part in plan.parts)))
 
 
 def _born_by(person: Person, day: date) -> bool:

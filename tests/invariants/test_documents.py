@@ -12,7 +12,7 @@ import pytest
 
 from gateway import settings
 from gateway.cli import main
-from gateway.errors import VOCABULARY
+from gateway.errors import VOCABULARY, WAITING
 from gateway.reference import write
 
 ROOT = Path(__file__).parents[2]
@@ -46,6 +46,15 @@ def test_every_refusal_is_explained_and_produced_by_a_test():
     for code, reason in VOCABULARY.items():
         assert f"## {code}\n\n{reason.sentence}" in page
     assert [code for code in VOCABULARY if not re.search(rf"\b{code}\b", tests)] == []
+
+
+def test_codes_of_later_flows_are_listed_and_used_nowhere():
+    waiting = [code for codes in WAITING.values() for code in codes]
+    assert len(waiting) == len(set(waiting))
+    assert not set(waiting) & set(VOCABULARY)
+    rooms = [p for room in ("gateway", "connectors", "mappings") for p in (ROOT / room).rglob("*.py")]
+    code = "\n".join(p.read_text() for p in rooms if p.name != "errors.py")
+    assert [one for one in waiting if re.search(rf"\b{one}\b", code)] == []
 
 
 def test_every_setting_is_on_its_page():

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from gateway.errors import VOCABULARY
 from gateway.policy import rowplan
 from gateway.policy.decide import decide, decide_person
-from gateway.policy.facts import Facts, Person
+from gateway.policy.facts import Consent, Facts, Person
 from gateway.policy.request import RULES, Operation
 from gateway.policy.source_policies import PROFILES
 from mappings.elements import REGISTER
 from tests.policy.worlds_of_facts import (
+    DAY,
     DIRECTED,
     FEW,
     FORBIDDEN_PURPOSES,
@@ -224,6 +225,40 @@ def test_every_check_is_evaluated_whatever_failed_before_it(case, names):
         case = SPOILS[name].change(case)
     assert {SPOILS[name].code for name in names} <= set(codes(case))
     assert codes(case.asked(elements=case.request.elements | {"shoe.size"})).count("ELM_UNCLASSIFIED") == 1
+
+
+@pytest.mark.parametrize("spoil", [pytest.param(spoil, id=name) for name, spoil in SPOILS.items()])
+def test_each_reason_is_given_first_and_second(spoil):
+    """Alone it is the one a caller reads; behind another it is in the record all the same."""
+    first, seconds = set(), set()
+
+    @FEW
+    @given(permitted(spoil.operations))
+    def law(case):
+        first.add(codes(spoil.change(case))[0])
+        seconds.update(codes(SPOILS["no ledger"].change(spoil.change(case)))[1:])
+
+    law()
+    assert spoil.code in first
+    assert spoil.code in seconds | {"LED_UNAVAILABLE"}  # nothing comes before the ledger
+
+
+def test_the_reasons_of_a_row_stand_behind_those_of_the_request():
+    """A school reads both: nobody asked for this, and the family had refused."""
+    refused = Consent("co_aaaaaaaa", 1, "use", "refused", None, NOW - DAY, None)
+    someone = Person(True, True, None, consents=(refused, replace(refused, scope="disclose")))
+
+    @FEW
+    @given(permitted(DIRECTED))
+    def law(case):
+        case = case.agreement(school_agent=False, consent_needed=False).known(directions=(), policy_versions=())
+        decision = decide_person(case.request, replace(case.facts, source_policy="strictest"), someone, NOW)
+        assert [reason.code for reason in decision.reasons] == [
+            "DIR_MISSING", "AGE_CHILD_NO_SCHOOL_AGREEMENT", "CON_REFUSED", "RET_RESTRICTED"
+        ]  # fmt: skip
+        assert not decision.of_row
+
+    law()
 
 
 # --- what a decision rested on ---------------------------------------------------------------------
