@@ -146,6 +146,13 @@ class OptOut(_Dated):
     status = Text(load_default="active", validate=validate.OneOf(["active", "ended"]), metadata=_ANSWER)
 
 
+@carries("on_file", "SourcePolicy")
+class SourcePolicy(_OnFile):
+    """Which privacy policy governs the district."""
+
+    policy = Text(required=True, metadata=_TERMS)
+
+
 @carries("on_file", "PolicyVersion")
 class PolicyVersion(_OnFile):
     """A version of a privacy policy: what it changed, when, and the purposes it newly permits."""

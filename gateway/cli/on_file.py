@@ -21,10 +21,10 @@ def _hash(path: Path | None) -> str | None:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path else None
 
 
-def _importing(group: click.Group, kind: str) -> None:
+def _importing(group: click.Group, kind: str, verb: str = "import") -> None:
     """Give a group its `import`: a plan, and with --apply the deed."""
 
-    @group.command("import")
+    @group.command(verb)
     @click.argument("file", type=FILE)
     @click.option("--apply", "applied", is_flag=True, help="Put it on file; without this, only say what would change.")
     @json_flag
@@ -313,8 +313,23 @@ def policy_add(parts: Office, by: Person, document: Path, opens: Sequence[str], 
     """Record a version of a privacy policy."""
     from gateway.flows import on_file
 
-    on_file.add_version(parts, by, said | {"opens": list(opens), "document": _hash(document)})
+    on_file.record_policy(parts, by, "policy_version", said | {"opens": list(opens), "document": _hash(document)})
     click.echo(f"On file. Next: schoolgate policy notice {said['policy']} {said['version']} --channel …")
+
+
+@policy.command("govern")
+@click.argument("policy")
+@acting
+def policy_govern(parts: Office, by: Person, policy: str) -> None:
+    """Let a privacy policy govern the district from now on; the strictest governs where none was chosen."""
+    from gateway.flows import on_file
+
+    n = on_file.record_policy(parts, by, "source_policy", {"policy": policy})
+    click.echo(f"{policy} governs {n} schools from now on." if n else f"{policy} governs already.")
+
+
+_importing(policy, "policy_version")
+_importing(policy, "policy_word", "import-words")
 
 
 def _word(verb: str, word: str, sentence: str, help_: str) -> Callable[..., Any]:
@@ -322,7 +337,7 @@ def _word(verb: str, word: str, sentence: str, help_: str) -> Callable[..., Any]
         from gateway.flows import on_file
 
         told = said | {"policy": policy, "version": version, "schools": list(schools), "word": word}
-        click.echo(sentence.format(n=on_file.add_word(parts, by, told)))
+        click.echo(sentence.format(n=on_file.record_policy(parts, by, "policy_word", told)))
 
     run.__doc__ = help_
     command = school_flags(acting(run))

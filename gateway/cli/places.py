@@ -41,11 +41,11 @@ def district_add(name: str, admin: str, policy: str, as_json: bool) -> None:
 @acting
 def district_list(parts: Office, by: Person, as_json: bool) -> None:
     """Show the person's district."""
-    from gateway.store import directory
+    from gateway.store import directory, on_file
 
     with parts.database.open_district(by.district) as session:
-        row = directory.district(session)
-    found = [(row.ref, row.name, row.source_policy, row.created_at)] if row else []
+        row, policies = directory.district(session), on_file.source_policies(session)
+    found = [(row.ref, row.name, policies[-1].policy, row.created_at)] if row else []
     table("Districts", ("ref", "name", "policy", "since"), found, as_json)
 
 

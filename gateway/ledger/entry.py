@@ -70,7 +70,7 @@ TYPES = (
 )  # fmt: skip
 OUTCOMES = (
     "permit", "partial", "deny", "acknowledged", "refused", "unknown", "not_delivered", "recorded", "ended",
-    "opened", "held", "published", "noticed", "accepted", "erased", "deferred",
+    "opened", "held", "published", "noticed", "accepted", "governs", "erased", "deferred",
 )  # fmt: skip
 
 FIELDS = MappingProxyType(

@@ -13,7 +13,8 @@ _D = "district = %(district)s"
 
 
 def add_district(session: Session, ref: str, name: str, policy: str, now: datetime, by: str) -> None:
-    session.insert(tables.district, ref=ref, name=name, source_policy=policy, created_at=now, created_by=by)
+    session.insert(tables.district, ref=ref, name=name, created_at=now, created_by=by)
+    session.insert(tables.source_policy, version=1, policy=policy, recorded_at=now, recorded_by=by)
 
 
 def is_new(session: Session) -> bool:

@@ -12,7 +12,8 @@ from gateway.store.tenant import Session
 
 # What a school `s` of a district `d` has on file about one agreement: it and the directions under it, each in its latest
 # version. `{agreement}` and `{vendor}` say which.
-KNOWN = """s.ref, d.source_policy,
+KNOWN = """s.ref, (SELECT g.policy FROM source_policy g WHERE g.district = s.district ORDER BY g.version DESC LIMIT 1)
+        AS source_policy,
     EXISTS (SELECT FROM ledger_head h WHERE h.district = s.district AND h.school = s.school) AS ledger,
     (SELECT to_jsonb(a) FROM (SELECT agreement, version, vendor, status, effective_at, expires_at, body FROM agreement
         WHERE district = s.district AND school = s.school AND agreement = {agreement}
@@ -26,7 +27,7 @@ KNOWN = """s.ref, d.source_policy,
         WHERE p.district = s.district) p) AS policies"""
 _KNOWN = f"""
 SELECT {KNOWN.format(agreement="%(agreement)s", vendor="%(vendor)s")}
-FROM school s JOIN district d USING (district) WHERE s.district = %(district)s AND s.school = %(school)s
+FROM school s WHERE s.district = %(district)s AND s.school = %(school)s
 """
 _KNOWN_EACH = _KNOWN.replace("SELECT s.ref", "SELECT s.school, s.ref", 1).replace(
     "s.school = %(school)s", "s.school = ANY(%(schools)s)"

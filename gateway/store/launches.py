@@ -33,7 +33,7 @@ WITH application AS MATERIALIZED ({APPLICATION}), said AS MATERIALIZED (SELECT c
         AND i.registration = %(registration)s AND i.sub = %(sub)s AND NOT %(nobody)s)) AS id)
 SELECT g.access_grant, g.vendor, g.agreement AS granted_under, g.scopes, g.status, g.launch_url,
     {KNOWN.format(agreement="g.agreement", vendor="g.vendor")}, said.id, p.*
-FROM school s JOIN district d USING (district) LEFT JOIN application g ON true CROSS JOIN said
+FROM school s LEFT JOIN application g ON true CROSS JOIN said
     LEFT JOIN LATERAL (SELECT true AS associated, {PERSON}, (SELECT array_agg(e.role ORDER BY e.role)
         FROM roster_enrollment e WHERE e.district = u.district AND e.school = u.school AND e."user" = u.sourced_id
         AND e."class" = %(class_id)s AND e.until IS NULL) AS roles

@@ -63,9 +63,17 @@ def vendors(session: Session) -> Sequence[Any]:
     return session.rows("SELECT vendor, name, category FROM vendor WHERE district = %(district)s ORDER BY vendor")
 
 
-def add_policy_version(session: Session, now: datetime, by: str, **columns: Any) -> bool:
-    """Write a version of a privacy policy; False when it is on file already."""
-    return session.insert(tables.policy_version, ignore=True, recorded_at=now, recorded_by=by, **columns)
+OF_DISTRICT = {t.name: t for t in (tables.policy_version, tables.source_policy)}
+
+
+def add_of_district(session: Session, kind: str, now: datetime, by: str, **columns: Any) -> None:
+    """Write a version of a privacy policy, or which one governs from now on."""
+    session.insert(OF_DISTRICT[kind], recorded_at=now, recorded_by=by, **columns)
+
+
+def source_policies(session: Session) -> Sequence[Any]:
+    """Return which privacy policies have governed the district, the present one last."""
+    return session.rows("SELECT * FROM source_policy WHERE district = %(district)s ORDER BY version")
 
 
 def policy_versions(session: Session) -> Sequence[Any]:

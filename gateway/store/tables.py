@@ -75,7 +75,7 @@ _VERSIONS = {SCHOOL: _SI}
 # --- districts, schools, people --------------------------------------------------------------------
 
 district = _table(
-    "district", "district", "", "ref name source_policy created_at:time created_by",
+    "district", "district", "", "ref name created_at:time created_by",
     _PLACES | {INTAKE: _S}, sa.UniqueConstraint("ref"),
 )  # fmt: skip
 school = _table(
@@ -188,6 +188,10 @@ opt_out = _table(
     """opt_out version:int person_id category? status valid_from:time valid_until:time? body:json
     recorded_at:time recorded_by""",
     _VERSIONS | _ERASED, sa.Index("opt_out_by_person", "district", "school", "person_id"),
+)  # fmt: skip
+source_policy = _table(  # which policy governs a district: the one of the highest version
+    "source_policy", "district", "version", "version:int policy recorded_at:time recorded_by",
+    {ONBOARDING: _SI, SCHOOL: _S},
 )  # fmt: skip
 policy_version = _table(
     "policy_version", "district", "policy version",

@@ -14,6 +14,7 @@ import pytest
 
 from gateway.errors import Refused
 from gateway.flows import on_file, onboarding
+from gateway.flows.on_file import filing
 from gateway.identity import staff
 from gateway.policy.agreements import COMMITMENTS
 from gateway.store import facts as fact_store
@@ -134,7 +135,7 @@ def test_a_change_is_the_next_version_and_in_the_ledger(papers, kind):
     papers.apply(kind, papers.file(MAKE[kind](papers)))
     changed = papers.file(MAKE[kind](papers, **CHANGED[kind]))
     assert papers.apply(kind, changed).counts == {"new": 0, "changed": 1, "unchanged": 0}
-    last = papers.entries(on_file.KINDS[kind].entry)[-1]
+    last = papers.entries(filing.KINDS[kind].entry)[-1]
     assert last["actor"] == {"kind": "staff", "ref": papers.world.by.ref}
     about = last.get("agreement") or last.get("consent") or last["directions"][0]
     assert about.endswith("@2")
@@ -305,13 +306,13 @@ def test_a_change_of_the_policy_stops_what_leaves_until_the_school_was_told_and_
     world = papers.world
     reader = world.reader("A")
     assert reader.read("students").status_code == 200
-    on_file.add_version(world.office, world.by, version(papers))
+    on_file.record_policy(world.office, world.by, "policy_version", version(papers))
     word = {"policy": "strictest", "version": 2, "schools": ["School A"]}
     for code, said in (("POL_NOTICE_PENDING", "noticed"), ("POL_RECONSENT_REQUIRED", "accepted")):
         refused = reader.read("students")
         assert (refused.status_code, papers.entries("denial")[-1]["reason"]) == (403, code)
-        assert on_file.add_word(world.office, world.by, word | {"word": said}) == 1
-        assert on_file.add_word(world.office, world.by, word | {"word": said}) == 0
+        assert on_file.record_policy(world.office, world.by, "policy_word", word | {"word": said}) == 1
+        assert on_file.record_policy(world.office, world.by, "policy_word", word | {"word": said}) == 0
     assert reader.read("students").status_code == 200
 
 
@@ -325,18 +326,65 @@ def test_a_change_of_the_policy_stops_what_leaves_until_the_school_was_told_and_
 )  # fmt: skip
 def test_a_version_that_is_none_is_refused(papers, change, code):
     world = papers.world
-    assert refusal(on_file.add_version, world.office, world.by, version(papers, **change)) == code
+    assert refusal(on_file.record_policy, world.office, world.by, "policy_version", version(papers, **change)) == code
 
 
 def test_a_version_stands_once_and_words_are_about_one_that_stands(papers):
     world = papers.world
-    on_file.add_version(world.office, world.by, version(papers))
-    assert refusal(on_file.add_version, world.office, world.by, version(papers)) == "REQ_TWICE"
+    on_file.record_policy(world.office, world.by, "policy_version", version(papers))
+    assert on_file.record_policy(world.office, world.by, "policy_version", version(papers)) == 0
+    other = version(papers, change="editorial")
+    assert refusal(on_file.record_policy, world.office, world.by, "policy_version", other) == "REQ_TWICE"
     word = {"policy": "strictest", "version": 3, "word": "noticed"}
-    assert refusal(on_file.add_word, world.office, world.by, word) == "REQ_UNKNOWN"
+    assert refusal(on_file.record_policy, world.office, world.by, "policy_word", word) == "REQ_UNKNOWN"
     later = word | {"version": 2, "at": papers.day(2)}
-    assert refusal(on_file.add_word, world.office, world.by, later) == "REQ_CONTRADICTORY"
-    assert refusal(on_file.add_word, world.office, world.by, word | {"word": "heard"}) == "REQ_INVALID"
+    assert refusal(on_file.record_policy, world.office, world.by, "policy_word", later) == "REQ_CONTRADICTORY"
+    assert (
+        refusal(on_file.record_policy, world.office, world.by, "policy_word", word | {"word": "heard"}) == "REQ_INVALID"
+    )
+
+
+def test_which_policy_governs_is_a_version_of_its_own(papers):
+    """A teacher may direct under one policy; then the strictest governs, and what leaves stops."""
+    world = papers.world
+    for policy, version_ in (("class_trak", 2), ("mastery_prep", 3), ("strictest", 4)):
+        assert on_file.record_policy(world.office, world.by, "source_policy", {"policy": policy}) == 2
+        assert on_file.record_policy(world.office, world.by, "source_policy", {"policy": policy}) == 0
+        with world.office.database.open_school(world.places["A"]) as session:
+            assert fact_store.known(session, "ven_x", "ag_x").source_policy == policy
+        assert papers.entries("policy")[-1]["policy"] == f"{policy}@{version_}"
+    assert refusal(on_file.end, world.office, world.by, "source_policy", "-") == "REQ_CONFLICT"
+    on_file.record_policy(world.office, world.by, "source_policy", {"policy": "class_trak"})
+    assert on_file.end(world.office, world.by, "source_policy", "-") == 2
+    listed = on_file.listing(world.office, world.by, "source_policy")
+    assert [row["policy"] for row in listed] == [
+        "strictest", "class_trak", "mastery_prep", "strictest", "class_trak", "strictest"
+    ]  # fmt: skip
+    assert refusal(on_file.record_policy, world.office, world.by, "source_policy", {"policy": "mine"}) == "REQ_INVALID"
+    _, token = onboarding.add_staff(world.office, world.by, "A. Admin", "school_admin", "School A")
+    of_a = staff.person(world.office.database, token, world.clock.at)
+    assert refusal(on_file.record_policy, world.office, of_a, "source_policy", {"policy": "class_trak"}) == (
+        "ACT_NOT_STAFF"
+    )  # fmt: skip
+
+
+def test_versions_and_words_come_from_a_file_too(papers):
+    """All is planned before any is applied; twice changes nothing; one fault and nothing is on file."""
+    world = papers.world
+    versions = [version(papers), version(papers, version=3, change="editorial")]
+    heard = [{"policy": "strictest", "version": n, "word": "noticed", "schools": "School A;School B"} for n in (2, 3)]
+    for kind, lines in (("policy_version", versions), ("policy_word", heard)):
+        before = on_file.listing(world.office, world.by, kind)
+        planned = on_file.plan(world.office, world.by, kind, lines)
+        assert (planned.counts["new"], on_file.listing(world.office, world.by, kind)) == (2, before)
+        spoiled = on_file.apply(world.office, world.by, kind, [*lines, lines[0] | {"version": 0}])
+        assert [(f.row, f.reason.code) for f in spoiled.faults] == [(3, "REQ_INVALID")]
+        assert on_file.listing(world.office, world.by, kind) == before
+        assert on_file.apply(world.office, world.by, kind, lines).counts["new"] == 2
+        assert on_file.apply(world.office, world.by, kind, lines).counts == {"new": 0, "changed": 0, "unchanged": 2}
+        assert refusal(on_file.end, world.office, world.by, kind, "2") == "REQ_CONFLICT"
+    assert len(on_file.listing(world.office, world.by, "policy_word")) == 4
+    assert [e["outcome"] for e in papers.entries("policy", "B")] == ["recorded", "recorded", "noticed", "noticed"]
 
 
 # --- one number, one paper -------------------------------------------------------------------------
@@ -451,10 +499,11 @@ def test_a_withdrawal_is_for_good(papers):
 
 def test_words_on_the_policy_are_in_the_ledger_of_each_school(papers):
     world = papers.world
-    on_file.add_version(world.office, world.by, version(papers))
-    on_file.add_word(
-        world.office, world.by, {"policy": "strictest", "version": 2, "word": "noticed", "schools": ["School A"]}
-    )
+    on_file.record_policy(world.office, world.by, "policy_version", version(papers))
+    on_file.record_policy(
+        world.office, world.by, "policy_word",
+        {"policy": "strictest", "version": 2, "word": "noticed", "schools": ["School A"]},
+    )  # fmt: skip
     said = {school: [e["outcome"] for e in papers.entries("policy", school)] for school in "AB"}
     assert said == {"A": ["recorded", "noticed"], "B": ["recorded"]}
 

@@ -64,8 +64,7 @@ def test_it_stays_the_same_whatever_is_on_file_since(term):
     world.clock.forward(hours=1)
     world.file("consent", school="School A", pupil="p0", scope="use", status="refused", grantor="parent")
     world.file("opt_out", school="School A", pupil="p0")
-    on_file.add_version(
-        world.office, world.by,
+    on_file.record_policy(world.office, world.by, "policy_version",
         {"policy": "class_trak", "version": 2, "change": "material", "document": DOCUMENT,
          "effective": world.clock.at.isoformat()},
     )  # fmt: skip

@@ -170,7 +170,7 @@ ROOTS = {
     "application": {"Launch", "Members", "Exchange", "Activity", "ResultBatch"},
     "transcript": {"TranscriptRequest", "Transcript"},
     "family": {"Report"},
-    "on_file": {"Agreement", "Direction", "Consent", "OptOut", "PolicyVersion", "PolicyWord"},
+    "on_file": {"Agreement", "Direction", "Consent", "OptOut", "PolicyVersion", "PolicyWord", "SourcePolicy"},
     "lti_launch": {"Launch"},
     "lti_nrps": {"MembershipContainer"},
     "lti_ags": {"LineItem", "Score", "Result"},

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.flows import onboarding
-from tests.flows.test_on_file import MAKE, OTHER, Papers, papers
+from tests.flows.test_on_file import MAKE, OTHER, Papers, papers, version
 from tests.worlds import World
 
 __all__ = ["papers"]
@@ -47,6 +47,20 @@ def test_a_line_at_fault_is_a_problem_with_its_row_and_nothing_is_put_on_file(pa
     assert (refused.status_code, refused.mimetype) == (422, "application/problem+json")
     assert [(e["row"], e["code"]) for e in refused.json["errors"]] == [(2, "AGR_UNSIGNED")]
     assert "A-1" not in [row["number"] for row in call(world, "GET", "agreement").json["data"]]
+
+
+def test_policies_have_the_same_door(papers):
+    world = papers.world
+    lines = {"source_policy": [{"policy": "class_trak"}], "policy_version": [version(papers)],
+             "policy_word": [{"policy": "strictest", "version": 2, "word": "noticed"}]}  # fmt: skip
+    for kind, said in lines.items():
+        count = len(call(world, "GET", kind).json["data"])
+        assert call(world, "POST", kind, json={"lines": said}).json["new"] == 1
+        assert len(call(world, "GET", kind).json["data"]) == count
+        assert call(world, "POST", kind, json={"lines": said, "apply": True}).json["new"] == 1
+        assert len(call(world, "GET", kind).json["data"]) > count
+    assert call(world, "POST", "source_policy/now/end").json == {"schools": 2}
+    assert call(world, "POST", "policy_version/2/end").json["code"] == "REQ_CONFLICT"
 
 
 def test_what_is_no_request_is_refused(papers):

@@ -4,22 +4,9 @@ Each is put there by a named person, singly or by a file that is planned before 
 version, and every version is in the ledger of its school.
 """
 
-from gateway.flows.on_file.filing import (
-    KINDS,
-    Fault,
-    Line,
-    Plan,
-    activate,
-    apply,
-    end,
-    latest,
-    listing,
-    plan,
-    read,
-    record,
-    suspend,
-)
-from gateway.flows.on_file.policies import add_version, add_word
+from gateway.flows.on_file.doors import KINDS, apply, end, listing, plan
+from gateway.flows.on_file.filing import Fault, Line, Plan, activate, latest, read, record, suspend
+from gateway.flows.on_file.policies import record as record_policy
 
 __all__ = [
     "KINDS",
@@ -27,8 +14,6 @@ __all__ = [
     "Line",
     "Plan",
     "activate",
-    "add_version",
-    "add_word",
     "apply",
     "end",
     "latest",
@@ -36,5 +21,6 @@ __all__ = [
     "plan",
     "read",
     "record",
+    "record_policy",
     "suspend",
 ]

@@ -247,10 +247,7 @@ def _planned(desk: Desk, kind: str, said: Said) -> Plan:
 
 def _line(desk: Desk, kind: str, row: int, said: Mapping[str, Any]) -> Line:
     """Judge one line and compare it with what is on file. Raises Refused."""
-    try:
-        values = KINDS[kind].schema().load({k: v for k, v in said.items() if v is not None})
-    except ValidationError as error:
-        raise Refused(errors.REQ_INVALID, readable(error)) from error
+    values = loaded(KINDS[kind].schema, said)
     number = values.get("number", "")
     if desk.imports and not number:
         raise Refused(errors.REQ_INVALID, "number: the district's own number of this paper is missing")
@@ -292,7 +289,16 @@ def _columns(kind: str, row: Any) -> dict[str, Any]:
     return {c.name: getattr(row, c.name) for c in on_file.VERSIONED[kind].columns if c.name not in beside}
 
 
-def readable(error: ValidationError) -> str:
+def loaded(schema: type[Schema], said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a line says, in our words. Raises Refused with what does not fit."""
+    try:
+        found: dict[str, Any] = schema().load({k: v for k, v in said.items() if v is not None})
+    except ValidationError as error:
+        raise Refused(errors.REQ_INVALID, _readable(error)) from error
+    return found
+
+
+def _readable(error: ValidationError) -> str:
     """What does not fit, by field, without the values."""
     parts = []
     for name, problem in sorted(error.messages_dict.items()):

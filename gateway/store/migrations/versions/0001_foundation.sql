@@ -74,7 +74,6 @@ CREATE TABLE district (
     district SERIAL NOT NULL,
     ref TEXT COLLATE "C" NOT NULL,
     name TEXT COLLATE "C" NOT NULL,
-    source_policy TEXT COLLATE "C" NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE NOT NULL,
     created_by TEXT COLLATE "C" NOT NULL,
     PRIMARY KEY (district),
@@ -671,6 +670,15 @@ CREATE TABLE opt_out (
 );
 CREATE INDEX opt_out_by_person ON opt_out (district, school, person_id);
 
+CREATE TABLE source_policy (
+    district INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    policy TEXT COLLATE "C" NOT NULL,
+    recorded_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    recorded_by TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (district, version)
+);
+
 CREATE TABLE policy_version (
     district INTEGER NOT NULL,
     policy TEXT COLLATE "C" NOT NULL,
@@ -1066,8 +1074,11 @@ ALTER TABLE vendor ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_onboarding ON vendor TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
 CREATE POLICY of_identity ON vendor TO schoolgate_identity USING (true) WITH CHECK (true);
 CREATE POLICY of_school ON vendor TO schoolgate_school USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+ALTER TABLE source_policy ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 ALTER TABLE policy_version ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_onboarding ON source_policy TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
 CREATE POLICY of_onboarding ON policy_version TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+CREATE POLICY of_school ON source_policy TO schoolgate_school USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
 CREATE POLICY of_school ON policy_version TO schoolgate_school USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
 ALTER TABLE access_grant ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_onboarding ON access_grant TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
@@ -1189,7 +1200,9 @@ GRANT SELECT, INSERT ON consent TO schoolgate_school;
 GRANT SELECT, DELETE ON opt_out TO schoolgate_erasure;
 GRANT SELECT, INSERT ON opt_out TO schoolgate_school;
 GRANT SELECT, INSERT ON policy_word TO schoolgate_school;
+GRANT SELECT, INSERT ON source_policy TO schoolgate_onboarding;
 GRANT SELECT, INSERT ON policy_version TO schoolgate_onboarding;
+GRANT SELECT ON source_policy TO schoolgate_school;
 GRANT SELECT ON policy_version TO schoolgate_school;
 GRANT SELECT, INSERT, UPDATE, DELETE ON context_link TO schoolgate_school;
 GRANT SELECT ON context_link TO schoolgate_identity;
