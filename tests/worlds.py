@@ -19,6 +19,7 @@ from gateway.flows import on_file, onboarding, roster_sync
 from gateway.flows.parts import Office, Parts
 from gateway.identity import staff
 from gateway.ledger import entry, log
+from gateway.policy.minimise import every_record
 from gateway.store.tenant import Place
 from tests.deliveries import Delivery, two_schools
 
@@ -91,7 +92,7 @@ class World:
 
     @cached_property
     def parts(self) -> Parts:
-        return make_parts(self.office)
+        return make_parts(self.office, every_record)
 
     @cached_property
     def app(self) -> Flask:
