@@ -77,6 +77,7 @@ class Gradebook:
                 "lti_nrps", "Member", who, "name", "given_name", "family_name", "middle_name", "email", "picture"
             )
             | {"user_id": f"lms-{who}", "status": "Active", "roles": ["Learner"], "lis_person_sourcedid": who}
+            | {"group_enrollments": [self._seeds("lti_nrps", "Member.group_enrollments", who, "group_id")]}
             for who in self.members
         ]
         return said(200, {"id": self.roster, "context": {"id": self.platform.context}, "members": listed})
