@@ -175,6 +175,10 @@ class Canaries:
     caches: set[str] = field(default_factory=set)
     heard: dict[int, int] = field(default_factory=dict)
 
+    def __deepcopy__(self, _memo: Any) -> Canaries:
+        """However often what knows them is copied, they are the same."""
+        return self
+
     # --- planted ---------------------------------------------------------------------------------
 
     def plant(self, places: Iterable[Place], element: str, *names: str) -> str:

@@ -29,6 +29,7 @@ from mappings.oneroster.v1p2 import BASE, Collection
 from mappings.text import is_text
 
 MOST = 10_000
+NOBODY = "-"  # no person's id: asked about in place of one who is not there
 Decisions = Mapping[int, Decision]
 Shares = Mapping[int, disclosure.Share]
 
@@ -137,7 +138,8 @@ def _absent(
     for school, decision in decisions.items():
         here = session.at(school)
         person = pages.person_of(here, collection, ours)
-        reason = rowplan.judge(decision.plan, fact_store.person(here, person)) if person else None
+        standing = fact_store.person(here, person or NOBODY)  # asked in any case: the same work for every answer
+        reason = rowplan.judge(decision.plan, standing) if person else None
         denied[school] = replace(decision, reasons=(reason or errors.OWN_NOT_ASSOCIATED,), permitted=frozenset())
     return denied
 
