@@ -50,7 +50,7 @@ _SHAPE = re.compile(
     rb"(?:Given|Family)[A-Za-z0-9]+|Class k[A-Za-z0-9]+|Name of [A-Za-z0-9]+|u\.[A-Za-z0-9]+|lms-[A-Za-z0-9]+"
     rb"|[A-Za-z0-9.]+@(?:pupils|schools)\.example)"
 )
-_PACKED = re.compile(rb"[A-Za-z0-9_\-+/]{24,}")
+_PACKED = re.compile(rb"[A-Za-z0-9_\-+/]{40,}")
 _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)  # no personal token has ended by then
 _UNPACKED_UP_TO = 65_536  # longer texts are pages of records: they are searched as they are
 
@@ -203,14 +203,13 @@ class Canaries:
         everywhere = {Place(district, 0)}
         owners = _owners(seeded, places)
         for file, columns in TEXTS.items():
-            present = set(columns) & set(seeded.header(file))
+            present = [column for column in columns if column in seeded.header(file)]
+            elements = {column: element_of("oneroster_1p2_csv", f"{file[:-4]}.{column}") for column in present}
             for row in seeded.rows.get(file, ()):
                 name = row.get("userSourcedId") or row.get("sourcedId") or ""
                 where = owners.get((file, row.get("sourcedId", "")), everywhere)
-                for column in sorted(present):
-                    self._fill(
-                        row, column, element_of("oneroster_1p2_csv", f"{file[:-4]}.{column}"), where, name, as_if
-                    )
+                for column, element in elements.items():
+                    self._fill(row, column, element, where, name, as_if)
         return seeded
 
     def _fill(self, row: Row, column: str, element: str, where: set[Place], name: str, as_if: int | None) -> None:
