@@ -21,6 +21,7 @@ from gateway.identity.platforms import Registrations
 from gateway.identity.states import States
 from gateway.jobs import Deferrer
 from gateway.office import open_installed
+from gateway.policy.minimise import Sample, one_of_each_page
 from gateway.settings import load
 from gateway.web import api, family, health, limits, lti, oauth, on_file, oneroster, problems, security, teacher
 from gateway.web.contract import EXTENSION, Running
@@ -39,7 +40,7 @@ class Orjson(JSONProvider):
         return orjson.loads(s)
 
 
-def make_parts(office: Office) -> Parts:
+def make_parts(office: Office, sample: Sample = one_of_each_page) -> Parts:
     """Choose the lines to the outside, and so every part of a running gateway."""
     settings, database, vault, clock, ids = (getattr(office, f.name) for f in fields(Office))
     cache = Cache(vault, settings.redis_url)
@@ -50,7 +51,7 @@ def make_parts(office: Office) -> Parts:
     return Parts(
         settings, database, vault, clock, ids, cache, open_line, TokenBroker(SharedTokens(cache)),
         Registrations(database, clock), States(vault, clock, ids), PlatformKeys(database, cache, clock, open_line),
-        Deferrer(),
+        Deferrer(), sample,
     )  # fmt: skip
 
 

@@ -25,10 +25,12 @@ from gateway.settings import Settings
 from gateway.store import roles
 from gateway.store.migrate import upgrade
 from gateway.store.tenant import Database
+from tests import canaries
 from tests.worlds import Steered, World
 
 TEMPLATE = "template_schoolgate"
 _names = itertools.count()
+canaries.hear_logs()
 
 
 def _shared(config: pytest.Config) -> Path:
@@ -125,9 +127,18 @@ def world_on(addresses: Addresses, settings: Settings, clock: Steered) -> Iterat
     """A district of its own in this database."""
     office = make_office(settings, addresses.application, clock.clock)
     try:
-        yield World(office, clock)
+        with canaries.flying(office.database, settings.instance, settings.redis_url):
+            yield World(office, clock)
     finally:
         office.database.close()
+
+
+@pytest.fixture(autouse=True)
+def _no_token_is_where_it_may_not_be() -> Iterator[None]:
+    """After every test, worlds that outlive it are judged too; the others are judged as they end."""
+    yield
+    for one in canaries.OPEN:
+        one.check()
 
 
 @pytest.fixture
@@ -148,5 +159,5 @@ def public_world(addresses: Addresses, settings: Settings, clock: Steered) -> It
 @pytest.fixture
 def wire() -> Iterator[responses.RequestsMock]:
     """Answers of the outside at the HTTP layer; a call nobody expects fails."""
-    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+    with canaries.tapped(responses.RequestsMock(assert_all_requests_are_fired=False)) as mock:
         yield mock

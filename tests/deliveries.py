@@ -136,9 +136,12 @@ class Delivery:
         made["manifest.csv"] = self.manifest(made)
         return made | self.raw
 
+    def header(self, name: str) -> tuple[str, ...]:
+        return self.headers.get(name, HEADERS[self.version].get(name, ()))
+
     def _file(self, name: str, rows: Iterable[Row]) -> bytes:
-        header, out = self.headers.get(name, HEADERS[self.version][name]), io.StringIO()
-        writer = csv.DictWriter(out, header, restval="", lineterminator="\r\n", extrasaction="ignore")
+        out = io.StringIO()
+        writer = csv.DictWriter(out, self.header(name), restval="", lineterminator="\r\n", extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)
         return out.getvalue().encode()

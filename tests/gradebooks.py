@@ -73,10 +73,18 @@ class Gradebook:
 
     def _members(self, request: PreparedRequest) -> Answer:
         listed = [
-            {"user_id": f"lms-{who}", "status": "Active", "roles": ["Learner"], "lis_person_sourcedid": who}
+            self._seeds(
+                "lti_nrps", "Member", who, "name", "given_name", "family_name", "middle_name", "email", "picture"
+            )
+            | {"user_id": f"lms-{who}", "status": "Active", "roles": ["Learner"], "lis_person_sourcedid": who}
+            | {"group_enrollments": [self._seeds("lti_nrps", "Member.group_enrollments", who, "group_id")]}
             for who in self.members
         ]
         return said(200, {"id": self.roster, "context": {"id": self.platform.context}, "members": listed})
+
+    def _seeds(self, binding: str, table: str, who: str, *names: str) -> dict[str, Any]:
+        """A token in each of these texts about one person, which we did not ask for."""
+        return {name: self.platform.token(binding, f"{table}.{name}", who) for name in names}
 
     def _columns(self, request: PreparedRequest) -> Answer:
         return said(200, list(self.columns.values()))
@@ -103,7 +111,11 @@ class Gradebook:
     def _results(self, request: PreparedRequest) -> Answer:
         if not self.readable:
             return said(500, {})
-        listed = [{"userId": who, "resultScore": s, "resultMaximum": m} for who, (s, m) in self.marks.items()]
+        listed = [
+            self._seeds("lti_ags", "Result", who, "comment", "scoringUserId", "scoreOf")
+            | {"userId": who, "resultScore": s, "resultMaximum": m}
+            for who, (s, m) in self.marks.items()
+        ]
         return said(200, listed)
 
     # --- faults ----------------------------------------------------------------------------------

@@ -19,6 +19,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from werkzeug.test import TestResponse
 
 from gateway.flows import onboarding
+from gateway.store.tenant import Place
+from mappings.elements import expand
+from mappings.fields import element_of
+from tests.canaries import Canaries, closed
 from tests.worlds import APP_SCOPES, Caller, World
 
 LTI = "https://purl.imsglobal.org/spec/lti/claim/"
@@ -26,6 +30,8 @@ AGS = "https://purl.imsglobal.org/spec/lti-ags/"
 NRPS = "https://purl.imsglobal.org/spec/lti-nrps/"
 ROLE = "http://purl.imsglobal.org/vocab/lis/v2/membership#"
 HOST = "https://lms.example"
+_CLAIMS = ("given_name", "family_name", "middle_name", "nickname", "preferred_username", "profile", "website",
+           "picture", "email", "gender", "zoneinfo", "locale", "phone_number", "birthdate", "jti")  # fmt: skip
 
 
 def rsa_key(number: int = 0, bits: int = 2048) -> rsa.RSAPrivateKey:
@@ -63,6 +69,8 @@ class Platform:
     kid: str = "k1"
     key: rsa.RSAPrivateKey = field(default_factory=rsa_key)
     deployment: str = ""
+    places: tuple[Place, ...] = ()
+    canaries: Canaries = field(default_factory=Canaries)
 
     @property
     def jwks_url(self) -> str:
@@ -70,9 +78,11 @@ class Platform:
 
     def register(self, world: World, *schools: str, product: str = "generic", agreed: bool = True) -> Platform:
         """Onboard the LMS, with the agreement that lets grades go to it."""
-        maker = f"LMS {self.client_id}"
+        maker, agreement = f"LMS {self.client_id}", ("SAP", "person.lti_subject")
+        self.canaries, self.places = world.canaries, tuple(world.places[school] for school in schools)
         if agreed:
-            world.agree(maker, "lms", ("SAP", "person.lti_subject"), ("grade.passback",), ("grading",), schools)
+            world.agree(maker, "lms", agreement, ("grade.passback",), ("grading",), schools)
+            self.canaries.recipients[self.client_id] = dict.fromkeys(self.places, closed(expand(agreement)))
         else:
             onboarding.add_vendor(world.office, world.by, maker, "lms", "lms@example.org", None)
         said = onboarding.Lms(
@@ -130,7 +140,24 @@ class Platform:
             LTI + "context": {"id": self.context, "title": "Algebra"}, LTI + "roles": [ROLE + role],
             LTI + "lis": {"person_sourcedid": sub},
         }  # fmt: skip
-        return said | claims
+        self.canaries.watch(said["sub"], self.places, "person.lti_subject", sub)
+        self.canaries.watch(said["name"], self.places, "person.name.full", sub)
+        return self._seeds(sub) | said | claims
+
+    def _seeds(self, sub: str) -> dict[str, Any]:
+        """A token in claims that a platform may send about a person and that no test of ours is about."""
+        made: dict[str, Any] = {name: self.token("lti_launch", f"Launch.{name}", sub) for name in _CLAIMS}
+        made[LTI + "custom"] = {"note": self.token("lti_launch", f"Launch.{LTI}custom.note", sub)}
+        made["address"] = {"formatted": self.token("lti_launch", "Launch.address.formatted", sub)}
+        made[LTI + "role_scope_mentor"] = [self.token("lti_launch", f"Launch.{LTI}role_scope_mentor", sub)]
+        made[LTI + "tool_platform"] = {
+            name: self.token("lti_launch", f"Launch.{LTI}tool_platform.{name}", "platform") for name in ("guid", "name")
+        }
+        return made
+
+    def token(self, binding: str, path: str, record: str) -> str:
+        """A token for one field of a protocol that this platform fills."""
+        return self.canaries.plant(self.places, element_of(binding, path), record, binding, path)
 
     def complete(self, world: World, claims: Mapping[str, Any], login: Login) -> dict[str, Any]:
         """Add what the login decides: nonce, times, target. Claims set to None are left out."""

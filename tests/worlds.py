@@ -20,7 +20,9 @@ from gateway.flows import on_file, onboarding, roster_sync
 from gateway.flows.parts import Office, Parts
 from gateway.identity import staff
 from gateway.ledger import entry, log
+from gateway.policy.minimise import every_record
 from gateway.store.tenant import Place
+from tests import canaries
 from tests.deliveries import Delivery, two_schools
 
 OR = "https://purl.imsglobal.org/spec/or/v1p2/scope/"
@@ -78,25 +80,32 @@ class Caller:
 class World:
     """One district: its administrator, its schools by name, the flows that act on it."""
 
-    def __init__(self, office: Office, clock: Steered, policy: str = "strictest") -> None:
-        self.office, self.clock = office, clock
+    def __init__(self, office: Office, clock: Steered, policy: str = "strictest", like: World | None = None) -> None:
+        """`like` another world: its records are seeded with the same tokens, to be compared."""
+        self.office, self.clock, self.canaries = office, clock, canaries.current()
         self.district, _, self.token = onboarding.add_district(office, "Test District", "D. Admin", policy)
         self.by = staff.person(office.database, self.token, clock.at)
         self.source = ""
         self.places: dict[str, Place] = {}
         self.refs: dict[str, str] = {}
         self.agreements: dict[str, str] = {}
+        self.seeds: int | None = like.seeds if like else self.by.district
         self._numbers = itertools.count()
+
+    def unseeded(self) -> World:
+        """Leave deliveries as the test wrote them: for one that spoils their bytes or compares its own texts."""
+        self.seeds = None
+        return self
 
     # --- the running gateway ---------------------------------------------------------------------
 
     @cached_property
     def parts(self) -> Parts:
-        return make_parts(self.office)
+        return make_parts(self.office, every_record)
 
     @cached_property
     def app(self) -> Flask:
-        return create_app(self.parts)
+        return self.canaries.listen(create_app(self.parts))
 
     @cached_property
     def client(self) -> FlaskClient:
@@ -112,6 +121,7 @@ class World:
             ref = onboarding.add_school(self.office, self.by, f"School {org}", self.source, org)
             (self.places[org],) = onboarding.places(self.office, self.by, [ref])
             self.refs[org] = ref
+            self.canaries.read[self.places[org]] = 0
         if covered:
             self.agree("SIS Inc", "sis", ("SNM",), ("roster.import",), ("rostering",), schools=orgs, directed=False)
         return self
@@ -162,14 +172,18 @@ class World:
 
     def deliver(self, delivery: Delivery, *, publish: bool = True, folder: bool = False) -> roster_sync.Report:
         path = self.office.settings.instance.parent / f"delivery{next(self._numbers)}"
-        return self.sync(delivery.folder(path) if folder else delivery.zip(path.with_suffix(".zip")), publish=publish)
+        seeded = self.canaries.seed(delivery, self.by.district, self.places, self.seeds)
+        return self.sync(seeded.folder(path) if folder else seeded.zip(path.with_suffix(".zip")), publish=publish)
 
     def sync(self, delivered: Path, *, publish: bool = True) -> roster_sync.Report:
-        return roster_sync.sync(self.office, self.by.district, self.source, delivered, self.by.ref, publish=publish)
+        report = roster_sync.sync(self.office, self.by.district, self.source, delivered, self.by.ref, publish=publish)
+        self.canaries.nowhere("report of a delivery", f"{report.as_dict()} {report.faults}")
+        return report
 
     def bring(self, delivery: Delivery) -> roster_sync.Report:
         """Publish a delivery; a second person releases what a guard holds."""
-        delivered = delivery.zip(self.office.settings.instance.parent / f"delivery{next(self._numbers)}.zip")
+        seeded = self.canaries.seed(delivery, self.by.district, self.places, self.seeds)
+        delivered = seeded.zip(self.office.settings.instance.parent / f"delivery{next(self._numbers)}.zip")
         report = self.sync(delivered)
         if report.state == "held":
             second, _ = onboarding.add_staff(self.office, self.by, "S. Second", "district_admin", None)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.clock import Clock, Ids
+from gateway.policy.minimise import Sample
 from gateway.settings import Settings
 from gateway.store.secrets import Vault
 from gateway.store.tenant import Database
@@ -37,7 +38,7 @@ class Office:
 @dataclass(frozen=True, slots=True)
 class Parts(Office):
     """The parts of one running gateway. `defer(session, task, due_at=None, **references)` puts a job into the
-    session's own transaction."""
+    session's own transaction; `sample` chooses which records of a bulk page are parsed again."""
 
     cache: Cache
     open_line: Callable[..., GuardedSession]
@@ -46,6 +47,7 @@ class Parts(Office):
     states: States
     keys: PlatformKeys
     defer: Callable[..., None]
+    sample: Sample
 
     @property
     def launch_url(self) -> str:

@@ -22,6 +22,7 @@ from gateway.store.tenant import Place, Session
 from mappings import application
 from mappings.cleared import Cleared
 
+NOBODY = "-"  # no person's id: asked about in place of one who is not there
 ELEMENTS = frozenset({"transcript.identity", "transcript.competencies"})
 MEETS = frozenset({Obligation.REDISCLOSURE_NOTICE})
 # What a caller may be told; anything else about a document is told nobody but its addressee.
@@ -46,9 +47,10 @@ def _pupil(parts: Parts, grant: Grant, text: str) -> tuple[Place, str]:
     alias = application.inward(application.PERSON, text)
     if grant.schools:
         with parts.database.open_schools(grant.district, grant.schools) as session:
-            found = aliases.inward(session, grant.ref, "user", [alias]).get(alias)
-            if found and fact_store.person(session.at(found[0]), found[1]).is_pupil:
-                return Place(grant.district, found[0]), found[1]
+            school, child = aliases.inward(session, grant.ref, "user", [alias]).get(alias, (grant.schools[0], NOBODY))
+            standing = fact_store.person(session.at(school), child)
+            if standing.associated and standing.is_pupil:
+                return Place(grant.district, school), child
     raise Refused(errors.OWN_NOT_ASSOCIATED)
 
 
@@ -66,23 +68,23 @@ def deliver(parts: Parts, grant: Grant, ref: str) -> Cleared[bytes]:
         raise Refused(errors.RCP_NOT_ADDRESSEE)
     with parts.database.open_schools(grant.district, grant.schools) as session:
         row = rights.transcript(session, ref)
-        if row is None:
-            raise Refused(errors.RCP_NOT_ADDRESSEE)
-        outcome = _deliver(parts, session.at(row.school), grant, row)
+        outcome = _deliver(parts, session.at(row.school if row else grant.schools[0]), grant, row)
     if isinstance(outcome, Refused):
         raise outcome
     return outcome
 
 
-def _deliver(parts: Parts, session: Session, grant: Grant, row: Any) -> Cleared[bytes] | Refused:
+def _deliver(parts: Parts, session: Session, grant: Grant, row: Any | None) -> Cleared[bytes] | Refused:
+    """Decide about a document, or about none: what is not there is judged, and denied, as what is."""
     school = fact_store.school_ref(session)
     request = Request(
         parts.ids.new("tr"), Operation.TRANSCRIPT, Actor(ActorKind.VENDOR, grant.ref), school, grant.vendor,
-        Purpose.TRANSCRIPT, ELEMENTS, ELEMENTS, record=f"{row.transcript}@{row.version}", meets=MEETS,
+        Purpose.TRANSCRIPT, ELEMENTS, ELEMENTS, record=f"{row.transcript}@{row.version}" if row else None, meets=MEETS,
     )  # fmt: skip
     facts = fact_store.load(session, grant.credential(session.place, school))
-    decision = decide_person(request, facts, fact_store.person(session, row.person_id), parts.clock.now())
-    if not decision.permits:
+    person = fact_store.person(session, row.person_id if row else NOBODY)
+    decision = decide_person(request, facts, person, parts.clock.now())
+    if row is None or not decision.permits:
         refused = disclosure.deny(parts, session, decision, grant.ref)
         return refused if refused.reason in _SAID else Refused(errors.RCP_NOT_ADDRESSEE)
     cleared = clear_bytes(decision, application.Transcript, bytes(row.document))

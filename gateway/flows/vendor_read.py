@@ -19,7 +19,7 @@ from gateway.flows.parts import Parts
 from gateway.identity.clients import Grant
 from gateway.policy import rowplan
 from gateway.policy.decide import Decision, decide, of_person
-from gateway.policy.minimise import clear_page, permitted_fields, sample_is_permitted
+from gateway.policy.minimise import clear_page, clear_record, elements_of, permitted_fields
 from gateway.policy.request import Actor, ActorKind, Obligation, Operation, Purpose, Request
 from gateway.store import aliases, pages
 from gateway.store import facts as fact_store
@@ -30,6 +30,7 @@ from mappings.text import is_text
 
 MOST = 10_000
 MEETS = frozenset({Obligation.ALIASES, Obligation.REDISCLOSURE_NOTICE})
+NOBODY = "-"  # no person's id: asked about in place of one who is not there
 Decisions = Mapping[int, Decision]
 Shares = Mapping[int, disclosure.Share]
 
@@ -112,10 +113,7 @@ def _one(
     found = pages.read(session, _wanted(parts, grant, collection, decision, names, pinned, 1, key=key))
     if not found:
         return None, {}
-    if not sample_is_permitted(decision, collection.schema, found.bodies[0].encode()):
-        raise Refused(errors.INT_POLICY_ERROR)
-    whole = f'{{"{collection.single}":{found.bodies[0]}}}'.encode()
-    body = clear_page(decision, collection.schema, names, whole)
+    body = clear_record(decision, collection.schema, collection.single, found.bodies[0])
     return body, _shares(session, {school: decisions[school] for school in found.schools[0]}, found, body)
 
 
@@ -140,8 +138,8 @@ def _absent(
     denied = {}
     for school, decision in decisions.items():
         here = session.at(school)
-        person = fact_store.person(here, pages.person_of(here, collection, ours))
-        judged = of_person(decision, person)
+        person = pages.person_of(here, collection, ours) or NOBODY  # looked up in any case: the same work for all
+        judged = of_person(decision, fact_store.person(here, person))
         denied[school] = of_person(decision, fact_store.NOBODY) if judged.permits else judged
     return denied
 
@@ -160,7 +158,7 @@ def _decide(
     wire = {f.data_key or n: f for n, f in collection.schema._declared_fields.items()}  # noqa: SLF001
     if set(query.fields) - set(wire):
         raise Refused(errors.REQ_FIELD_UNKNOWN)
-    asked = frozenset(wire[name].metadata["element"] for name in query.fields or wire)
+    asked = frozenset[str]().union(*(elements_of(wire[name]) for name in query.fields or wire))
     needed = asked if query.fields else frozenset(f.metadata["element"] for f in wire.values() if f.required)
     known, now, found = fact_store.known_each(session, grant.vendor, grant.agreement), parts.clock.now(), {}
     for school in grant.schools:
@@ -192,9 +190,7 @@ def _page(
     found = pages.read(session, wanted)
     total = place.total if place and place.total is not None else pages.count(session, wanted)
     shown, more = found.first(query.limit), len(found) > query.limit
-    if shown and not sample_is_permitted(decision, collection.schema, shown.bodies[0].encode()):
-        raise Refused(errors.INT_POLICY_ERROR)
-    body = clear_page(decision, collection.schema, names, _join(collection.member, shown))
+    body = clear_page(decision, collection.schema, names, collection.member, shown.bodies, parts.sample)
     following = _cursor(parts, grant, wanted, shown.keys[-1], total) if more else None
     return Page(body, total, following), _shares(session, decisions, shown, body)
 
@@ -207,10 +203,6 @@ def _narrowest(decisions: list[Decision]) -> Decision:
     permitted = frozenset.intersection(*(d.permitted for d in decisions))
     parts = dict.fromkeys(part for d in decisions for part in d.plan.parts)
     return replace(first, permitted=permitted, plan=rowplan.RowPlan(tuple(parts)))
-
-
-def _join(member: str, shown: pages.Found) -> bytes:
-    return f'{{"{member}":['.encode() + ",".join(shown.bodies).encode() + b"]}"
 
 
 def _shares(session: Session, decisions: Decisions, shown: pages.Found, body: Cleared[bytes]) -> Shares:

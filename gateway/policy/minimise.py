@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
+from zlib import crc32
 
 import orjson
 from marshmallow import Schema, fields
@@ -47,22 +49,63 @@ def clear_bytes(decision: Decision, schema: type[Schema], stored: bytes) -> Clea
     return Cleared(stored, decision.request.id, decision.permitted, SEAL)
 
 
-def clear_page(decision: Decision, schema: type[Schema], names: Iterable[str], page: bytes) -> Cleared[bytes]:
-    """Return a bulk page. `names` are the fields its compiled form selects: all must be permitted.
+def clear_record(decision: Decision, schema: type[Schema], member: str, record: str) -> Cleared[bytes]:
+    """Return one record of a collection under its member's name, parsed again as any single answer is."""
+    _require(decision)
+    _require_classified(schema)
+    body = f'{{"{member}":{record}}}'.encode()
+    parsed = orjson.loads(body)
+    if parsed.keys() != {member} or not _paths(parsed[member], schema, decision.permitted):
+        raise Refused(errors.INT_POLICY_ERROR, "the record holds a field that no permitted element covers")
+    return Cleared(body, decision.request.id, decision.permitted, SEAL)
 
-    The compiled form is the proof; its first record is parsed too.
+
+# Which records of a bulk page are parsed again, by the decision's reference and how many there are.
+Sample = Callable[[str, int], Iterable[int]]
+
+
+def one_of_each_page(reference: str, count: int) -> Iterable[int]:
+    """What production samples: one record of every page, at a place that the decision's random reference draws."""
+    return (crc32(reference.encode()) % count,) if count else ()
+
+
+def every_record(_reference: str, count: int) -> Iterable[int]:
+    """The whole page: what tests scan."""
+    return range(count)
+
+
+def clear_page(
+    decision: Decision, schema: type[Schema], names: tuple[str, ...], member: str, records: Sequence[str],
+    sample: Sample = one_of_each_page,
+) -> Cleared[bytes]:  # fmt: skip
+    """Return a bulk page of records in JSON. `names` are the fields its compiled form selects.
+
+    The compiled form is the proof: whatever can stand in those fields must be permitted. The records that `sample`
+    chooses are parsed again too.
     """
     _require(decision)
-    allowed = permitted_fields(schema, decision.permitted)
-    if not set(names) <= set(allowed):
+    _require_classified(schema)
+    if not _is_covered(schema, names, decision.permitted):
         raise Refused(errors.INT_POLICY_ERROR, "the page selects a field that is not permitted")
+    for chosen in sample(decision.request.id, len(records)):
+        if not _paths(orjson.loads(records[chosen]), schema, decision.permitted):
+            raise Refused(errors.INT_POLICY_ERROR, "a record of the page holds a field that is not permitted")
+    page = f'{{"{member}":['.encode() + ",".join(records).encode() + b"]}"
     return Cleared(page, decision.request.id, decision.permitted, SEAL)
 
 
-def sample_is_permitted(decision: Decision, schema: type[Schema], record: bytes) -> bool:
-    """Whether one record of a bulk page, parsed again, holds permitted fields only."""
-    _require_classified(schema)
-    return _paths(orjson.loads(record), schema, decision.permitted)
+@lru_cache(4096)
+def _is_covered(schema: type[Schema], names: tuple[str, ...], permitted: frozenset[str]) -> bool:
+    """Whether these fields, and all that can stand in them, are permitted: proven once per compiled plan."""
+    wire = {f.data_key or n: f for n, f in schema._declared_fields.items()}  # noqa: SLF001
+    return all(name in wire and elements_of(wire[name]) <= permitted for name in names)
+
+
+def elements_of(field: fields.Field[Any]) -> frozenset[str]:
+    """Return the elements of a field and of all that it nests."""
+    nested = _nested(field)
+    inner = nested._declared_fields.values() if nested else ()  # noqa: SLF001
+    return frozenset({field.metadata["element"]}).union(*map(elements_of, inner))
 
 
 def _require(decision: Decision) -> None:

@@ -141,7 +141,7 @@ def bring(world: World, delivery: Delivery) -> None:
 
 def holds(world: World, nights: list[list[Change]]) -> None:
     """Play the nights on one world, and give the last one's delivery to a fresh one."""
-    lived, fresh = (World(world.office, world.clock).onboard("A", "B") for _ in range(2))
+    lived, fresh = (World(world.office, world.clock, like=world).onboard("A", "B") for _ in range(2))
     delivery = night()
     bring(lived, delivery)
     for changes in nights:

@@ -109,7 +109,7 @@ def comings(delivery: Delivery) -> None:
     ],
 )
 def test_a_night_ends_where_a_first_delivery_would(world: World, change: to.Spoil) -> None:
-    fresh = World(world.office, world.clock).onboard("A", "B")
+    fresh = World(world.office, world.clock, like=world).onboard("A", "B")
     assert fresh.deliver(night(change)).state == "published"
     world.onboard("A", "B").deliver(night())
     assert world.deliver(night(change)).state == "published"
@@ -152,7 +152,7 @@ def test_a_school_onboarded_later_gets_the_whole_roster_and_others_nothing_new(w
     assert report.proposed == ["School B (B)"]
     before = live(world, "A")
     assert world.onboard("B").deliver(night()).state == "published"
-    fresh = World(world.office, world.clock).onboard("A", "B")
+    fresh = World(world.office, world.clock, like=world).onboard("A", "B")
     fresh.deliver(night())
     assert held(world) == held(fresh)
     assert live(world, "A") == before
@@ -214,7 +214,7 @@ def test_roles_of_1p1_users_are_derived(world: World) -> None:
 
 
 def test_the_same_district_in_1p2_changes_nothing(world: World) -> None:
-    world.onboard("A", "B").deliver(older())
+    world.unseeded().onboard("A", "B").deliver(older())
     before = live(world)
     assert world.deliver(newer(older())).state == "unchanged"
     assert live(world) == before
@@ -228,7 +228,7 @@ def test_a_quarantined_user_of_1p1_keeps_its_roles(world: World) -> None:
 
 
 def test_a_line_of_1p1_whose_user_cannot_be_told_prevents_removals_of_roles(world: World) -> None:
-    world.onboard("A", "B").deliver(older())
+    world.unseeded().onboard("A", "B").deliver(older())
     before = live(world)
     assert world.deliver(older(to.line("users.csv", "p4", to.swap(b"p4,", b"p\xff4,")))).state == "unchanged"
     assert live(world) == before

@@ -25,7 +25,7 @@ PUPILS = 40  # 25 people at each school: two may go, three are held
 
 @pytest.fixture
 def standing(world: World) -> World:
-    return world.standing(PUPILS)
+    return world.unseeded().standing(PUPILS)
 
 
 def night(*spoils: to.Spoil) -> Delivery:

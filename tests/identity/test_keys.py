@@ -143,7 +143,9 @@ def test_one_kid_at_two_platforms_is_two_keys(gate: Gate, lms: Platform) -> None
 def test_two_processes_share_what_one_has_fetched(gate: Gate, lms: Platform) -> None:
     assert launch(gate, lms) == "in"
     first = gate.world.client
-    gate.world.client = create_app(make_parts(gate.world.office)).test_client(use_cookies=False)
+    gate.world.client = create_app(make_parts(gate.world.office, gate.world.parts.sample)).test_client(
+        use_cookies=False
+    )
     try:
         assert [launch(gate, lms), launch(gate, lms, "k9")] == ["in", "LTI_KEY_UNKNOWN"]
     finally:

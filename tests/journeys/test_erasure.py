@@ -64,6 +64,7 @@ class Alone:
 
     def erase(self, pupil: str, org: str = "A") -> erasure.Erasure:
         place = self.world.places[org]
+        self.world.canaries.check()  # who might see what is read from papers that go now
         request = erasure.ask(self.world.office, self.world.by, place, pupil)
         return erasure.erase(self.world.office, self.world.by, place, request)
 
@@ -131,6 +132,7 @@ def test_a_record_the_school_keeps_is_deferred_and_the_night_that_removes_it_era
     assert (last["type"], last["outcome"], last["reason"]) == ("erasure", "deferred", "RET_RECORD_KEPT")
     assert house.term.reader.sign_in().read("students").json["users"]
     again = erasure.erase(house.world.office, house.world.by, place, done.request)
+    house.world.canaries.check()
     assert again.reason is done.reason
     house.world.leaves("p2")
     assert house.naming(*words) == set()

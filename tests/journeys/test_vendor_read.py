@@ -371,6 +371,16 @@ def test_a_cursor_is_good_for_its_own_grant_and_collection_only(world):
     assert "REQ_CURSOR" in one.read(f"students?cursor={link[:-2]}").text
 
 
+@pytest.mark.parametrize("asked", ["students?fields=roles", "enrollments?fields=user", "classes?fields=terms,course"])
+def test_a_reference_asked_for_by_name_brings_what_it_holds(world, asked):
+    what, _, names = asked.partition("?fields=")
+    answer = world.standing().reader("A").read(asked)
+    assert answer.status_code == 200, answer.text
+    (rows,) = answer.json.values()
+    assert {tuple(sorted(row)) for row in rows} == {tuple(sorted(names.split(",")))}, what
+    assert all(row[name] for row in rows for name in names.split(","))
+
+
 def test_demographics_need_their_own_scope_and_agreement(world):
     world.standing()
     reader = world.reader("A", schedule=("SNM", "ENR"))

@@ -25,6 +25,7 @@ from tests.policy.worlds_of_facts import (
     NEVER,
     NOW,
     ORDINARY,
+    OTHER_SCHOOLS,
     SPOILS,
     Case,
     cases,
@@ -163,6 +164,21 @@ def test_an_agreement_that_is_not_the_credentials_counts_for_nothing(case, sched
     both = case.known(agreements=(beside, first), directions=(*given_too, *case.facts.directions))
     assert (both.decide().permitted, both.rows()) == (case.decide().permitted, case.rows())
     assert both.decide().agreement == first
+
+
+@ORDINARY
+@given(cases(), subset(OTHER_SCHOOLS), subset(OTHER_SCHOOLS))
+def test_what_a_vendor_may_do_at_other_schools_changes_nothing_here(case, granted, agreed):
+    """Of two to four schools that share a vendor, none is decided by what another gave it."""
+    held, before = case.facts.credential, case.decide()
+    changed = case.credential(schools=(held.schools - OTHER_SCHOOLS) | granted) if held else case
+    for number, one in enumerate(case.facts.agreements):
+        moved = replace(one, schools=(one.schools - OTHER_SCHOOLS) | agreed)
+        agreements = (*changed.facts.agreements[:number], moved, *changed.facts.agreements[number + 1 :])
+        changed = changed.known(agreements=agreements)
+    after = changed.decide()
+    assert (after.reasons, after.permitted, after.plan) == (before.reasons, before.permitted, before.plan)
+    assert changed.rows() == case.rows()
 
 
 def _with_second_direction(case: Case, **more: object) -> Case:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import pickle
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from typing import Any
@@ -15,9 +16,18 @@ from hypothesis import given, settings
 from marshmallow import Schema, fields
 
 from gateway import errors
+from gateway.app import make_parts
 from gateway.errors import Refused
 from gateway.policy.decide import Decision
-from gateway.policy.minimise import clear, clear_bytes, clear_page, permitted_fields, sample_is_permitted
+from gateway.policy.minimise import (
+    clear,
+    clear_bytes,
+    clear_page,
+    clear_record,
+    every_record,
+    one_of_each_page,
+    permitted_fields,
+)
 from mappings import application, family, lti
 from mappings._seal import SEAL, Seal
 from mappings.cleared import Cleared
@@ -149,8 +159,8 @@ class Careful(Schema):
 WAYS_OUT = {
     "one answer": lambda schema, body: clear(permitting(*REGISTER), schema, orjson.loads(body)),
     "stored bytes": lambda schema, body: clear_bytes(permitting(*REGISTER), schema, body),
-    "a page": lambda schema, body: clear_page(permitting(*REGISTER), schema, ["givenName"], body),
-    "a sampled record": lambda schema, body: sample_is_permitted(permitting(*REGISTER), schema, body),
+    "a page": lambda schema, body: clear_page(permitting(*REGISTER), schema, ("givenName",), "users", [body.decode()]),
+    "one record": lambda schema, body: clear_record(permitting(*REGISTER), schema, "user", body.decode()),
     "the fields that may be sent": lambda schema, _body: permitted_fields(schema, frozenset(REGISTER)),
 }
 NAME = b'{"givenName":"A"}'
@@ -245,22 +255,62 @@ def test_an_object_hidden_in_a_list_of_texts_is_refused():
 
 
 @each_schema
-def test_a_page_selects_permitted_fields_only(schema):
-    wire = {name: field.metadata["element"] for _, name, field, _ in declared(schema)}
-    for name, needed in wire.items():
-        assert clear_page(permitting(needed), schema, [name], b"page").payload == b"page"
-        with pytest.raises(Refused) as refused:
-            clear_page(permitting(*(set(REGISTER) - {needed})), schema, [name], b"page")
-        assert refused.value.reason is errors.INT_POLICY_ERROR
+def test_a_page_selects_permitted_fields_only_at_every_depth(schema):
+    for _, name, field, nested in declared(schema):
+        needed = {field.metadata["element"]} | (elements_of(nested) if nested else set())
+        assert clear_page(permitting(*needed), schema, (name,), "all", []).payload == b'{"all":[]}'
+        for missing in needed:
+            with pytest.raises(Refused) as refused:
+                clear_page(permitting(*(set(REGISTER) - {missing})), schema, (name,), "all", [])
+            assert refused.value.reason is errors.INT_POLICY_ERROR
     with pytest.raises(Refused):
-        clear_page(permitting(*REGISTER), schema, ["surplus"], b"page")
+        clear_page(permitting(*REGISTER), schema, ("surplus",), "all", [])
 
 
 @each_schema
-def test_a_sampled_record_is_parsed_again(schema):
+def test_one_record_is_parsed_again(schema):
     record, needed = clear(permitting(*REGISTER), schema, full(schema)).payload, elements_of(schema)
-    assert sample_is_permitted(permitting(*needed), schema, record)
-    assert not any(sample_is_permitted(permitting(*(needed - {missing})), schema, record) for missing in needed)
+    assert clear_record(permitting(*needed), schema, "one", record.decode()).payload == b'{"one":%s}' % record
+    for missing in needed:
+        with pytest.raises(Refused) as refused:
+            clear_record(permitting(*(needed - {missing})), schema, "one", record.decode())
+        assert refused.value.reason is errors.INT_POLICY_ERROR
+
+
+def test_nothing_stands_beside_one_record():
+    for record in ('{"givenName":"A"},"ssn":"1"', '{"givenName":"A","ssn":"1"}', '"ssn 1"', "[]", "null"):
+        with pytest.raises(Refused):
+            clear_record(permitting(*REGISTER), v1p2.User, "user", record)
+
+
+GOOD, SPOILT = '{"givenName":"A"}', '{"givenName":"A","ssn":"1"}'
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_a_page_scanned_whole_is_refused_wherever_one_record_holds_more(place):
+    records = [SPOILT if n == place else GOOD for n in range(5)]
+    with pytest.raises(Refused) as refused:
+        clear_page(permitting("person.name.given"), v1p2.User, ("givenName",), "users", records, every_record)
+    assert refused.value.reason is errors.INT_POLICY_ERROR
+
+
+def test_production_samples_one_record_of_every_page_at_a_place_of_the_decisions_own():
+    places = Counter(place for n in range(2_000) for place in one_of_each_page(f"tr_{n:08d}", 10))
+    assert sum(places.values()) == 2_000
+    assert set(places) == set(range(10))
+    assert max(places.values()) < 2 * min(places.values())
+    assert [*one_of_each_page("tr_aaaaaaaa", 0)] == []
+    decision, records = permitting("person.name.given"), [SPOILT] * 5
+    (chosen,) = one_of_each_page(decision.request.id, 5)
+    records[chosen] = GOOD
+    assert clear_page(decision, v1p2.User, ("givenName",), "users", records).payload
+    with pytest.raises(Refused):
+        clear_page(decision, v1p2.User, ("givenName",), "users", [SPOILT] * 5)
+
+
+def test_every_world_scans_whole_pages_and_an_installation_samples(world):
+    assert world.parts.sample is every_record
+    assert make_parts(world.office).sample is one_of_each_page
 
 
 # --- who may seal ----------------------------------------------------------------------------------
@@ -268,7 +318,8 @@ def test_a_sampled_record_is_parsed_again(schema):
 DOORS = {
     "one answer": lambda decision: clear(decision, application.Transcript, {}),
     "stored bytes": lambda decision: clear_bytes(decision, application.Transcript, TRANSCRIPT),
-    "a page": lambda decision: clear_page(decision, v1p2.User, [], b"[]"),
+    "one record": lambda decision: clear_record(decision, v1p2.User, "user", "{}"),
+    "a page": lambda decision: clear_page(decision, v1p2.User, (), "users", []),
 }
 
 

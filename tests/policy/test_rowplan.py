@@ -217,6 +217,7 @@ class Someone:
     opt_outs: tuple[tuple[str, tuple[OptOut, ...]], ...] = ()
 
 
+SCHOOLS = "ABCD"
 _born = st.none() | st.sampled_from([date(year, 11, day) for year in (2008, 2012, 2013) for day in (1, 2, 3)]
 ) | st.dates(
     date(2005, 1, 1), date(2020, 12, 31)
@@ -235,12 +236,12 @@ _opt_out = st.builds(
 _versions = st.lists(_answer, min_size=1, max_size=3).map(tuple)
 _someone = st.builds(
     Someone,
-    st.dictionaries(st.sampled_from("AB"), st.sampled_from(["student", "teacher"]), min_size=1),
+    st.dictionaries(st.sampled_from(SCHOOLS), st.sampled_from(["student", "teacher"]), min_size=1),
     _born,
-    st.lists(st.tuples(st.sampled_from("AB"), _versions), max_size=2).map(tuple),
-    st.lists(st.tuples(st.sampled_from("AB"), st.lists(_opt_out, min_size=1, max_size=2).map(tuple)), max_size=1).map(
-        tuple
-    ),
+    st.lists(st.tuples(st.sampled_from(SCHOOLS), _versions), max_size=2).map(tuple),
+    st.lists(
+        st.tuples(st.sampled_from(SCHOOLS), st.lists(_opt_out, min_size=1, max_size=2).map(tuple)), max_size=1
+    ).map(tuple),
 )
 districts = st.lists(_someone, min_size=6, max_size=20).map(tuple)
 PLANS = {
@@ -274,8 +275,10 @@ KINDS = ("students", "enrollments", "demographics")
 
 def _peopled(world: World, people: tuple[Someone, ...]) -> World:
     """A district of its own beside the test's, with these people and their families' answers."""
-    made = World(world.office, world.clock).onboard("A", "B")
-    delivery = Delivery().frame("A", "B").class_("kA", "A").class_("kB", "B")
+    made = World(world.office, world.clock).onboard(*SCHOOLS)
+    delivery = Delivery().frame(*SCHOOLS)
+    for school in SCHOOLS:
+        delivery.class_(f"k{school}", school)
     for number, person in enumerate(people):
         name, born = f"p{number}", person.born.isoformat() if person.born else ""
         delivery.person(name, "student", *person.at, born=born)
@@ -340,7 +343,7 @@ def _reasons(plan: RowPlan, people: dict[str, Person]) -> Counter[str]:
 
 def _law(world: World, people: tuple[Someone, ...]) -> None:
     made, by_school = _peopled(world, people), {}
-    for school in "AB":
+    for school in SCHOOLS:
         with world.office.database.open_school(made.places[school]) as session:
             by_school[school] = fact_store.people(session, (f"p{n}" for n in range(len(people))))
             assert by_school[school] == _expected(people, school, world.clock.at)
@@ -348,10 +351,10 @@ def _law(world: World, people: tuple[Someone, ...]) -> None:
                 assert _read(session, kind, plan) == _kept(plan, by_school[school], kind)
             for plan in PLANS.values():
                 assert _withheld(session, plan) == _reasons(plan, by_school[school])
-    places = [made.places[school].school for school in "AB"]
+    places = [made.places[school].school for school in SCHOOLS]
     with world.office.database.open_schools(made.places["A"].district, places) as session:
         for plan, kind in _each():
-            union = _kept(plan, by_school["A"], kind) | _kept(plan, by_school["B"], kind)
+            union = set().union(*(_kept(plan, own, kind) for own in by_school.values()))
             assert _read(session, kind, plan) == union
 
 

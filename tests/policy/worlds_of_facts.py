@@ -34,6 +34,7 @@ from mappings.elements import REGISTER
 NOW = datetime(2026, 11, 2, 9, tzinfo=UTC)
 DAY, INSTANT = timedelta(days=1), timedelta(microseconds=1)
 SCHOOL, ELSEWHERE = "sch_aaaaaaaa", "sch_bbbbbbbb"
+OTHER_SCHOOLS = frozenset({ELSEWHERE, "sch_cccccccc", "sch_dddddddd"})  # what a vendor of this one may serve too
 VENDOR, RIVAL = "ven_aaaaaaaa", "ven_bbbbbbbb"
 UNDER = "ag_aaaaaaaa"
 OPERATIONS = tuple(o for o in RULES if o is not Operation.FAMILY)
@@ -139,6 +140,9 @@ def subset(names: Collection[str], least: int = 0) -> st.SearchStrategy[frozense
     return bits.map(lambda mask: frozenset(name for place, name in enumerate(listed) if mask >> place & 1))
 
 
+_with_others = subset(OTHER_SCHOOLS).map(lambda others: others | {SCHOOL})
+
+
 @st.composite
 def permitted(draw: Any, operations: tuple[Operation, ...] = OPERATIONS) -> Case:
     """A case with every supporting fact, one of each."""
@@ -164,7 +168,7 @@ def permitted(draw: Any, operations: tuple[Operation, ...] = OPERATIONS) -> Case
         frozenset(Obligation),
     )  # fmt: skip
     agreement = Agreement(
-        UNDER, 1, VENDOR, draw(st.sampled_from(sorted(rule.categories))), "active", frozenset({SCHOOL}), schedule,
+        UNDER, 1, VENDOR, draw(st.sampled_from(sorted(rule.categories))), "active", draw(_with_others), schedule,
         frozenset({request.purpose}), frozenset({operation}), draw(_starts), draw(_ends), draw(st.booleans()),
         "", frozenset(COMMITMENTS), draw(_assured), draw(st.sampled_from([None, NOW - DAY, NOW])),
         draw(st.sampled_from([frozenset(), frozenset({HOST}), frozenset({HOST, "b.example"})])), draw(st.booleans()),
@@ -174,7 +178,7 @@ def permitted(draw: Any, operations: tuple[Operation, ...] = OPERATIONS) -> Case
         elements, record,
     )  # fmt: skip
     facts = Facts(
-        True, Credential("gr_aaaaaaaa", VENDOR, UNDER, scopes, frozenset({SCHOOL})), (agreement,),
+        True, Credential("gr_aaaaaaaa", VENDOR, UNDER, scopes, draw(_with_others)), (agreement,),
         (direction,) if rule.directed else (), policy, draw(_agreed_versions),
     )  # fmt: skip
     return Case(request, facts, tuple(draw(st.lists(people, max_size=4))))

@@ -23,6 +23,7 @@ from werkzeug.test import TestResponse
 
 from gateway.embedded import Addresses
 from gateway.settings import Settings
+from tests.canaries import tapped
 from tests.conftest import world_on
 from tests.platforms import Login, Platform, application, public_jwk, rsa_key
 from tests.worlds import Caller, Steered, World
@@ -129,7 +130,7 @@ def open_gate(addresses: Addresses, folder: Path) -> Iterator[Gate]:
     database = conninfo_to_dict(addresses.owner)["dbname"]
     with (
         world_on(addresses, settings, clock) as world,
-        responses.RequestsMock(assert_all_requests_are_fired=False) as wire,
+        tapped(responses.RequestsMock(assert_all_requests_are_fired=False)) as wire,
         psycopg.connect(addresses.admin, dbname=database, autocommit=True) as admin,
     ):
         world.standing().client = world.app.test_client(use_cookies=False)

@@ -113,7 +113,7 @@ def test_a_bad_package_is_refused(standing: World, pack: Pack, code: str, file: 
 
 def test_a_package_beyond_the_limit_is_refused(addresses: Addresses, settings: Settings, clock: Steered) -> None:
     with world_on(addresses, replace(settings, max_delivery_mb=1), clock) as world:
-        world.standing(PUPILS)
+        world.unseeded().standing(PUPILS)
         package = to.lying("users.csv", to.swollen("users.csv", ZEROS), packed=30_000, size=1 << 20)
         assert_refused(world, package(tonight().files()), "CSV_ZIP_BOMB", PACKAGE)
 
@@ -142,7 +142,7 @@ def test_a_folder_may_hold_plain_files_only(standing: World, tmp_path: Path) -> 
 
 
 def test_what_a_desktop_hides_in_a_folder_is_no_part_of_the_delivery(world: World, tmp_path: Path) -> None:
-    world.standing(PUPILS)
+    world.unseeded().standing(PUPILS)
     folder = tonight().folder(tmp_path / "delivery")
     (folder / ".DS_Store").write_bytes(b"\0")
     (folder / ".Trash").mkdir()
@@ -332,7 +332,7 @@ def test_a_file_cut_behind_a_blank_line_is_refused_naming_the_line(standing: Wor
 
 
 def test_a_vendor_reads_the_same_after_a_refused_delivery(world: World) -> None:
-    reader = world.standing(PUPILS).reader("A", "B")
+    reader = world.unseeded().standing(PUPILS).reader("A", "B")
     before, package = reader.read("students").data, to.packed(tonight().files())
     assert bring(world, package[:-1]).state == "refused"
     assert reader.read("students").data == before

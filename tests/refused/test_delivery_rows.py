@@ -220,7 +220,7 @@ def test_demographics_of_a_pupil_who_is_quarantined_are_listed(world: World) -> 
 
 
 def test_an_optional_file_without_rows_removes_nothing_and_is_said(world: World) -> None:
-    world.standing(to.PUPILS)
+    world.unseeded().standing(to.PUPILS)
     delivery = two_schools(to.PUPILS)
     header = ",".join(HEADERS["1.2"]["demographics.csv"]).encode()
     delivery.raw["demographics.csv"] = header + b"\r\n"
@@ -230,7 +230,7 @@ def test_an_optional_file_without_rows_removes_nothing_and_is_said(world: World)
 
 
 def test_what_goes_with_the_record_it_belongs_to_is_said_to_be_gone(world: World) -> None:
-    world.standing(to.PUPILS)
+    world.unseeded().standing(to.PUPILS)
     report = bring(world, to.packed(two_schools(to.PUPILS).without("users.csv", "p3").files()))
     gone = {f.sourced_id: f.hint for f in report.faults if f.effect == "removed"}
     assert report.state == "published"
