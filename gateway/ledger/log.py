@@ -145,6 +145,26 @@ def sign_checkpoint(session: Session, vault: Vault, now: datetime) -> tuple[str,
     return note, checkpoint.verifier_key(head.origin, private.public_key().public_bytes_raw())
 
 
+def inclusion(session: Session, index: int, size: int) -> tuple[bytes, list[bytes]]:
+    """Return the canonical bytes of an entry and its path in the tree of the first `size` entries.
+
+    Reads and hashes every leaf hash of the log once. Raises IndexError outside the tree.
+    """
+    (body,) = bodies(session, index, 1)
+    return body, merkle.inclusion(index, _leaves(session, 0, size))
+
+
+def _leaves(session: Session, first: int, stop: int) -> list[bytes]:
+    """Return the leaf hashes from `first` until before `stop`: read as one value, a row each is four times the work."""
+    row = session.row(
+        "SELECT string_agg(leaf_hash, ''::bytea ORDER BY index) AS joined FROM ledger_entry "
+        "WHERE district = %(district)s AND school = %(school)s AND index >= %(first)s AND index < %(stop)s",
+        first=first, stop=stop,
+    )  # fmt: skip
+    joined = bytes(row.joined or b"") if row else b""
+    return [joined[i : i + merkle.SIZE] for i in range(0, len(joined), merkle.SIZE)]
+
+
 def bodies(session: Session, first: int = 0, limit: int = 1_000_000) -> list[bytes]:
     """Return the canonical bytes of entries from `first`, in order."""
     rows = session.rows(

@@ -55,6 +55,13 @@ def set_outcome(session: Session, transfer: str, outcome: str) -> None:
     )  # fmt: skip
 
 
+def one(session: Session, transfer: str) -> Any | None:
+    """Return a transfer of the session's school: its place in the ledger and its handles."""
+    return session.row(
+        f"SELECT entry, handles FROM transfer WHERE {_HERE} AND transfer = %(transfer)s", transfer=transfer
+    )
+
+
 def of_school(session: Session) -> Sequence[Any]:
     """Return the transfers of the session's school with who received them, oldest first."""
     return session.rows(
