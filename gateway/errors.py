@@ -85,7 +85,7 @@ LED_UNAVAILABLE = _reason(
 )  # fmt: skip
 LED_CHECKPOINT_STALE = _reason(
     "LED_CHECKPOINT_STALE", 503, _O,
-    "The ledger no longer holds what this machine has signed, so no checkpoint was signed.",
+    "No checkpoint was signed, because the ledger does not continue what this machine has signed before.",
     "Restore the newest backup of the database, not an older one; keep instance/checkpoints, which is the evidence.",
 )  # fmt: skip
 LED_INVALID = _reason(

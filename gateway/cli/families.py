@@ -72,7 +72,7 @@ def ledger_export(parts: Office, by: Person, where: str, out: Path) -> None:
     (place,) = onboarding.places(parts, by, [where])
     by.reads(place.school)
     with parts.database.open_school(place) as session:
-        note, key = log.sign_checkpoint(session, parts.vault, parts.clock.now())
+        note, key = log.sign_checkpoint(session, parts.vault, parts.clock.now(), parts.settings.checkpoints)
         bodies = log.bodies(session, limit=checkpoint.verify(note, key).size)
     proof.write(out, key, note, bodies)
     click.echo(f"{len(bodies)} entries. Keep this key; it verifies every later bundle: {key}")

@@ -26,7 +26,7 @@ def issue(parts: Office, staff: Staff, place: Place, pupil: str, transfer: str) 
                 errors.OWN_NOT_ASSOCIATED,
                 "no pupil, or several, of that name or number, or not in a transfer of that reference",
             )
-        note, key = log.sign_checkpoint(session, parts.vault, parts.clock.now())
+        note, key = log.sign_checkpoint(session, parts.vault, parts.clock.now(), parts.settings.checkpoints)
         body, path = log.inclusion(session, sent.entry, checkpoint.verify(note, key).size)
     subject = own.index(mine)
     steps = merkle.inclusion(subject, handles.leaves(bytes(sent.handles)))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway import errors
 from gateway.errors import Refused
-from gateway.ledger import checkpoint, entry, merkle
-from gateway.store import credentials, tables
+from gateway.ledger import checkpoint, entry, highest, merkle
+from gateway.store import credentials, facts, tables
 from gateway.store.secrets import Vault
 from gateway.store.tenant import UNREACHABLE, Session
 
@@ -61,7 +62,7 @@ def append(session: Session, entries: Sequence[Mapping[str, Any]]) -> list[int]:
     bodies = [entry.encode(e) for e in entries]
     try:
         return _append(session, bodies)
-    except (*UNREACHABLE, merkle.InvalidFrontier) as error:
+    except UNREACHABLE as error:
         raise Refused(errors.LED_UNAVAILABLE) from error
 
 
@@ -70,7 +71,7 @@ def _append(session: Session, bodies: list[bytes]) -> list[int]:
     head = session.row(_LOCK)
     if head is None:
         raise Refused(errors.LED_UNAVAILABLE)
-    frontier = merkle.Frontier(head.size, bytes(head.frontier))
+    frontier = _frontier(head)
     for leaf in hashes:
         frontier.append(leaf)
     indices = list(range(head.size, frontier.size))
@@ -99,15 +100,13 @@ def append_each(session: Session, entries: Mapping[int, Mapping[str, Any]]) -> d
     bodies = {school: entry.encode(entries[school]) for school in sorted(entries)}
     try:
         return _append_each(session, bodies)
-    except (*UNREACHABLE, merkle.InvalidFrontier) as error:
+    except UNREACHABLE as error:
         raise Refused(errors.LED_UNAVAILABLE) from error
 
 
 def _append_each(session: Session, bodies: dict[int, bytes]) -> dict[int, int]:
     at = list(bodies)
-    frontiers = {
-        head.school: merkle.Frontier(head.size, bytes(head.frontier)) for head in session.rows(_LOCK_EACH, at=at)
-    }
+    frontiers = {head.school: _frontier(head) for head in session.rows(_LOCK_EACH, at=at)}
     if list(frontiers) != at:
         raise Refused(errors.LED_UNAVAILABLE)
     indices = {school: frontier.size for school, frontier in frontiers.items()}
@@ -130,19 +129,50 @@ def is_ready(session: Session) -> bool:
     return row is not None
 
 
-def sign_checkpoint(session: Session, vault: Vault, now: datetime) -> tuple[str, str]:
-    """Return (signed note, verifier key) for the log as it stands, and keep the note."""
-    head = session.row(
-        "SELECT h.origin, h.kid, h.size, h.frontier, k.private FROM ledger_head h JOIN signing_key k USING (kid) "
-        "WHERE h.district = %(district)s AND h.school = %(school)s"
+def grown(session: Session) -> list[int]:
+    """Return those schools of the session whose log is longer than its last checkpoint."""
+    rows = session.rows(
+        "SELECT h.school FROM ledger_head h WHERE h.district = %(district)s AND h.school = ANY(%(schools)s) AND h.size > "
+        "coalesce((SELECT max(c.size) FROM ledger_checkpoint c WHERE c.district = h.district AND c.school = h.school), 0)"
     )
-    if head is None:
-        raise Refused(errors.LED_UNAVAILABLE)
-    private = Ed25519PrivateKey.from_private_bytes(vault.open(bytes(head.private), f"signing_key:{head.kid}"))
-    root = merkle.Frontier(head.size, bytes(head.frontier)).root()
-    note = checkpoint.sign(checkpoint.Checkpoint(head.origin, head.size, root), private)
+    return [row.school for row in rows]
+
+
+_HEAD = """
+SELECT h.origin, h.kid, h.size, h.frontier, k.private,
+    h.xmin::text = pg_current_xact_id_if_assigned()::xid::text AS is_own
+FROM ledger_head h JOIN signing_key k USING (kid) WHERE h.district = %(district)s AND h.school = %(school)s
+"""
+
+
+def sign_checkpoint(session: Session, vault: Vault, now: datetime, folder: Path) -> tuple[str, str]:
+    """Return (signed note, verifier key) for the log as it stands on disk, and keep the note.
+
+    `folder` holds the highest checkpoints of this machine. Raises Refused with LED_CHECKPOINT_STALE when the log does
+    not continue the one signed there: a restored backup, or a fork. Not for a session that has itself appended.
+    """
+    with highest.held(folder, checkpoint.log_name(facts.school_ref(session))) as kept:
+        head = session.row(_HEAD)
+        if head is None:
+            raise Refused(errors.LED_UNAVAILABLE)
+        if head.is_own:
+            raise ValueError("these entries can still be rolled back")
+        private = Ed25519PrivateKey.from_private_bytes(vault.open(bytes(head.private), f"signing_key:{head.kid}"))
+        key = checkpoint.verifier_key(head.origin, private.public_key().public_bytes_raw())
+        edge, last = _frontier(head), kept.read(key)
+        highest.require_continued(last, _leaves(session, last.size, head.size), edge)
+        session.settle()
+        note = checkpoint.sign(checkpoint.Checkpoint(head.origin, head.size, edge.root()), private)
+        kept.write(note, edge)
     session.insert(tables.ledger_checkpoint, ignore=True, size=head.size, note=note, signed_at=now)
-    return note, checkpoint.verifier_key(head.origin, private.public_key().public_bytes_raw())
+    return note, key
+
+
+def _frontier(head: Any) -> merkle.Frontier:
+    try:
+        return merkle.Frontier(head.size, bytes(head.frontier))
+    except merkle.InvalidFrontier as error:
+        raise Refused(errors.LED_UNAVAILABLE) from error
 
 
 def inclusion(session: Session, index: int, size: int) -> tuple[bytes, list[bytes]]:

@@ -27,10 +27,8 @@ from gateway.store import roles
 
 # A commit that does not wait for the disk, and then a message to nobody, whose commit waits until everything written
 # before it is on disk. One word to the database: the first commit lets go of the locks before the second one waits.
-_COMMIT_THEN_FLUSH = (
-    "SET LOCAL synchronous_commit = off; COMMIT; "
-    "BEGIN; SET LOCAL synchronous_commit = on; SELECT pg_logical_emit_message(true, 'schoolgate', ''); COMMIT"
-)
+_FLUSH = "BEGIN; SET LOCAL synchronous_commit = on; SELECT pg_logical_emit_message(true, 'schoolgate', ''); COMMIT"
+_COMMIT_THEN_FLUSH = f"SET LOCAL synchronous_commit = off; COMMIT; {_FLUSH}"
 
 # What a session raises when the database is gone or does not answer.
 UNREACHABLE = (psycopg.Error, DBAPIError, PoolTimeout)
@@ -123,6 +121,12 @@ class Session:
         for what nobody else answers from (launches, reads), not for what an application hands in.
         """
         self.ending.waits_for_disk = True
+
+    def settle(self) -> None:
+        """Wait until whatever this session has seen is on disk: another's commit shows before it is. Takes a second
+        connection for it."""
+        with self.connection.engine.connect() as other:
+            say(cast("psycopg.Connection[Any]", other.connection.driver_connection), _FLUSH)
 
     def commit(self) -> None:
         """Make everything true that was done here. Raises psycopg.Error when any statement had failed, even if

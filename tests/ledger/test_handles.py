@@ -151,7 +151,7 @@ def test_a_destroyed_salt_loses_the_person_and_nothing_else(schools, tmp_path):
 
     def exported(path):
         with schools.office.database.open_school(schools.places["A"]) as session:
-            note, key = log.sign_checkpoint(session, schools.office.vault, schools.clock.at)
+            note, key = schools.sign(session)
             proof.write(path, key, note, log.bodies(session))
         return proof.verify(path, key)
 
