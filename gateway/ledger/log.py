@@ -5,43 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway import errors
 from gateway.errors import Refused
 from gateway.ledger import checkpoint, entry, highest, merkle
-from gateway.store import credentials, facts, tables
+from gateway.store import credentials, facts, tables, transfers
 from gateway.store.secrets import Vault
 from gateway.store.tenant import UNREACHABLE, Session
 
-_LOCK = "SELECT size, frontier FROM ledger_head WHERE district = %(district)s AND school = %(school)s FOR UPDATE"
-_GROW = """
-WITH written AS (INSERT INTO ledger_entry (district, school, index, leaf_hash, body) {} RETURNING 1)
-UPDATE ledger_head SET size = %(size)s, frontier = %(frontier)s
-WHERE district = %(district)s AND school = %(school)s AND (SELECT count(*) FROM written) = %(added)s
-"""
-_WRITE_ONE = _GROW.format("VALUES (%(district)s, %(school)s, %(index)s::bigint, %(hash)s::bytea, %(body)s::bytea)")
-_WRITE = _GROW.format(
-    "SELECT %(district)s, %(school)s, i, h, b "
-    "FROM unnest(%(indices)s::bigint[], %(hashes)s::bytea[], %(bodies)s::bytea[]) AS t(i, h, b)"
-)
-
-
-_LOCK_EACH = """
-SELECT school, size, frontier FROM ledger_head WHERE district = %(district)s AND school = ANY(%(at)s)
-ORDER BY school FOR UPDATE
-"""
-_WRITE_EACH = """
-WITH written AS (
-    INSERT INTO ledger_entry (district, school, index, leaf_hash, body)
-    SELECT %(district)s, s, i, h, b FROM unnest(%(at)s::int[], %(indices)s::bigint[], %(hashes)s::bytea[],
-        %(bodies)s::bytea[]) AS t(s, i, h, b) RETURNING 1)
-UPDATE ledger_head l SET size = g.size, frontier = g.frontier
-FROM unnest(%(at)s::int[], %(sizes)s::bigint[], %(frontiers)s::bytea[]) AS g(school, size, frontier)
-WHERE l.district = %(district)s AND l.school = g.school AND (SELECT count(*) FROM written) = %(added)s
-"""
+_APPEND = "SELECT ledger_append(%(district)s, %(at)s::int[], %(bodies)s::bytea[]) AS places"
+_APPEND_AND_KEEP = f"WITH placed AS MATERIALIZED ({_APPEND}) {transfers.KEEP}"
 
 
 def start(session: Session, vault: Vault, school_ref: str, kid: str, now: datetime) -> None:
@@ -60,67 +36,29 @@ def append(session: Session, entries: Sequence[Mapping[str, Any]]) -> list[int]:
     LED_UNAVAILABLE when they cannot be written; the caller must then send nothing.
     """
     bodies = [entry.encode(e) for e in entries]
+    session.write_rest()
     try:
-        return _append(session, bodies)
+        (written,) = session.rows(_APPEND, at=[session.place.school] * len(bodies), bodies=bodies)
     except UNREACHABLE as error:
         raise Refused(errors.LED_UNAVAILABLE) from error
+    return list(written.places or ())
 
 
-def _append(session: Session, bodies: list[bytes]) -> list[int]:
-    hashes = [merkle.leaf_hash(body) for body in bodies]
-    head = session.row(_LOCK)
-    if head is None:
-        raise Refused(errors.LED_UNAVAILABLE)
-    frontier = _frontier(head)
-    for leaf in hashes:
-        frontier.append(leaf)
-    indices = list(range(head.size, frontier.size))
-    if _write(session, indices, hashes, bodies, frontier) != 1:
-        raise Refused(errors.LED_UNAVAILABLE)
-    return indices
+class Line(NamedTuple):
+    """An entry for the log of one of a session's schools, and the transfer it is the intent of."""
+
+    school: int
+    body: bytes
+    transfer: transfers.Transfer | None = None
 
 
-def _write(
-    session: Session, indices: list[int], hashes: list[bytes], bodies: list[bytes], frontier: merkle.Frontier
-) -> int:
-    """Write entries and the head over them; return how many heads were written. One entry goes without lists: a whole
-    school waits for it."""
-    head: dict[str, Any] = {"size": frontier.size, "frontier": frontier.packed(), "added": len(bodies)}
-    if len(bodies) == 1:
-        return session.run(_WRITE_ONE, index=indices[0], hash=hashes[0], body=bodies[0], **head)
-    return session.run(_WRITE, indices=indices, hashes=hashes, bodies=bodies, **head)
-
-
-def append_each(session: Session, entries: Mapping[int, Mapping[str, Any]]) -> dict[int, int]:
-    """Write one entry to the log of each of these schools of the session; return {school: index}.
-
-    The promise of `append`, for all or for none. Logs are locked in the order of their schools' numbers, so that of
-    several writers to the same schools none waits for one that waits for it.
-    """
-    bodies = {school: entry.encode(entries[school]) for school in sorted(entries)}
-    try:
-        return _append_each(session, bodies)
-    except UNREACHABLE as error:
-        raise Refused(errors.LED_UNAVAILABLE) from error
-
-
-def _append_each(session: Session, bodies: dict[int, bytes]) -> dict[int, int]:
-    at = list(bodies)
-    frontiers = {head.school: _frontier(head) for head in session.rows(_LOCK_EACH, at=at)}
-    if list(frontiers) != at:
-        raise Refused(errors.LED_UNAVAILABLE)
-    indices = {school: frontier.size for school, frontier in frontiers.items()}
-    hashes = {school: merkle.leaf_hash(body) for school, body in bodies.items()}
-    for school, frontier in frontiers.items():
-        frontier.append(hashes[school])
-    grown = session.run(
-        _WRITE_EACH, at=at, indices=list(indices.values()), hashes=list(hashes.values()),
-        bodies=list(bodies.values()), sizes=[f.size for f in frontiers.values()],
-        frontiers=[f.packed() for f in frontiers.values()], added=len(at),
-    )  # fmt: skip
-    if grown != len(at):
-        raise Refused(errors.LED_UNAVAILABLE)
-    return indices
+def writing(lines: Sequence[Line]) -> tuple[str, dict[str, Any]]:
+    """Return the one statement that writes all these lines or none, with its values."""
+    values = {"at": [line.school for line in lines], "bodies": [line.body for line in lines]}
+    kept = [(n, line.transfer) for n, line in enumerate(lines, 1) if line.transfer]
+    if not kept:
+        return _APPEND, values
+    return _APPEND_AND_KEEP, values | transfers.columns([one for _, one in kept]) | {"nth": [n for n, _ in kept]}
 
 
 def is_ready(session: Session) -> bool:

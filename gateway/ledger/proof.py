@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from gateway.ledger import checkpoint, entry, merkle
 from gateway.ledger.checkpoint import Checkpoint, log_name
@@ -66,10 +64,9 @@ def verify(path: Path, expected_key: str | None = None, since: Path | None = Non
     bodies = parts["entries.jsonl"].split(b"\n")
     if bodies.pop() != b"":
         raise BundleInvalid("entries.jsonl is cut off")
-    _check_leaves(bodies, parts["leaves.txt"].decode("ascii", "replace").split())
+    hashes = _check_leaves(bodies, parts["leaves.txt"].decode("ascii", "replace").split())
     if len(bodies) != signed.size:
         raise BundleInvalid(f"the checkpoint is for {signed.size} entries, the bundle holds {len(bodies)}")
-    hashes = [merkle.leaf_hash(body) for body in bodies]
     if merkle.root(hashes) != signed.root:
         raise BundleInvalid("the root of the entries is not the one that was signed")
     if since is not None:
@@ -114,33 +111,31 @@ def _read(path: Path) -> dict[str, bytes]:
         raise BundleInvalid(f"not a bundle: {type(error).__name__}") from error
 
 
-def _check_leaves(bodies: list[bytes], leaves: list[str]) -> None:
-    """Name the first entry that is not what its leaf hash says."""
+def _check_leaves(bodies: list[bytes], leaves: list[str]) -> list[bytes]:
+    """Return the leaf hashes; name the first entry that is not what its leaf hash says."""
     if len(leaves) != len(bodies):
         raise BundleInvalid(f"{len(bodies)} entries and {len(leaves)} leaf hashes")
-    for index, (body, leaf) in enumerate(zip(bodies, leaves, strict=True)):
-        if merkle.leaf_hash(body).hex() != leaf:
+    hashes = [merkle.leaf_hash(body) for body in bodies]
+    for index, (own, leaf) in enumerate(zip(hashes, leaves, strict=True)):
+        if own.hex() != leaf:
             raise BundleInvalid(f"entry {index} was changed")
+    return hashes
 
 
 def _check_entries(bodies: list[bytes], origin: str) -> dict[str, int]:
     intents: set[str] = set()
     by_type: dict[str, int] = {}
-    for index, one in enumerate(_entries(bodies, origin)):
-        if one["type"] == "intent":
-            intents.add(one["id"])
-        elif one["type"] == "outcome" and one["id"] not in intents:
-            raise BundleInvalid(f"entry {index} is an outcome without an intent before it")
-        by_type[one["type"]] = by_type.get(one["type"], 0) + 1
-    return by_type
-
-
-def _entries(bodies: list[bytes], origin: str) -> Iterator[dict[str, Any]]:
+    reader = entry.Reader()
     for index, body in enumerate(bodies):
         try:
-            one = entry.decode(body)
+            type_, school, id_ = reader.read(body)
         except entry.InvalidEntry as error:
             raise BundleInvalid(f"entry {index}: {error}") from error
-        if log_name(one["school"]) != origin:
+        if log_name(school) != origin:
             raise BundleInvalid(f"entry {index} belongs to another school")
-        yield one
+        if type_ == "intent":
+            intents.add(id_)
+        elif type_ == "outcome" and id_ not in intents:
+            raise BundleInvalid(f"entry {index} is an outcome without an intent before it")
+        by_type[type_] = by_type.get(type_, 0) + 1
+    return by_type

@@ -267,13 +267,10 @@ def bare(schools) -> Place:
 def test_a_school_without_a_log_records_nothing(schools, bare):
     with schools.office.database.open_school(bare) as session:
         assert not log.is_ready(session)
-        for ask in (
-            lambda: log.append(session, [said(schools)]),
-            lambda: schools.sign(session),
-        ):
-            with pytest.raises(Refused) as refused:
-                ask()
-            assert refused.value.reason is errors.LED_UNAVAILABLE
+    for ask in (lambda session: log.append(session, [said(schools)]), schools.sign):
+        with pytest.raises(Refused) as refused, schools.office.database.open_school(bare) as session:
+            ask(session)
+        assert refused.value.reason is errors.LED_UNAVAILABLE
 
 
 BLOCKED = {
