@@ -159,8 +159,8 @@ _MOST_SHAPES = 10_000
 class Reader:
     """Reads many entries: those that differ only in times, references, hashes and counts are checked in full once.
 
-    An entry is accepted just when `decode` accepts it: what is cut out has the form its field must have, and the rest is,
-    byte for byte, that of an entry that was accepted.
+    An entry is accepted just when `decode` accepts it: the values that are cut out have the form their fields must have,
+    and the rest, names included, is byte for byte that of an entry that was accepted.
     """
 
     def __init__(self) -> None:
@@ -169,7 +169,7 @@ class Reader:
     def read(self, body: bytes) -> tuple[str, str, str]:
         """Return (type, school, id) of the entry in canonical bytes. Raises InvalidEntry for any other bytes."""
         parts = _HOLES.split(body)
-        shape = tuple(parts[::2])
+        shape = (*parts[::2], *(part.partition(b":")[0] for part in parts[1::2]))
         known = self._shapes.get(shape)
         if known is None:
             said = decode(body)
