@@ -83,10 +83,15 @@ LED_UNAVAILABLE = _reason(
     "The disclosure ledger cannot record this transfer, so nothing was sent.",
     "Try again later; the operator must make the ledger writable.",
 )  # fmt: skip
+LED_CHECKPOINT_STALE = _reason(
+    "LED_CHECKPOINT_STALE", 503, _O,
+    "No checkpoint was signed, because the ledger does not continue what this machine has signed before.",
+    "Restore the newest backup of the database, not an older one; keep instance/checkpoints, which is the evidence.",
+)  # fmt: skip
 LED_INVALID = _reason(
     "LED_INVALID", 409, _O,
-    "The ledger bundle does not verify.",
-    "Keep the bundle, export it again and compare; a difference is evidence of a change.",
+    "The ledger bundle or receipt does not verify.",
+    "Keep it, export it again and compare; a difference is evidence of a change.",
 )  # fmt: skip
 
 # --- who is calling --------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger()
 STALLED_SECONDS = 120
+SIGN_SECONDS = 0.5  # between two rounds: a checkpoint is at most a second old while a log grows
 # A drain that fails for whatever reason is run again, less and less often, for as long as its grades are kept.
 _AGAIN = procrastinate.RetryStrategy(max_attempts=500, wait=10, linear_wait=10)
 
@@ -74,9 +76,22 @@ def forget_expired(parts: Parts) -> None:
         credentials.forget_tokens(session, parts.clock.now())
 
 
+def sign_checkpoints(parts: Parts, stop: threading.Event) -> None:
+    """Sign for the logs that grow, until told to stop and once more then. Nothing that goes wrong ends it."""
+    from gateway.flows.checkpoints import Signer
+
+    signer, stopped = Signer(parts), False
+    while not stopped:
+        stopped = stop.wait(SIGN_SECONDS)
+        try:
+            signer.round()
+        except Exception as error:
+            _log.error("no checkpoint was signed", code="INT_UNAVAILABLE", kind=type(error).__name__)
+
+
 def work(parts: Parts, *, once: bool = False) -> None:
-    """Run jobs until told to stop; with `once`, until none is due."""
-    app = make_worker(parts)
+    """Run jobs until told to stop; with `once`, until none is due. Logs that have grown are signed beside it."""
+    app, stop = make_worker(parts), threading.Event()
 
     async def run() -> None:
         async with app.open_async():
@@ -84,4 +99,10 @@ def work(parts: Parts, *, once: bool = False) -> None:
                 wait=not once, concurrency=4, install_signal_handlers=not once, fetch_job_polling_interval=1.0
             )
 
-    asyncio.run(run())
+    signer = threading.Thread(target=sign_checkpoints, args=(parts, stop), name="checkpoints")
+    signer.start()
+    try:
+        asyncio.run(run())
+    finally:
+        stop.set()
+        signer.join()

@@ -89,6 +89,11 @@ class Settings:
     def keys(self) -> Path:
         return self.instance / "keys"
 
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the highest checkpoints that this machine has signed."""
+        return self.instance / "checkpoints"
+
 
 def load(instance: Path | None = None) -> Settings:
     """Return the settings of this installation. Raises UnsafeSettings."""

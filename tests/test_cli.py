@@ -248,6 +248,7 @@ def test_a_role_at_a_school_ends_at_its_wall(desk):
         ("source", "add", "x"), ("vendor", "add", "x", "--category", "lms", "--contact", "x"),
         ("sync", "plan", "sis", "x"),
         ("family", "code", "p1", "--school", "School B"), ("ledger", "export", "--school", "School B", "--out", "x"),
+        ("ledger", "receipt", "--school", "School B", "--pupil", "p1", "--transfer", "tr_00000000", "--out", "x"),
         ("staff", "add", "S", "--role", "district_admin"), ("family", "requests", "--school", "School B"),
         ("staff", "add", "S", "--role", "school_admin", "--school", "School B"),
     ):  # fmt: skip
@@ -558,7 +559,9 @@ def test_what_cannot_be_kept_is_refused_in_words(desk):
         ("school", "add", "S", "--source", "X", "--org", "1"), ("sync", "plan", "X", "x.zip"), ("sync", "release", "X"),
         ("staff", "add", "S", "--role", "school_admin", "--school", "X"),
         ("family", "code", "p1", "--school", "X"), ("family", "requests", "--school", "X"),
-        ("ledger", "export", "--school", "X", "--out", "x"), ("agreement", "end", "X"), ("direction", "revoke", "X"),
+        ("ledger", "export", "--school", "X", "--out", "x"),
+        ("ledger", "receipt", "--school", "X", "--pupil", "x", "--transfer", "x", "--out", "x"),
+        ("agreement", "end", "X"), ("direction", "revoke", "X"),
         ("agreement", "add", "X", "--element", "SNM", "--purpose", "rostering", "--operation", "roster.read",
          "--until", UNTIL, "--retention-days", "1"),
         ("vendor", "connect", "X", "--agreement", "ag_1", "--scope", OR + "roster.readonly"),

@@ -21,7 +21,7 @@ from gateway.flows.parts import Office, Parts
 from gateway.identity import staff
 from gateway.ledger import entry, log
 from gateway.policy.minimise import every_record
-from gateway.store.tenant import Place
+from gateway.store.tenant import Place, Session
 from tests import canaries
 from tests.deliveries import Delivery, two_schools
 
@@ -215,6 +215,10 @@ class World:
     def ledger(self, org: str) -> list[dict[str, Any]]:
         with self.office.database.open_school(self.places[org]) as session:
             return [entry.decode(body) for body in log.bodies(session)]
+
+    def sign(self, session: Session) -> tuple[str, str]:
+        """Sign a checkpoint of the session's school, as this machine; return the note and the verifier key."""
+        return log.sign_checkpoint(session, self.office.vault, self.clock.at, self.office.settings.checkpoints)
 
     def denials(self, org: str) -> list[str]:
         return [one["reason"] for one in self.ledger(org) if one["type"] == "denial"]

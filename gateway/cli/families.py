@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,8 @@ from gateway.cli.desk import FAILED, acting, json_flag, main, show, table
 if TYPE_CHECKING:
     from gateway.flows.parts import Office
     from gateway.identity.staff import Person
+    from gateway.ledger.proof import Proven
+    from gateway.ledger.receipt import Shown
 
 
 @main.group()
@@ -103,40 +105,75 @@ def ledger() -> None:
 def ledger_export(parts: Office, by: Person, where: str, out: Path) -> None:
     """Write a bundle that anybody can verify without this gateway."""
     from gateway.flows import onboarding
-    from gateway.ledger import log, proof
+    from gateway.ledger import checkpoint, log, proof
 
     (place,) = onboarding.places(parts, by, [where])
     by.reads(place.school)
     with parts.database.open_school(place) as session:
-        note, key = log.sign_checkpoint(session, parts.vault, parts.clock.now())
-        bodies = log.bodies(session)
+        note, key = log.sign_checkpoint(session, parts.vault, parts.clock.now(), parts.settings.checkpoints)
+        bodies = log.bodies(session, limit=checkpoint.verify(note, key).size)
     proof.write(out, key, note, bodies)
     click.echo(f"{len(bodies)} entries. Keep this key; it verifies every later bundle: {key}")
     click.echo(f"Next: schoolgate ledger verify {out}")
 
 
-@ledger.command("verify")
-@click.argument("bundle", type=click.Path(path_type=Path))
-@click.option("--key", help="The verifier key you have kept; else the bundle's own.")
-@json_flag
-def ledger_verify(bundle: Path, key: str | None, as_json: bool) -> None:
-    """Verify a bundle offline: no database, no network, no trust in whoever made it."""
-    from gateway.errors import LED_INVALID
-    from gateway.ledger import proof
+@ledger.command("receipt")
+@click.option("--school", "where", required=True)
+@click.option("--pupil", required=True, help="Name, local number or sourcedId.")
+@click.option("--transfer", required=True, help="Its reference, tr_…")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The receipt to write (text).")
+@acting
+def ledger_receipt(parts: Office, by: Person, where: str, pupil: str, transfer: str, out: Path) -> None:
+    """Write a receipt: this pupil was in this transfer, for anybody to verify."""
+    from gateway.flows import onboarding, receipts
 
+    (place,) = onboarding.places(parts, by, [where])
+    receipt = receipts.issue(parts, by, place, pupil, transfer)
+    out.write_text(receipt.text(), encoding="utf-8", newline="")
+    click.echo(f"A receipt about one pupil: give it to nobody else. Its log's key: {receipt.key}")
+    click.echo(f"Next: schoolgate ledger verify {out}")
+
+
+@ledger.command("verify")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--key", help="The verifier key you have kept; else the file's own.")
+@click.option("--since", type=click.Path(path_type=Path), help="A checkpoint note or an earlier bundle you have kept.")
+@json_flag
+def ledger_verify(file: Path, key: str | None, since: Path | None, as_json: bool) -> None:
+    """Verify a bundle or a receipt offline: no database, no network, no trust in whoever made it."""
+    from gateway.errors import LED_INVALID
+    from gateway.ledger import proof, receipt
+
+    if since and receipt.is_receipt(file):
+        raise click.UsageError("--since compares bundles; a receipt does not hold the entries for it")
     try:
-        proven = proof.verify(bundle, key)
-    except proof.BundleInvalid as invalid:
+        said, text = (
+            _shown(receipt.verify(file, key)) if receipt.is_receipt(file) else _proven(proof.verify(file, key, since))
+        )
+    except (proof.BundleInvalid, receipt.ReceiptInvalid) as invalid:
         why, code = str(invalid), LED_INVALID
-        text = [f"NOT VALID: {why}", f"  code    {code.code}", f"  remedy  {code.remedy}"]
-        show(as_json, {"valid": False, "why": why, "code": code.code}, text)
+        refused = [f"NOT VALID: {why}", f"  code    {code.code}", f"  remedy  {code.remedy}"]
+        show(as_json, {"valid": False, "why": why, "code": code.code}, refused)
         sys.exit(FAILED)
-    said = {
-        "valid": True,
-        "log": proven.origin,
-        "entries": proven.size,
-        "root": proven.root,
-        "types": proven.by_type,
-    }
+    show(as_json, {"valid": True} | said, text)
+
+
+def _proven(proven: Proven) -> tuple[dict[str, Any], list[str]]:
+    said = {"log": proven.origin, "entries": proven.size, "root": proven.root, "types": proven.by_type}
     by_type = ", ".join(f"{n} {kind}" for kind, n in sorted(proven.by_type.items()))
-    show(as_json, said, [f"Valid: {proven.origin}, {proven.size} entries ({by_type}).", f"Root {proven.root}"])
+    return said, [f"Valid: {proven.origin}, {proven.size} entries ({by_type}).", f"Root {proven.root}"]
+
+
+def _shown(shown: Shown) -> tuple[dict[str, Any], list[str]]:
+    said = {
+        "log": shown.origin,
+        "entries": shown.size,
+        "index": shown.index,
+        "pupil": shown.pupil,
+        "entry": shown.entry,
+    }
+    return said, [
+        f"Valid: pupil {shown.pupil!r} was in transfer {shown.transfer} of {shown.entry['at']}.",
+        f"To {shown.entry.get('vendor', 'the family')}: {', '.join(shown.entry.get('elements', ()))}",
+        f"Entry {shown.index} of {shown.size} in {shown.origin}",
+    ]

@@ -1,7 +1,7 @@
 """Decide, record, send: the three steps in which anything leaves, in this order.
 
 `intend` writes the intent, the handles of the people in it and the keyed hash of the very bytes; it is durable
-when the caller's transaction commits, and only then may the first byte leave. `deny` writes a refusal.
+when the caller's session is closed, and only then may the first byte leave. `deny` writes a refusal.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from gateway import errors
 from gateway.errors import Reason, Refused
 from gateway.flows.parts import Office
-from gateway.ledger import entry, handles, log
+from gateway.ledger import entry, handles, log, together
 from gateway.policy import replay
 from gateway.policy.decide import Decision
 from gateway.policy.request import ActorKind, Operation
@@ -35,14 +35,6 @@ _BASIS = {Operation.FAMILY: "family_request", Operation.TRANSCRIPT: "direction"}
 SMALL = 10  # counts of the withheld below this are not said
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """A transfer whose intent is written."""
-
-    ref: str
-    entry: int
-
-
 def is_of_row(decision: Decision) -> bool:
     """Whether a denial is about one person: nobody outside may learn what a family said."""
     return decision.of_row or decision.primary in ROW_REASONS
@@ -51,19 +43,12 @@ def is_of_row(decision: Decision) -> bool:
 def intend(
     parts: Office, session: Session, decision: Decision, grant: str, people: Iterable[str], payload: bytes,
     rows_withheld: Counter[str] | None = None, attempt: int | None = None,
-) -> Sent:  # fmt: skip
-    """Write the intent of a transfer. Raises Refused with LED_UNAVAILABLE: then nothing may be sent."""
-    ref, now, key = decision.request.id, parts.clock.now(), os.urandom(32)
-    found = handles.handles_of(session, parts.vault, people, ref)
-    facts = _rested_on(parts, session, {session.place.school: decision})[ref]
-    one = _intent(parts, decision, grant, facts, found, key, payload, rows_withheld) | {"attempt": attempt}
-    (index,) = log.append(session, [one])
-    transfers.keep(
-        session, transfer=ref, operation=str(decision.request.operation), vendor=decision.request.vendor,
-        agreement=_agreement_id(decision), access_grant=grant, entry=index, at=now, handles=found,
-        payload_key=key, elements=sorted(decision.permitted), outcome="unknown" if attempt else "answered",
-    )  # fmt: skip
-    return Sent(ref, index)
+) -> None:  # fmt: skip
+    """Write the intent of a transfer when the transaction ends: only when the session is closed may anything be sent.
+    Then, or here, it raises Refused with LED_UNAVAILABLE: nothing may be sent."""
+    found = handles.handles_of(session, parts.vault, people, decision.request.id)
+    line = _intent(parts, session.place.school, decision, grant, found, payload, rows_withheld, attempt)
+    together.intend(session, [line])
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,30 +66,16 @@ def intend_each(
 ) -> None:
     """Write to the log of each school its share of an answer, or its denial: all of them or none.
 
-    Raises Refused with LED_UNAVAILABLE: then nothing may be sent.
+    As `intend`, when the session is closed. Raises Refused with LED_UNAVAILABLE: then nothing may be sent.
     """
     refs = {school: share.decision.request.id for school, share in shares.items()}
     found = handles.handles_of_each(session, parts.vault, {s: share.people for s, share in shares.items()}, refs)
-    keys = {school: os.urandom(32) for school in shares}
-    facts = _rested_on(parts, session, {s: share.decision for s, share in shares.items()} | dict(denied))
-    entries = {
-        school: _intent(parts, share.decision, grant, facts[refs[school]], found[school], keys[school], share.payload,
-                        share.rows_withheld)
+    lines = [
+        _intent(parts, school, share.decision, grant, found[school], share.payload, share.rows_withheld)
         for school, share in shares.items()
-    } | {
-        school: _entry(parts, decision, "denial", grant, facts[decision.request.id])
-        for school, decision in denied.items()
-    }  # fmt: skip
-    indices = log.append_each(session, entries)
-    if shares:
-        own = [
-            transfers.Own(school, refs[school], _agreement_id(share.decision), indices[school], found[school],
-                          keys[school], sorted(share.decision.permitted))
-            for school, share in shares.items()
-        ]  # fmt: skip
-        request = next(share.decision.request for share in shares.values())
-        transfers.keep_each(session, own, operation=str(request.operation), vendor=request.vendor,
-                            access_grant=grant, at=parts.clock.now(), outcome="answered")  # fmt: skip
+    ]
+    lines += [_line(parts, school, decision, "denial", grant) for school, decision in denied.items()]
+    together.intend(session, lines)
 
 
 def deny(parts: Office, session: Session, decision: Decision, grant: str | None) -> Refused:
@@ -125,21 +96,21 @@ def note(parts: Office, session: Session, decision: Decision, grant: str | None)
 
 
 def _write(parts: Office, session: Session, decision: Decision, type_: str, grant: str | None) -> None:
-    facts = _rested_on(parts, session, {session.place.school: decision})[decision.request.id]
-    log.append(session, [_entry(parts, decision, type_, grant, facts)])
+    log.write(session, [_line(parts, session.place.school, decision, type_, grant)])
 
 
-def _rested_on(parts: Office, session: Session, decided: Mapping[int, Decision]) -> dict[str, str]:
-    """Keep what each school's decision rested on, to be read again; return what its entry says of it, by request."""
-    kept = [
-        decisions.Kept(school, one.request.id, one.at or parts.clock.now(), (one.row.ref or None) if one.row else None,
-                       os.urandom(32), replay.basis(one).decode())
-        for school, one in decided.items()
-    ]  # fmt: skip
-    decisions.keep(session, kept)
-    return {
-        row.decision: keyed(row.key, one.facts_hash) for row, one in zip(kept, decided.values(), strict=True)
-    }  # fmt: skip
+def _line(
+    parts: Office, school: int, decision: Decision, type_: str, grant: str | None,
+    more: Mapping[str, Any] | None = None, sent: transfers.Transfer | None = None,
+) -> log.Line:  # fmt: skip
+    """An entry about a decision, with what the decision rested on, kept beside it to be read again."""
+    key, about = os.urandom(32), decision.row.ref if decision.row else ""
+    said = _entry(parts, decision, type_, grant) | {"facts": keyed(key, decision.facts_hash)} | dict(more or {})
+    rested = decisions.Kept(
+        school, decision.request.id, decision.at or parts.clock.now(), about or None, key,
+        replay.basis(decision).decode(),
+    )  # fmt: skip
+    return log.Line(school, entry.encode(said), sent, rested)
 
 
 def keyed(key: bytes, facts_hash: str) -> str:
@@ -167,19 +138,26 @@ def _agreement_id(decision: Decision) -> str:
 
 
 def _intent(
-    parts: Office, decision: Decision, grant: str, facts: str, found: bytes, key: bytes, payload: bytes,
-    rows_withheld: Counter[str] | None,
-) -> dict[str, Any]:  # fmt: skip
-    return _entry(parts, decision, "intent", grant, facts) | {
+    parts: Office, school: int, decision: Decision, grant: str, found: bytes, payload: bytes,
+    rows_withheld: Counter[str] | None, attempt: int | None = None,
+) -> log.Line:  # fmt: skip
+    key, request = os.urandom(32), decision.request
+    more = {
         "subjects": len(found) // handles.SIZE,
         "subjects_root": handles.root_of(found),
         "payload_hmac": hmac.digest(key, payload, "sha256").hex(),
         "payload_bytes": len(payload),
         "rows_withheld": _counted(rows_withheld),
+        "attempt": attempt,
     }
+    sent = transfers.Transfer(
+        school, request.id, str(request.operation), request.vendor, _agreement_id(decision), grant, parts.clock.now(),
+        found, key, "unknown" if attempt else "answered", sorted(decision.permitted),
+    )  # fmt: skip
+    return _line(parts, school, decision, "intent", grant, more, sent)
 
 
-def _entry(parts: Office, decision: Decision, type_: str, grant: str | None, facts: str) -> dict[str, Any]:
+def _entry(parts: Office, decision: Decision, type_: str, grant: str | None) -> dict[str, Any]:
     request, agreement = decision.request, decision.agreement
     return {
         "v": entry.VERSION, "type": type_, "at": entry.moment(parts.clock.now()), "school": request.school,
@@ -191,7 +169,6 @@ def _entry(parts: Office, decision: Decision, type_: str, grant: str | None, fac
         "agreement": agreement.id if agreement else None,
         "document": agreement.document or None if agreement else None,
         "directions": [d.id for d in decision.directions] or None,
-        "facts": facts,
     } | answer(decision)  # fmt: skip
 
 

@@ -198,10 +198,8 @@ def _clear(column: _Column, session: Session, row: Any) -> Cleared[bytes] | Refu
     record = lti.score(row.sub, float(row.points), float(row.maximum), row.fixed_at)
     cleared = clear(decision, lti.ScoreSchema, record)
     grant = column.course.registration
-    sent = disclosure.intend(
-        column.parts, session, decision, grant, [row.person_id], cleared.payload, attempt=row.attempt
-    )
-    results.keep_payload(session, row.delivery, cleared.payload, sent.ref)
+    disclosure.intend(column.parts, session, decision, grant, [row.person_id], cleared.payload, attempt=row.attempt)
+    results.keep_payload(session, row.delivery, cleared.payload, decision.request.id)
     return cleared
 
 

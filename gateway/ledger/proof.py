@@ -1,20 +1,19 @@
 """Verifies an exported log with no database and no trust in whoever exported it.
 
 A bundle is a folder or zip: `verifier.key`, `checkpoint.note`, `entries.jsonl` (one canonical entry a line) and
-`leaves.txt` (one leaf hash a line, so that a change can be named).
+`leaves.txt` (one leaf hash a line, so that a change can be named). A reader looks only at the files it knows: tiles, the
+notes of witnesses and a proof against a log of logs can stand beside them.
 """
 
 from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from gateway.ledger import checkpoint, entry, merkle
-from gateway.ledger.checkpoint import log_name
+from gateway.ledger.checkpoint import Checkpoint, log_name
 
 FILES = ("verifier.key", "checkpoint.note", "entries.jsonl", "leaves.txt")
 
@@ -49,27 +48,57 @@ def write(path: Path, key: str, note: str, bodies: list[bytes]) -> None:
         bundle.writestr("leaves.txt", leaves)
 
 
-def verify(path: Path, expected_key: str | None = None) -> Proven:
+def verify(path: Path, expected_key: str | None = None, since: Path | None = None) -> Proven:
     """Verify a bundle: signature, root, contiguity, schema, and that no outcome stands without its intent.
 
     `expected_key` is the verifier key the reader has kept; without it the bundle's own is used, which proves
-    that the bundle agrees with itself. Raises BundleInvalid.
+    that the bundle agrees with itself. `since` is a checkpoint note or an earlier bundle the reader has kept: the
+    entries it was signed over must be the first of these. Raises BundleInvalid.
     """
     parts = _read(path)
     try:
         key = (parts["verifier.key"].decode() if expected_key is None else expected_key).strip()
-        signed = checkpoint.verify(parts["checkpoint.note"].decode(), key)
-    except (checkpoint.InvalidCheckpoint, UnicodeDecodeError) as error:
-        raise BundleInvalid(f"checkpoint: {error}") from error
+    except UnicodeDecodeError as error:
+        raise BundleInvalid(f"verifier.key: {error}") from error
+    signed = _signed(parts["checkpoint.note"], key, "checkpoint")
     bodies = parts["entries.jsonl"].split(b"\n")
     if bodies.pop() != b"":
         raise BundleInvalid("entries.jsonl is cut off")
-    _check_leaves(bodies, parts["leaves.txt"].decode("ascii", "replace").split())
+    hashes = _check_leaves(bodies, parts["leaves.txt"].decode("ascii", "replace").split())
     if len(bodies) != signed.size:
         raise BundleInvalid(f"the checkpoint is for {signed.size} entries, the bundle holds {len(bodies)}")
-    if merkle.root([merkle.leaf_hash(body) for body in bodies]) != signed.root:
+    if merkle.root(hashes) != signed.root:
         raise BundleInvalid("the root of the entries is not the one that was signed")
+    if since is not None:
+        _check_since(_signed(_kept(since), key, "the kept checkpoint"), hashes)
     return Proven(signed.origin, signed.size, signed.root.hex(), _check_entries(bodies, signed.origin))
+
+
+def _signed(note: bytes, key: str, what: str) -> Checkpoint:
+    try:
+        return checkpoint.verify(note.decode(), key)
+    except (checkpoint.InvalidCheckpoint, UnicodeDecodeError) as error:
+        raise BundleInvalid(f"{what}: {error}") from error
+
+
+def _kept(path: Path) -> bytes:
+    """Return the note of a file that a reader has kept: a checkpoint, or the one of a bundle."""
+    try:
+        if not path.is_dir() and not zipfile.is_zipfile(path):
+            return path.read_bytes()
+    except OSError as error:
+        raise BundleInvalid(f"the kept checkpoint: {type(error).__name__}") from error
+    return _read(path)["checkpoint.note"]
+
+
+def _check_since(kept: Checkpoint, hashes: list[bytes]) -> None:
+    """All entries are at hand, so that the tree of the kept size is made again: no proof can say more."""
+    if kept.size > len(hashes):
+        raise BundleInvalid(
+            f"{kept.size} entries were signed before, the bundle holds {len(hashes)}: it is older or cut"
+        )
+    if merkle.root(hashes[: kept.size]) != kept.root:
+        raise BundleInvalid(f"the first {kept.size} entries are not those that were signed before")
 
 
 def _read(path: Path) -> dict[str, bytes]:
@@ -82,33 +111,31 @@ def _read(path: Path) -> dict[str, bytes]:
         raise BundleInvalid(f"not a bundle: {type(error).__name__}") from error
 
 
-def _check_leaves(bodies: list[bytes], leaves: list[str]) -> None:
-    """Name the first entry that is not what its leaf hash says."""
+def _check_leaves(bodies: list[bytes], leaves: list[str]) -> list[bytes]:
+    """Return the leaf hashes; name the first entry that is not what its leaf hash says."""
     if len(leaves) != len(bodies):
         raise BundleInvalid(f"{len(bodies)} entries and {len(leaves)} leaf hashes")
-    for index, (body, leaf) in enumerate(zip(bodies, leaves, strict=True)):
-        if merkle.leaf_hash(body).hex() != leaf:
+    hashes = [merkle.leaf_hash(body) for body in bodies]
+    for index, (own, leaf) in enumerate(zip(hashes, leaves, strict=True)):
+        if own.hex() != leaf:
             raise BundleInvalid(f"entry {index} was changed")
+    return hashes
 
 
 def _check_entries(bodies: list[bytes], origin: str) -> dict[str, int]:
     intents: set[str] = set()
     by_type: dict[str, int] = {}
-    for index, one in enumerate(_entries(bodies, origin)):
-        if one["type"] == "intent":
-            intents.add(one["id"])
-        elif one["type"] == "outcome" and one["id"] not in intents:
-            raise BundleInvalid(f"entry {index} is an outcome without an intent before it")
-        by_type[one["type"]] = by_type.get(one["type"], 0) + 1
-    return by_type
-
-
-def _entries(bodies: list[bytes], origin: str) -> Iterator[dict[str, Any]]:
+    reader = entry.Reader()
     for index, body in enumerate(bodies):
         try:
-            one = entry.decode(body)
+            type_, school, id_ = reader.read(body)
         except entry.InvalidEntry as error:
             raise BundleInvalid(f"entry {index}: {error}") from error
-        if log_name(one["school"]) != origin:
+        if log_name(school) != origin:
             raise BundleInvalid(f"entry {index} belongs to another school")
-        yield one
+        if type_ == "intent":
+            intents.add(id_)
+        elif type_ == "outcome" and id_ not in intents:
+            raise BundleInvalid(f"entry {index} is an outcome without an intent before it")
+        by_type[type_] = by_type.get(type_, 0) + 1
+    return by_type

@@ -14,10 +14,10 @@ from gateway.policy import facts
 from gateway.store.facts import NOBODY, agreement_of, consent_of, direction_of, opt_out_of, policy_version_of
 from gateway.store.tenant import Session
 
-_KEEP = """
+KEEP = """
 INSERT INTO decision (district, school, decision, at, person_id, key, basis)
-SELECT %(district)s, * FROM unnest(%(own)s::int[], %(ids)s::text[], %(times)s::timestamptz[], %(people)s::text[],
-    %(keys)s::bytea[], %(bases)s::jsonb[])
+SELECT %(district)s, * FROM unnest(%(rested_schools)s::int[], %(rested_ids)s::text[], %(rested_times)s::timestamptz[],
+    %(rested_people)s::text[], %(rested_keys)s::bytea[], %(rested_bases)s::jsonb[])
 """
 _HERE = "district = %(district)s AND school = %(school)s"
 
@@ -33,21 +33,15 @@ class Kept(NamedTuple):
     basis: str
 
 
-def keep(session: Session, kept: Sequence[Kept]) -> None:
-    """Write what decisions at schools of the session rested on."""
-    own, ids, times, people, keys, bases = zip(*kept, strict=True)
-    session.run(_KEEP, own=list(own), ids=list(ids), times=list(times), people=list(people), keys=list(keys),
-                bases=list(bases))  # fmt: skip
+def columns(kept: Sequence[Kept]) -> dict[str, list[Any]]:
+    """Return what `KEEP` asks for of decisions."""
+    names = ("schools", "ids", "times", "people", "keys", "bases")
+    return {f"rested_{name}": list(own) for name, own in zip(names, zip(*kept, strict=True), strict=True)}
 
 
 def find(session: Session, decision: str) -> Any | None:
     """Return a decision of the session's school."""
     return session.row(f"SELECT * FROM decision WHERE {_HERE} AND decision = %(decision)s", decision=decision)
-
-
-def erase(session: Session, person: str) -> int:
-    """Remove what decisions about a person rested on; return how many there were."""
-    return session.run(f"DELETE FROM decision WHERE {_HERE} AND person_id = %(person)s", person=person)
 
 
 # --- the versions a decision names, read again ---------------------------------------------------------

@@ -50,6 +50,14 @@ def schools(session: Session) -> Sequence[Any]:
     )
 
 
+def places(session: Session) -> dict[int, list[int]]:
+    """Return the numbers of all schools by district, for a session that finds out who is calling."""
+    found: dict[int, list[int]] = {}
+    for row in session.rows("SELECT district, school FROM school ORDER BY district, school"):
+        found.setdefault(row.district, []).append(row.school)
+    return found
+
+
 def find_schools(session: Session, text: str) -> Sequence[Any]:
     """Return the school of the district with this reference, else those of exactly this name."""
     rows = session.rows(f"SELECT * FROM school WHERE {_D} AND (ref = %(t)s OR name = %(t)s) ORDER BY school", t=text)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import psycopg
 import sqlalchemy as sa
@@ -27,10 +27,8 @@ from gateway.store import roles
 
 # A commit that does not wait for the disk, and then a message to nobody, whose commit waits until everything written
 # before it is on disk. One word to the database: the first commit lets go of the locks before the second one waits.
-_COMMIT_THEN_FLUSH = (
-    "SET LOCAL synchronous_commit = off; COMMIT; "
-    "BEGIN; SET LOCAL synchronous_commit = on; SELECT pg_logical_emit_message(true, 'schoolgate', ''); COMMIT"
-)
+_FLUSH = "BEGIN; SET LOCAL synchronous_commit = on; SELECT pg_logical_emit_message(true, 'schoolgate', ''); COMMIT"
+_COMMIT_THEN_FLUSH = f"SET LOCAL synchronous_commit = off; COMMIT; {_FLUSH}"
 
 # What a session raises when the database is gone or does not answer.
 UNREACHABLE = (psycopg.Error, DBAPIError, PoolTimeout)
@@ -51,11 +49,22 @@ class Place(NamedTuple):
     school: int
 
 
+class Closing(Protocol):
+    """What is still to be written when a transaction ends."""
+
+    def write(self, session: Session) -> None:
+        """Write it as part of the transaction, before something that follows it."""
+
+    def end(self, session: Session) -> None:
+        """Write it and end the transaction; when this returns it is on disk."""
+
+
 @dataclass(slots=True)
 class _Ending:
     """How a transaction ends; shared by all who look at it."""
 
     waits_for_disk: bool = False
+    closing: Closing | None = None
 
 
 @dataclass(slots=True)
@@ -124,12 +133,58 @@ class Session:
         """
         self.ending.waits_for_disk = True
 
+    def settle(self) -> None:
+        """Wait until whatever this session has seen is on disk: another's commit shows before it is. Takes a second
+        connection for it."""
+        with self.connection.engine.connect() as other:
+            say(cast("psycopg.Connection[Any]", other.connection.driver_connection), _FLUSH)
+
     def commit(self) -> None:
         """Make everything true that was done here. Raises psycopg.Error when any statement had failed, even if
         somebody swallowed that."""
         if self.raw.pgconn.transaction_status in (TransactionStatus.IDLE, TransactionStatus.INERROR):
             raise psycopg.errors.InFailedSqlTransaction("a statement had failed: nothing was written")
+        closing, self.ending.closing = self.ending.closing, None
+        if closing:
+            closing.end(self)
+        else:
+            self.end()
+
+    def write_rest(self) -> None:
+        """Write now what was left for the end of this transaction."""
+        closing, self.ending.closing = self.ending.closing, None
+        if closing:
+            closing.write(self)
+
+    def end(self) -> None:
+        """End this transaction; for who closes it."""
         self._say(_COMMIT_THEN_FLUSH if self.ending.waits_for_disk else "COMMIT")
+
+    def end_reading(self) -> None:
+        """End a transaction that has written nothing: there is nothing to wait for. Another can begin after it."""
+        self._say("COMMIT")
+
+    def end_with(self, statement: str, values: dict[str, Any]) -> None:
+        """Run a last statement and end the transaction, in one message to the database: its locks are held for no
+        longer than the database works on it. Where the transaction has ended already, do it in another one, for the
+        rows of the same schools, flushed after its commit. Raises psycopg.Error: then nothing was written, unless the
+        connection was cut."""
+        begin = ""
+        if self.raw.info.transaction_status is not TransactionStatus.INTRANS:
+            begin = f"ROLLBACK; BEGIN; {_entering(roles.SCHOOL, self.district, self.schools)}; "
+            self.flush_after_commit()
+        bound = psycopg.ClientCursor(self.raw).mogrify(statement, self._with_place(values))
+        ending = _COMMIT_THEN_FLUSH if self.ending.waits_for_disk else "COMMIT"
+        self._say(f"{begin}{bound}; {ending}", f"{begin}{statement}; {ending}")
+
+    def is_cut(self) -> bool:
+        """Whether the connection is gone, and with it the knowledge of how the transaction ended."""
+        return self.raw.info.transaction_status is TransactionStatus.UNKNOWN
+
+    def has_written(self) -> bool:
+        """Whether anything was written or locked in this transaction."""
+        (row,) = self.rows("SELECT pg_current_xact_id_if_assigned() IS NOT NULL AS yes")
+        return bool(row.yes)
 
     def plan_for_any(self) -> None:
         """From here on plan a statement once on a connection, for whatever values: for statements whose shape leaves
@@ -145,9 +200,10 @@ class Session:
         self._say(_entering(role, district, schools))
         self.district, self.schools = district, tuple(schools)
 
-    def _say(self, command: str) -> None:
+    def _say(self, command: str, shown: str | None = None) -> None:
+        """Send a command; whoever watches is shown it without the values in it."""
         if self.watch:
-            self.watch(command)
+            self.watch(shown or command)
         say(self.raw, command)
 
     def _execute(

@@ -3,49 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from psycopg.types.json import Jsonb
 
-from gateway.store import tables
 from gateway.store.tenant import Session
 
-_KEEP_EACH = """
-INSERT INTO transfer (district, school, transfer, agreement, entry, handles, payload_key, elements, operation, vendor,
-    access_grant, at, outcome)
-SELECT %(district)s, o.*, %(operation)s, %(vendor)s, %(access_grant)s, %(at)s, %(outcome)s
-FROM (SELECT s, t, a, e, h, k, ARRAY(SELECT jsonb_array_elements_text(x)) FROM unnest(%(own_schools)s::int[],
-    %(own_transfers)s::text[], %(own_agreements)s::text[], %(own_entries)s::bigint[], %(own_handles)s::bytea[],
-    %(own_keys)s::bytea[], %(own_elements)s::jsonb[]) AS u(s, t, a, e, h, k, x)) o
+# Where the intents of transfers were just written is said by `places`; `nth` says which of them is a transfer's own.
+KEEP = """
+INSERT INTO transfer (district, school, transfer, operation, vendor, agreement, access_grant, at, handles, payload_key,
+    outcome, elements, entry)
+SELECT %(district)s, s, t, o, v, a, g, w, h, k, u, ARRAY(SELECT jsonb_array_elements_text(x)), placed.places[n]
+FROM placed, unnest(%(own_schools)s::int[], %(own_transfers)s::text[], %(own_operations)s::text[],
+    %(own_vendors)s::text[], %(own_agreements)s::text[], %(own_grants)s::text[], %(own_moments)s::timestamptz[],
+    %(own_handles)s::bytea[], %(own_keys)s::bytea[], %(own_outcomes)s::text[], %(own_elements)s::jsonb[],
+    %(nth)s::int[]) AS own(s, t, o, v, a, g, w, h, k, u, x, n)
 """
 _HERE = "district = %(district)s AND school = %(school)s"
 
 
-def keep(session: Session, **values: Any) -> None:
-    """Write a transfer whose intent was just written."""
-    session.insert(tables.transfer, **values)
-
-
-class Own(NamedTuple):
-    """What of one transfer to several schools is one school's own."""
+class Transfer(NamedTuple):
+    """A transfer as one school's record has it."""
 
     school: int
     transfer: str
+    operation: str
+    vendor: str
     agreement: str
-    entry: int
+    access_grant: str
+    at: datetime
     handles: bytes
     payload_key: bytes
+    outcome: str
     elements: list[str]
 
 
-def keep_each(session: Session, own: Sequence[Own], **common: Any) -> None:
-    """Write one transfer for each of several schools of the session."""
-    schools, transfers, agreements, entries, handles, keys, elements = zip(*own, strict=True)
-    session.run(
-        _KEEP_EACH, own_schools=list(schools), own_transfers=list(transfers), own_agreements=list(agreements),
-        own_entries=list(entries), own_handles=list(handles), own_keys=list(keys),
-        own_elements=[Jsonb(one) for one in elements], **common,
-    )  # fmt: skip
+def columns(kept: Sequence[Transfer]) -> dict[str, list[Any]]:
+    """Return what `KEEP` asks for of transfers."""
+    schools, names, operations, vendors, agreements, grants, moments, handles, keys, outcomes, elements = zip(
+        *kept, strict=True
+    )
+    return {
+        "own_schools": list(schools), "own_transfers": list(names), "own_operations": list(operations),
+        "own_vendors": list(vendors), "own_agreements": list(agreements), "own_grants": list(grants),
+        "own_moments": list(moments), "own_handles": list(handles), "own_keys": list(keys),
+        "own_outcomes": list(outcomes), "own_elements": [Jsonb(one) for one in elements],
+    }  # fmt: skip
 
 
 def set_outcome(session: Session, transfer: str, outcome: str) -> None:
@@ -53,6 +57,13 @@ def set_outcome(session: Session, transfer: str, outcome: str) -> None:
         f"UPDATE transfer SET outcome = %(outcome)s WHERE {_HERE} AND transfer = %(transfer)s",
         outcome=outcome, transfer=transfer,
     )  # fmt: skip
+
+
+def one(session: Session, transfer: str) -> Any | None:
+    """Return a transfer of the session's school: its place in the ledger and its handles."""
+    return session.row(
+        f"SELECT entry, handles FROM transfer WHERE {_HERE} AND transfer = %(transfer)s", transfer=transfer
+    )
 
 
 def of_school(session: Session) -> Sequence[Any]:

@@ -18,13 +18,13 @@ from pathlib import Path
 from time import perf_counter
 
 from gateway import logs
-from tests.benchmarks import launch, read, sync
+from tests.benchmarks import launch, ledger, read, sync
 from tests.benchmarks.district import PUPILS, District, Night
 from tests.benchmarks.table import Row, Void, machine, markdown
 from tests.benchmarks.town import Town, built
 
 OUT = Path(__file__).parents[2] / "bench-out" / "table.md"
-PARTS = {"sync": sync.measure, "launch": launch.measure, "read": read.measure}
+PARTS = {"sync": sync.measure, "launch": launch.measure, "read": read.measure, "ledger": ledger.measure}
 ENOUGH = 10  # schools, where no sync is measured
 
 

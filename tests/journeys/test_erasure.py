@@ -70,7 +70,7 @@ class Alone:
 
     def bundle(self, folder: Path, name: str) -> Path:
         with self.world.office.database.open_school(self.world.places["A"]) as session:
-            note, key = log.sign_checkpoint(session, self.world.office.vault, self.world.clock.at)
+            note, key = self.world.sign(session)
             proof.write(folder / name, key, note, log.bodies(session))
         return folder / name
 

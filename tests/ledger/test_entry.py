@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from gateway.errors import VOCABULARY
 from gateway.ledger import entry
 from gateway.ledger.entry import FIELDS, OUTCOMES, REQUIRED, TYPES, InvalidEntry, decode, encode
-from gateway.policy.request import ActorKind, Operation, Purpose
+from gateway.policy.request import ActorKind, Obligation, Operation, Purpose
 from gateway.policy.source_policies import PROFILES
 from mappings.elements import REGISTER
 
@@ -43,7 +43,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "reasons": st.lists(codes, max_size=3), "elements": st.lists(elements, max_size=3),
     "withheld": st.lists(withheld, max_size=2), "rows_withheld": st.lists(counted, max_size=2), "subjects": counts,
     "subjects_root": hashes, "payload_hmac": hashes, "payload_bytes": counts, "facts": hashes, "attempt": counts,
-    "notice": refs,
+    "notice": refs, "obligations": st.lists(st.sampled_from(sorted(Obligation)), max_size=2),
     "policy": st.builds("{}@{}".format, st.sampled_from(sorted(PROFILES)), st.integers(0, 10**9 - 1)),
 }  # fmt: skip
 
@@ -255,3 +255,43 @@ def test_what_is_no_entry_is_refused(body):
 )
 def test_a_moment_is_written_in_utc_and_milliseconds(at, written):
     assert entry.moment(at) == written
+
+
+# --- many at once ----------------------------------------------------------------------------------
+
+
+@CALM
+@given(st.lists(entries, min_size=1, max_size=4))
+def test_a_reader_reads_what_decode_reads(many):
+    reader = entry.Reader()
+    for one in [*many, *many, *({**one, "id": "tr_99999999"} for one in many)]:
+        assert reader.read(encode(one)) == (one["type"], one["school"], one["id"])
+
+
+@settings(CALM, max_examples=400)
+@given(one=entries, other=entries, place=st.integers(0, 10**6), length=st.integers(0, 3), new=st.binary(max_size=3))
+def test_a_reader_that_knows_the_shape_accepts_just_what_decode_accepts(one, other, place, length, new):
+    body, reader = encode(one), entry.Reader()
+    reader.read(body)
+    reader.read(encode(other))
+    at = place % (len(body) + 1)
+    changed = body[:at] + new + body[at + length :]
+    try:
+        said = decode(changed)
+    except InvalidEntry:
+        with pytest.raises(InvalidEntry):
+            reader.read(changed)
+    else:
+        assert reader.read(changed) == (said["type"], said["school"], said["id"])
+
+
+def test_nothing_passes_for_what_was_cut_out():
+    reader = entry.Reader()
+    body = encode(LEAST | {"subjects": 7})
+    reader.read(body)
+    for old, new in {
+        b'"at":"2026-11-02T09:00:00.000Z"': b"?", b'"id":"tr_aaaaaaaa"': b"", b'"subjects":7': b'"subjects":7.0',
+        b"7": b"07", b"tr_aaaaaaaa": b"tr_AAAAAAAA", b'"subjects"': b'"attempt"', b":7,": b":true,",
+    }.items():  # fmt: skip
+        with pytest.raises(InvalidEntry):
+            reader.read(body.replace(old, new))

@@ -36,7 +36,7 @@ def found(
 
 
 def forget(world: World, person: str) -> None:
-    with world.office.database.open_school(world.places["A"]) as session:
+    with world.office.database.open_erasure(world.places["A"]) as session:
         assert session.run(f"DELETE FROM subject_key {_HERE} AND person_id = %(person)s", person=person) == 1
 
 
@@ -151,7 +151,7 @@ def test_a_destroyed_salt_loses_the_person_and_nothing_else(schools, tmp_path):
 
     def exported(path):
         with schools.office.database.open_school(schools.places["A"]) as session:
-            note, key = log.sign_checkpoint(session, schools.office.vault, schools.clock.at)
+            note, key = schools.sign(session)
             proof.write(path, key, note, log.bodies(session))
         return proof.verify(path, key)
 

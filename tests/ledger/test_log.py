@@ -201,14 +201,14 @@ def _door(world: World, name: str) -> Iterator[Session]:
 def test_the_application_cannot_rewrite_what_is_written(schools, door, statement):
     write(schools, 1, 2, 3)
     with schools.office.database.open_school(schools.places["A"]) as session:
-        note, _ = log.sign_checkpoint(session, schools.office.vault, schools.clock.at)
+        note, _ = schools.sign(session)
     before = written(schools)
     with pytest.raises(DatabaseError), _door(schools, door) as session:
         session.run(statement)
     assert written(schools) == before
     assert_whole(schools)
     with schools.office.database.open_school(schools.places["A"]) as session:
-        assert log.sign_checkpoint(session, schools.office.vault, schools.clock.at)[0] == note
+        assert schools.sign(session)[0] == note
 
 
 OF_ANOTHER = {
@@ -238,13 +238,18 @@ def test_another_school_neither_sees_nor_touches_the_log(schools, statement):
     assert_whole(schools)
 
 
-def test_a_head_that_was_grown_without_entries_does_not_verify(schools, tmp_path):
-    """The database cannot hash; a head rewritten while it grows shows in the next bundle."""
+def test_a_head_that_was_grown_without_entries_is_not_signed(schools):
+    """The database cannot hash; a head rewritten while it grows shows before anything is signed over it."""
     write(schools, 1, 2, 3)
     with schools.office.database.open_school(schools.places["A"]) as session:
         session.run(f"UPDATE ledger_head SET size = 4, frontier = decode(repeat('00', 32), 'hex') {_HERE}")
-    with pytest.raises(proof.BundleInvalid):
-        exported(schools, tmp_path / "bundle.zip")
+    assert_stale(schools)
+
+
+def assert_stale(world: World) -> None:
+    with pytest.raises(Refused) as refused, world.office.database.open_school(world.places["A"]) as session:
+        world.sign(session)
+    assert refused.value.reason is errors.LED_CHECKPOINT_STALE
 
 
 # --- what cannot be written ------------------------------------------------------------------------
@@ -262,13 +267,10 @@ def bare(schools) -> Place:
 def test_a_school_without_a_log_records_nothing(schools, bare):
     with schools.office.database.open_school(bare) as session:
         assert not log.is_ready(session)
-        for ask in (
-            lambda: log.append(session, [said(schools)]),
-            lambda: log.sign_checkpoint(session, schools.office.vault, schools.clock.at),
-        ):
-            with pytest.raises(Refused) as refused:
-                ask()
-            assert refused.value.reason is errors.LED_UNAVAILABLE
+    for ask in (lambda session: log.append(session, [said(schools)]), schools.sign):
+        with pytest.raises(Refused) as refused, schools.office.database.open_school(bare) as session:
+            ask(session)
+        assert refused.value.reason is errors.LED_UNAVAILABLE
 
 
 BLOCKED = {
@@ -301,7 +303,7 @@ def test_a_log_that_cannot_be_written_says_so_and_takes_the_transaction_with_it(
 def exported(world: World, path) -> proof.Proven:
     """Export the log of school A as the command does, and verify the bundle with its key."""
     with world.office.database.open_school(world.places["A"]) as session:
-        note, key = log.sign_checkpoint(session, world.office.vault, world.clock.at)
+        note, key = world.sign(session)
         proof.write(path, key, note, log.bodies(session))
     return proof.verify(path, key)
 
@@ -318,8 +320,8 @@ def test_later_checkpoints_are_consistent_with_earlier_ones(schools):
     for size in (1, 2, 5, 1, 9):
         write(schools, *range(size))
         with schools.office.database.open_school(schools.places["A"]) as session:
-            note, key = log.sign_checkpoint(session, schools.office.vault, schools.clock.at)
-            assert log.sign_checkpoint(session, schools.office.vault, schools.clock.at) == (note, key)
+            note, key = schools.sign(session)
+            assert schools.sign(session) == (note, key)
             signed.append(checkpoint.verify(note, key))
     leaves = [merkle.leaf_hash(body) for body in written(schools)]
     for old, new in pairwise(signed):
@@ -331,7 +333,7 @@ def test_each_school_signs_with_a_key_of_its_own(schools):
     signed = {}
     for org in "AB":
         with schools.office.database.open_school(schools.places[org]) as session:
-            signed[org] = log.sign_checkpoint(session, schools.office.vault, schools.clock.at)
+            signed[org] = schools.sign(session)
     (note, _), (_, key) = signed["A"], signed["B"]
     with pytest.raises(checkpoint.InvalidCheckpoint):
         checkpoint.verify(note, key)

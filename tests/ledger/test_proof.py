@@ -101,6 +101,42 @@ def test_an_older_bundle_is_still_true_and_says_its_own_size(tmp_path):
     assert verify(zipped(bundle(BODIES[:7]), tmp_path / "old.zip"), KEPT).size == 7
 
 
+# --- what the reader has kept ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", range(11))
+def test_a_bundle_continues_the_checkpoint_or_the_bundle_that_was_kept(size, tmp_path):
+    later = zipped(bundle(BODIES), tmp_path / "later.zip")
+    (tmp_path / "kept.note").write_text(signed(BODIES[:size]))
+    earlier = (zipped(bundle(BODIES[:size]), tmp_path / "a.zip"), as_folder(bundle(BODIES[:size]), tmp_path / "a"))
+    for kept in (tmp_path / "kept.note", *earlier):
+        assert verify(later, KEPT, kept) == verify(later, since=kept) == verify(later, KEPT)
+
+
+FORKS = {
+    "another first entry": (signed([line(98), *BODIES[1:5]]), "the first 5 entries are not those"),
+    "another last entry": (signed([*BODIES[:4], line(98)]), "the first 5 entries are not those"),
+    "the same size": (signed([*BODIES[:9], line(98)]), "the first 10 entries are not those"),
+    "more than the bundle": (signed([*BODIES, line(98)]), "11 entries were signed before"),
+    "an empty log with a root": (signed(BODIES[:1], size=0), "the first 0 entries are not those"),
+    "another key": (signed(BODIES[:5], FALSE), "the kept checkpoint"),
+    "another log": (signed(BODIES[:5], origin=f"schoolgate/{OTHER}"), "the kept checkpoint"),
+    "no note": ("entry", "the kept checkpoint"),
+}
+
+
+@pytest.mark.parametrize(("note", "why"), [pytest.param(*fork, id=name) for name, fork in FORKS.items()])
+def test_a_bundle_that_does_not_continue_what_was_kept_is_refused(note, why, tmp_path):
+    (tmp_path / "kept.note").write_text(note)
+    with pytest.raises(BundleInvalid, match=why):
+        verify(zipped(bundle(BODIES), tmp_path / "later.zip"), KEPT, tmp_path / "kept.note")
+
+
+def test_what_was_kept_must_be_there(tmp_path):
+    with pytest.raises(BundleInvalid, match="the kept checkpoint"):
+        verify(zipped(bundle(BODIES), tmp_path / "later.zip"), KEPT, tmp_path / "nothing")
+
+
 # --- a server that changes entries -----------------------------------------------------------------
 
 FORGED = line(99)

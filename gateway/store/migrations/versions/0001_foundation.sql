@@ -1253,3 +1253,40 @@ BEGIN
 END $$;
 CREATE TRIGGER only_grows BEFORE UPDATE OR DELETE ON ledger_head
     FOR EACH ROW EXECUTE FUNCTION ledger_only_grows();
+
+-- Appends bodies to the logs of schools, `at` saying which body is for which, and returns where each stands: RFC 6962,
+-- with the right edge of the tree kept in the head. Here, because the head is locked from its first line until the
+-- caller commits, and everybody at a school waits: not one message goes to and fro meanwhile. Logs are locked in the
+-- order of their numbers.
+CREATE FUNCTION ledger_append(of integer, at integer[], bodies bytea[]) RETURNS bigint[] LANGUAGE plpgsql AS $$
+DECLARE
+    one integer;
+    n bigint;
+    rest bigint;
+    edge bytea;
+    carried bytea;
+    places bigint[];
+BEGIN
+    FOR one IN SELECT DISTINCT s FROM unnest(at) s ORDER BY s LOOP
+        SELECT size, frontier INTO n, edge FROM ledger_head WHERE district = of AND school = one FOR UPDATE;
+        IF NOT FOUND OR length(edge) <> 32 * bit_count(int8send(n)) THEN
+            RAISE EXCEPTION 'this log cannot be continued';
+        END IF;
+        FOR i IN 1 .. cardinality(at) LOOP
+            CONTINUE WHEN at[i] <> one;
+            carried := sha256('\x00'::bytea || bodies[i]);
+            INSERT INTO ledger_entry (district, school, index, leaf_hash, body) VALUES (of, one, n, carried, bodies[i]);
+            rest := n;
+            WHILE rest & 1 = 1 LOOP
+                carried := sha256('\x01'::bytea || substr(edge, length(edge) - 31) || carried);
+                edge := substr(edge, 1, length(edge) - 32);
+                rest := rest >> 1;
+            END LOOP;
+            edge := edge || carried;
+            places[i] := n;
+            n := n + 1;
+        END LOOP;
+        UPDATE ledger_head SET size = n, frontier = edge WHERE district = of AND school = one;
+    END LOOP;
+    RETURN places;
+END $$;
