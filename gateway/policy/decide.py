@@ -123,7 +123,11 @@ def of_person(decision: Decision, person: Person) -> Decision:
     """Return what was decided of the request as a whole for one person's row, with every reason of both."""
     try:
         known = replace(decision, facts_hash=fingerprint(decision.facts_hash, person), row=person)
-        of_row = tuple(rowplan.faults(decision.rows, person)) if decision.rows.parts or decision.permits else ()
+        of_row = (
+            tuple(dict.fromkeys(rowplan.faults(decision.rows, person)))
+            if decision.rows.parts or decision.permits
+            else ()
+        )
     except Exception:
         return Decision(decision.request, (errors.INT_POLICY_ERROR,))
     if not of_row:

@@ -18,13 +18,16 @@ from pathlib import Path
 from time import perf_counter
 
 from gateway import logs
-from tests.benchmarks import launch, ledger, read, sync
+from tests.benchmarks import decide, launch, ledger, read, sync
 from tests.benchmarks.district import PUPILS, District, Night
 from tests.benchmarks.table import Row, Void, machine, markdown
 from tests.benchmarks.town import Town, built
 
 OUT = Path(__file__).parents[2] / "bench-out" / "table.md"
-PARTS = {"sync": sync.measure, "launch": launch.measure, "read": read.measure, "ledger": ledger.measure}
+PARTS = {
+    "sync": sync.measure, "launch": launch.measure, "read": read.measure, "ledger": ledger.measure,
+    "decide": decide.measure,
+}  # fmt: skip
 ENOUGH = 10  # schools, where no sync is measured
 
 
