@@ -189,7 +189,7 @@ def judge(plan: RowPlan, person: Person) -> Reason | None:
 
 
 def faults(plan: RowPlan, person: Person) -> Iterator[Reason]:
-    """Yield every reason why this row may not leave, in the order of the checks, one by one. Of somebody else's row, or an erased
+    """Yield every reason why this row may not leave, in the order of the checks. Of somebody else's row, or an erased
     person's, no more is said."""
     if not plan.parts or not person.associated:
         yield errors.OWN_NOT_ASSOCIATED
