@@ -7,6 +7,7 @@ takes the one role listed for it in `store/roles.py`.
 
 from __future__ import annotations
 
+import re
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -173,9 +174,20 @@ class Session:
         if self.raw.info.transaction_status is not TransactionStatus.INTRANS:
             begin = f"ROLLBACK; BEGIN; {_entering(roles.SCHOOL, self.district, self.schools)}; "
             self.flush_after_commit()
-        bound = psycopg.ClientCursor(self.raw).mogrify(statement, self._with_place(values))
+        call = psycopg.ClientCursor(self.raw).mogrify(self._planned(statement), self._with_place(values))
         ending = _COMMIT_THEN_FLUSH if self.ending.waits_for_disk else "COMMIT"
-        self._say(f"{begin}{bound}; {ending}", f"{begin}{statement}; {ending}")
+        self._say(f"{begin}{call}; {ending}", f"{begin}{statement}; {ending}")
+
+    def _planned(self, statement: str) -> str:
+        """Return the call of a statement that this connection has planned once, for whatever values."""
+        planned = self.connection.connection.info.setdefault("planned", {})
+        call = planned.get(statement)
+        if call is None:
+            names, body = _numbered(statement)
+            call = f"EXECUTE planned_{len(planned)} ({', '.join(f'%({name})s' for name in names)})"
+            say(self.raw, f"PREPARE planned_{len(planned)} AS {body}")
+            planned[statement] = call
+        return str(call)
 
     def is_cut(self) -> bool:
         """Whether the connection is gone, and with it the knowledge of how the transaction ended."""
@@ -229,6 +241,16 @@ def _insertion(table: sa.Table, names: tuple[str, ...], ignore: bool) -> tuple[s
     json_names = tuple(n for n in names if isinstance(table.c[n].type, JSONB))
     tail = " ON CONFLICT DO NOTHING" if ignore else ""
     return f'INSERT INTO "{table.name}" ({columns}) VALUES ({values}){tail}', json_names
+
+
+_NAMED = re.compile(r"%\((\w+)\)s")
+
+
+@lru_cache(maxsize=64)
+def _numbered(statement: str) -> tuple[tuple[str, ...], str]:
+    """Return the names of a statement's values, each once, and the statement with their numbers in their places."""
+    names = tuple(dict.fromkeys(_NAMED.findall(statement)))
+    return names, _NAMED.sub(lambda found: f"${names.index(found[1]) + 1}", statement)
 
 
 def _entering(role: str, district: int, schools: Sequence[int]) -> str:
