@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -22,22 +22,42 @@ from tests.promises.register import ROOT, Line, Promise
 
 QUICK = ("tests/policy/test_one_by_one.py", "tests/policy/test_minimise.py")  # these need no database
 ROOM = "gateway/policy/"
+ROOMS = ("gateway", "connectors", "mappings")
 SECONDS = 300
 
 
-def without(source: str, text: str) -> str:
-    """Return a module without the one line of this text.
+def mutants(source: str, text: str) -> list[str]:
+    """Return a module without the one line of this text; and, where that line chooses between a refusal and none, one
+    that never refuses: without its last line a check would fail, and so refuse everybody."""
+    return [_without(source, text), *_lenient(source, text)]
 
-    Where the line alone cannot go, the statement that begins there goes, or the element of a list; a block that is
-    empty then passes. Raises ValueError when nothing of that can be taken out.
-    """
-    lines = source.splitlines(keepends=True)
-    (number,) = (n for n, line in enumerate(lines) if line.strip() == text)
+
+def _without(source: str, text: str) -> str:
+    """Where the line alone cannot go, the statement that begins there goes, or the element of a list; a block that is
+    empty then passes. Raises ValueError when nothing of that can be taken out."""
+    lines, number = source.splitlines(keepends=True), _number(source, text)
     for first, last, instead in ((number, number, ""), *_parts(source, number)):
         made = "".join([*lines[:first], instead, *lines[last + 1 :]])
         if _parses(made):
             return made
     raise ValueError(f"nothing can be taken out at: {text}")
+
+
+def _lenient(source: str, text: str) -> Iterator[str]:
+    lines, number = source.splitlines(keepends=True), _number(source, text)
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Return) and node.lineno == node.end_lineno == number + 1:
+            choice = node.value
+            if isinstance(choice, ast.IfExp) and "errors." in ast.unparse(choice.orelse):
+                lenient = ast.unparse(choice.body)
+                if "errors." not in lenient and lenient != "None":  # for None the line alone is enough
+                    instead = f"{' ' * node.col_offset}return {lenient}\n"
+                    yield "".join([*lines[:number], instead, *lines[number + 1 :]])
+
+
+def _number(source: str, text: str) -> int:
+    (number,) = (n for n, line in enumerate(source.splitlines()) if line.strip() == text)
+    return number
 
 
 def _parses(source: str) -> bool:
@@ -55,19 +75,20 @@ def _parts(source: str, number: int) -> list[tuple[int, int, str]]:
         if isinstance(node, ast.stmt) and node.lineno == number + 1:
             found.append((number, (node.end_lineno or 0) - 1, " " * node.col_offset + "pass\n"))
         elif isinstance(node, ast.Tuple | ast.List | ast.Set):
-            whole = [one for one in node.elts if one.lineno == number + 1]
-            found += [(number, (one.end_lineno or 0) - 1, "") for one in whole]
+            found += [(number, (one.end_lineno or 0) - 1, "") for one in node.elts if one.lineno == number + 1]
     return found
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of a copy without a line: the promises that rest on it, those that failed, and how long it took."""
+    """What became of the copies without a line: the promises that rest on it, those that failed on each, whether each
+    could be loaded, how many there were, and how long it took."""
 
     line: Line
     promises: frozenset[str]
     red: frozenset[str]
     loads: bool
+    mutants: int
     seconds: float
 
     @property
@@ -77,7 +98,8 @@ class Verdict:
     def __str__(self) -> str:
         alive = f"SURVIVES in {' '.join(sorted(self.promises - self.red))}" if not self.killed else "killed"
         what = alive if self.loads else "does not load"
-        return f"{self.seconds:6.1f} s  {what:8} {len(self.promises):3} promises  {self.line.file}: {self.line.text}"
+        size = f"{self.mutants} mutants, {len(self.promises):2} promises"
+        return f"{self.seconds:6.1f} s  {what:8} {size}  {self.line.file}: {self.line.text}"
 
 
 _ALONE = ("--noconftest", "-o", "addopts=")  # what the quick tests do without: fixtures, plugins
@@ -92,7 +114,8 @@ class Copy:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        shutil.copytree(ROOT / "gateway", folder / "gateway", ignore=shutil.ignore_patterns("__pycache__"))
+        for room in ROOMS:
+            shutil.copytree(ROOT / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
 
     def whole(self, promises: Iterable[Promise]) -> set[str]:
         """Run the tests of these promises on the copy as it is; return those promises that fail."""
@@ -100,24 +123,30 @@ class Copy:
         return red
 
     def without(self, line: Line, promises: Iterable[Promise], *, quick: bool = False) -> Verdict:
-        """Run the tests of the promises that rest on a line, on a copy without it; only the quick ones if so asked."""
+        """Run the tests of the promises that rest on a line, on copies without it; only the quick ones if so asked."""
         resting = {one.id: one.tests for one in promises if line in one.lines}
         first, then = (
             {id_: found for id_, tests in resting.items() if (found := [t for t in tests if _is_quick(t) == which])}
             for which in (True, False)
         )
-        path, began = self.folder / line.file, monotonic()
+        asked, began = frozenset(first if quick else resting), monotonic()
+        path = self.folder / line.file
         source = path.read_text(encoding="utf-8")
-        path.write_text(without(source, line.text), encoding="utf-8")
-        try:
-            red, loads = self._run(first, *_ALONE)
-            left = {id_: tests for id_, tests in then.items() if id_ not in red}
-            if left and loads and not quick:
-                red |= self._run(left)[0]
-        finally:
-            path.write_text(source, encoding="utf-8")
-        asked = first if quick else resting
-        return Verdict(line, frozenset(asked), frozenset(red), loads, monotonic() - began)
+        red, loads, made = asked, True, mutants(source, line.text)
+        for mutant in made:
+            path.write_text(mutant, encoding="utf-8")
+            try:
+                found, loaded = self._red(first, {} if quick else then)
+            finally:
+                path.write_text(source, encoding="utf-8")
+            red, loads = red & found, loads and loaded
+        return Verdict(line, asked, red, loads, len(made), monotonic() - began)
+
+    def _red(self, first: Mapping[str, Sequence[str]], then: Mapping[str, Sequence[str]]) -> tuple[set[str], bool]:
+        """Run the quick tests, and the others of promises that these do not fail."""
+        red, loads = self._run(first, *_ALONE)
+        left = {id_: tests for id_, tests in then.items() if id_ not in red}
+        return (red | self._run(left)[0] if loads else red), loads
 
     def _run(self, tests: Mapping[str, Sequence[str]], *options: str) -> tuple[set[str], bool]:
         """Run tests by promise; return the promises that failed, and whether the copy can be loaded at all."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.promises.mutants import Copy, lines_of, without
+from tests.promises.mutants import Copy, lines_of, mutants
 from tests.promises.register import Line, load
 
 PROMISES = load()
@@ -35,7 +35,8 @@ def test_without_any_line_of_the_policy_every_promise_that_rests_on_it_fails(cop
     verdicts = [copy.without(line, PROMISES) for line in lines]
     with capsys.disabled():
         print("", *verdicts, sep="\n")
-        print(f"{len(verdicts)} mutants, {sum(v.killed for v in verdicts)} killed")
+        print(f"{len(verdicts)} lines, {sum(v.mutants for v in verdicts)} mutants, "
+              f"{sum(v.killed for v in verdicts)} lines whose mutants are all killed")  # fmt: skip
     assert [str(v) for v in verdicts if not v.killed] == []
 
 
@@ -51,4 +52,11 @@ def test_without_any_line_of_the_policy_every_promise_that_rests_on_it_fails(cop
     ],
 )  # fmt: skip
 def test_what_is_taken_out_is_the_least_that_can_go(source, text, left):
-    assert without(source, text) == left
+    assert mutants(source, text) == [left]
+
+
+def test_a_choice_between_a_refusal_and_none_is_also_made_for_none():
+    source = "def check(x):\n    return () if x else (errors.X,)\n"
+    assert mutants(source, "return () if x else (errors.X,)") == [
+        "def check(x):\n    pass\n", "def check(x):\n    return ()\n"
+    ]  # fmt: skip
