@@ -73,7 +73,14 @@ class Gradebook:
 
     def _members(self, request: PreparedRequest) -> Answer:
         listed = [
-            {"user_id": f"lms-{who}", "status": "Active", "roles": ["Learner"], "lis_person_sourcedid": who}
+            {
+                "user_id": f"lms-{who}",
+                "status": "Active",
+                "roles": ["Learner"],
+                "lis_person_sourcedid": who,
+                "name": f"Called {who}",
+                "email": f"{who}@lms.example",
+            }
             for who in self.members
         ]
         return said(200, {"id": self.roster, "context": {"id": self.platform.context}, "members": listed})

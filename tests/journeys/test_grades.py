@@ -378,3 +378,16 @@ def test_a_class_list_says_that_some_are_left_out_and_not_who(lesson):
     assert answer.json["withheld"] == [{"code": "withheld"}]
     assert "p0" not in answer.text
     assert len(answer.json["data"]) == 7
+
+
+def test_of_whom_an_lms_says_to_be_in_a_course_two_ids_are_kept_and_nothing_leaves(lesson):
+    with lesson.world.office.database.open_school(lesson.world.places["A"]) as session:
+        kept = [row.said for row in session.rows("SELECT to_jsonb(i) AS said FROM lms_identity i")]
+    assert {one["sub"]: one["person_id"] for one in kept} == {f"lms-{who}": who for who in ("tA", *PUPILS)}
+    assert {name for one in kept for name in one} == {
+        "district", "school", "registration", "sub", "person_id", "evidence", "seen_at"
+    }  # fmt: skip
+    members = lesson.app.get(f"/v1/classes/{lesson.launch['class']['id']}/members").text
+    assert "lms-p0" not in members
+    for word in ("Called", "@lms.example"):
+        assert word not in members + str(kept)

@@ -33,7 +33,7 @@ when the flow it needs is not built.
 
 def text(promises: Sequence[Promise]) -> str:
     """Return the page."""
-    return "\n".join([_INTRODUCTION, *_totals(promises), *_policies(promises)])
+    return "\n".join([_INTRODUCTION, *_totals(promises), *_awaited(promises), *_policies(promises)])
 
 
 def write(path: Path = PAGE, *, check: bool = False) -> bool:
@@ -58,6 +58,15 @@ def _total(name: str, promises: Sequence[Promise]) -> str:
     counts = Counter(one.cls for one in promises) + Counter(one.state for one in promises)
     cells = [str(counts[column]) for column in (*CLASSES, *STATES)]
     return f"| {name} | {' | '.join(cells)} | {len(promises)} |"
+
+
+def _awaited(promises: Sequence[Promise]) -> Iterator[str]:
+    yield "What is not built yet, and which promises wait for it, for a part of them or for all:\n"
+    yield "| waiting for | promises |"
+    yield "|---|---|"
+    for flow in sorted({one.waiting for one in promises if one.waiting}):
+        yield f"| {flow} | {', '.join(one.id for one in promises if one.waiting == flow)} |"
+    yield ""
 
 
 def _policies(promises: Sequence[Promise]) -> Iterator[str]:
