@@ -46,6 +46,7 @@ bench: $(VENV)/.tools  ## measure ratios against named floors, write bench-out/t
 
 docs: $(VENV)/.tools  ## write the generated pages of docs/
 	@$(VENV)/bin/schoolgate docs
+	@$(PY) -m tests.promises
 
 lock:  ## write both locks anew (needs uv): names, versions and hashes, no address
 	@uv pip compile pyproject.toml .ci/build.in --extra embedded --generate-hashes --universal \

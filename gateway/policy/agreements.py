@@ -14,10 +14,22 @@ from mappings.elements import REGISTER
 # What a vendor binds itself to: the twelve of the Student Privacy Pledge, and what makes it a school official (34 CFR
 # 99.31(a)(1)(i)(B) and 99.33(a)).
 COMMITMENTS = (
-    "no_excess_collection", "no_sale", "no_targeted_ads", "no_profile", "no_material_change_without_choice",
-    "no_over_retention", "authorized_collection_only", "clear_disclosure", "access_and_correction", "security_program",
-    "vendor_flow_down", "successor_bound", "institutional_function", "direct_control", "no_redisclosure",
-)  # fmt: skip
+    "no_excess_collection",
+    "no_sale",
+    "no_targeted_ads",
+    "no_profile",
+    "no_material_change_without_choice",
+    "no_over_retention",
+    "authorized_collection_only",
+    "clear_disclosure",
+    "access_and_correction",
+    "security_program",
+    "vendor_flow_down",
+    "successor_bound",
+    "institutional_function",
+    "direct_control",
+    "no_redisclosure",
+)
 ASSURED_FOR = timedelta(days=365)  # how long a vendor's written assurance counts (16 CFR 312.8)
 
 

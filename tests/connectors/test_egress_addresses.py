@@ -151,6 +151,14 @@ def test_a_trick_of_the_url_is_not_connected(trap, url):
     assert not error.sent
 
 
+@pytest.mark.parametrize("port", ["443", "8443"])
+def test_a_listed_host_and_port_is_not_called_without_tls(trap, port):
+    url = f"http://lms.example:{port}/"
+    error = call(url, "lms.example", "lms.example:8443", resolver=lambda *_: ["93.184.216.34"])
+    assert trap.seen() == []
+    assert isinstance(error, AddressRefused)
+
+
 @pytest.mark.parametrize("address", PUBLIC_ADDRESSES)
 def test_the_trap_works_a_public_address_is_connected(trap, address):
     error = call("https://lms.example/", "lms.example", resolver=lambda *_: [address])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 
 import pytest
 
 from gateway.errors import Refused
 from gateway.flows import rights_request
 from gateway.identity import staff
+from mappings.elements import label
 from tests.worlds import World
 
 
@@ -161,3 +163,17 @@ def test_every_answer_and_opting_out_is_shown_in_words(world):
         "You opted out of companies of the kind lms", "You no longer opt out of any company",
     ):  # fmt: skip
         assert said in page
+
+
+def test_a_parent_reads_of_each_company_what_it_got_and_nothing_it_did_not(world):
+    """The words of the page are those of the elements that left, for each agreement, and no others."""
+    world.standing()
+    schedules = {"Reader": ("person.name.given", "person.name.family", "ENR"), "Second": ("SNM", "ENR", "DEM")}
+    for name, schedule in schedules.items():
+        world.reader("A", name=name, schedule=schedule).read("students")
+    _, *cards = Parent(world).ask().split('<section class="card">')
+    sent = [set(e["elements"]) for e in world.ledger("A") if e.get("operation") == "roster.read"]
+    told = [set(unescape(re.search("What it got: (.*)[.]</p>", card)[1]).split("; ")) for card in cards]
+    assert len(told) == 2
+    assert sorted(map(sorted, told)) == sorted(sorted({label(e) for e in elements}) for elements in sent)
+    assert told[0] != told[1]

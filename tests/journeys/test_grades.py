@@ -366,3 +366,28 @@ def test_a_launch_of_yesterday_cannot_hand_in(lesson):
     lesson.world.clock.at += timedelta(hours=9)
     lesson.app.sign_in()
     assert lesson.hand_in(status=404, p0="proficient")["code"] == "OWN_NOT_ASSOCIATED"
+
+
+def test_a_class_list_says_that_some_are_left_out_and_not_who(lesson):
+    """And how many only where they are many: a small count names somebody."""
+    world, members = lesson.world, f"/v1/classes/{lesson.launch['class']['id']}/members"
+    assert lesson.app.get(members).json["withheld"] == []
+    code, _ = rights_request.issue_code(world.office, world.by, world.places["A"], "p0")
+    rights_request.refuse(world.office, code)
+    answer = lesson.app.get(members)
+    assert answer.json["withheld"] == [{"code": "withheld"}]
+    assert "p0" not in answer.text
+    assert len(answer.json["data"]) == 7
+
+
+def test_of_whom_an_lms_says_to_be_in_a_course_two_ids_are_kept_and_nothing_leaves(lesson):
+    with lesson.world.office.database.open_school(lesson.world.places["A"]) as session:
+        kept = [row.said for row in session.rows("SELECT to_jsonb(i) AS said FROM lms_identity i")]
+    assert {one["sub"]: one["person_id"] for one in kept} == {f"lms-{who}": who for who in ("tA", *PUPILS)}
+    assert {name for one in kept for name in one} == {
+        "district", "school", "registration", "sub", "person_id", "evidence", "seen_at"
+    }  # fmt: skip
+    members = lesson.app.get(f"/v1/classes/{lesson.launch['class']['id']}/members").text
+    assert "lms-p0" not in members
+    said = [lesson.book.platform.token("lti_nrps", f"Member.{name}", "p0") for name in ("name", "email", "picture")]
+    assert [word for word in said if word in members + str(kept)] == []

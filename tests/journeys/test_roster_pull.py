@@ -95,3 +95,12 @@ def test_a_source_without_an_address_wants_a_file(world):
         found = sources.find(session, "sis")
     with pytest.raises(Refused, match="name the delivery"), roster_pull.fetched(world.parts, world.by.district, found):
         pass
+
+
+def test_a_source_is_read_and_never_written(sis):
+    """One token for our credentials, one download; no other method, address or body goes there."""
+    sis.token()
+    sis.delivery()
+    sis.fetch()
+    assert [(c.request.method, c.request.url) for c in sis.wire.calls] == [("POST", TOKEN), ("GET", ZIP)]
+    assert not sis.wire.calls[-1].request.body

@@ -11,6 +11,8 @@ from gateway.flows import onboarding
 from gateway.store import aliases
 from mappings import application as names
 from tests.deliveries import Delivery, two_schools
+from tests.journeys.test_family import Parent
+from tests.journeys.test_transcript import Desk as Transcripts
 from tests.worlds import APP_SCOPES, ROSTER, Caller, World
 
 OPERATIONS = ("launch.handover", "members.read", "result.write", "roster.read")
@@ -158,3 +160,81 @@ def test_a_night_published_while_an_answer_is_made(public_world, app, moment, ni
     else:
         assert answer.json["code"] == "INT_UNAVAILABLE"
     assert app.get(members).status_code == 200
+
+
+# --- what is one school's, of somebody who belongs to two ------------------------------------------
+
+
+def pupil(reader: Caller, name: str, what: str = "students") -> dict | None:
+    """What a reader sees of a person, but for the ids of its own."""
+    found = [u for u in reader.read(f"{what}?limit=100").json["users"] if u["givenName"] == f"Given{name}"]
+    return {k: v for k, v in found[0].items() if k != "sourcedId"} if found else None
+
+
+def test_what_is_worked_out_of_a_pupil_is_worked_out_of_one_schools_rows(public_world):
+    """Who is a pupil, which roles, when changed, how many: of two schools' rows each tells of its own alone."""
+    world = public_world.onboard("A", "B")
+    delivery = two_schools(12).person("two", "student", "A", "B", born="2008-01-01")
+    delivery.row("roles.csv", "r.two.A")["role"] = "aide"
+    assert world.deliver(delivery).state == "published"
+    readers = {school: world.reader(school, name=f"Of {school}") for school in "AB"}
+    assert (pupil(readers["A"], "two"), pupil(readers["B"], "two") is None) == (None, False)
+    before, total = pupil(readers["A"], "p0"), readers["A"].read("students").headers["X-Total-Count"]
+    world.clock.forward(minutes=5)
+    delivery.row("roles.csv", "r.p0.B")["endDate"] = "2027-01-01"
+    delivery.person("more", "student", "B").enroll("more", "kB", "B")
+    assert world.deliver(delivery).state == "published"
+    assert pupil(readers["A"], "p0") == before
+    assert readers["A"].read("students").headers["X-Total-Count"] == total
+    changed = pupil(readers["B"], "p0")
+    assert changed["dateLastModified"] > before["dateLastModified"]
+    assert [role.get("endDate") for role in changed["roles"]] == ["2027-01-01"]
+
+
+def test_what_was_born_at_a_school_stays_there_when_the_pupil_moves(world):
+    desk = Transcripts(world)
+    ref, before = desk.issue("p2")["id"], len(world.ledger("B"))
+    night = two_schools(12).without("enrollments.csv", "e.kA.p2").enroll("p2", "kB", "B")
+    night.row("roles.csv", "r.p2.A")["orgSourcedId"] = "B"
+    world.bring(night)
+    at_b = {"p2"} & {u["givenName"].removeprefix("Given") for u in
+                     world.reader("B", name="Of B").read("students?limit=100").json["users"]}  # fmt: skip
+    assert at_b == {"p2"}
+    world.agree("Next College", "higher_ed", ("TRN",), ("transcript.deliver",), ("transcript_delivery",), ["B"])
+    college = world.connect("Next College", "transcripts.read", schools=["B"])
+    world.direct(world.agreements["Next College"], "transcript.deliver", ["B"], record=f"{ref}@1")
+    assert college.get(f"/v1/transcripts/{ref}").status_code == 404
+    assert "App&#39;s ids" not in Parent(world, "p2", "B").ask()  # who read the pupil at A
+    about_it = [e for e in world.ledger("B")[before:] if e.get("record", "").startswith(ref)]
+    assert [e["type"] for e in about_it if e["type"] == "intent"] == []
+
+
+def test_somebody_who_teaches_at_two_schools_is_at_each_what_they_are_there(public_world):
+    world = public_world.onboard("A", "B")
+    delivery = two_schools(12).person("both", "teacher", "A", "B")
+    delivery.enroll("both", "kA", "A", "teacher").enroll("both", "kB", "B", "teacher")
+    assert world.deliver(delivery).state == "published"
+    for school in "AB":
+        reader = world.reader(school, name=f"Of {school}")
+        taught = [e for e in reader.read("enrollments?limit=100").json["enrollments"] if e["role"] == "teacher"]
+        assert len(taught) == 2
+        assert [c["title"] for c in reader.read("classes").json["classes"]] == [f"Class k{school}"]
+
+
+def test_a_reader_of_a_district_sees_the_schools_of_that_district_only(public_world):
+    """The same ids, names and numbers stand in another district beside it."""
+    mine, other = public_world.standing(12), World(public_world.office, public_world.clock).standing(20)
+    readers = [world.reader("A", "B", name="Whole district") for world in (mine, other)]
+    ids = [{u["sourcedId"] for u in reader.read("students?limit=100").json["users"]} for reader in readers]
+    assert [len(found) for found in ids] == [12, 20]
+    assert ids[0].isdisjoint(ids[1])
+    for foreign in ids[1]:
+        assert readers[0].read(f"students/{foreign}").status_code == 404
+
+
+def test_a_vendor_of_two_schools_that_it_serves_apart_cannot_join_a_pupil(public_world):
+    """Two credentials, two ids: what one school lets out of a child is not linked to what another does."""
+    world = public_world.standing(12)
+    first, second = (world.reader(school, name=f"Of {school}") for school in "AB")
+    seen = [u["sourcedId"] for r in (first, second) for u in r.read("students?limit=100").json["users"]]
+    assert len(set(seen)) == len(seen) == 7 + 8

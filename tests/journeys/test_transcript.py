@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import orjson
 import pytest
 
 from gateway.flows import on_file, rights_request
@@ -145,3 +146,19 @@ def test_the_applications_credential_is_not_a_colleges(desk):
     assert (answer.status_code, answer.json["code"]) == (403, "SCP_MISSING")
     answer = desk.state.call("POST", "/v1/transcripts", json={})
     assert (answer.status_code, answer.json["code"]) == (403, "ACT_WRONG_SCHOOL")
+
+
+def test_nothing_leaves_beside_the_document(desk):
+    """No file name, cookie, size of the past, address or product in the headers; in the body the document, byte for
+    byte."""
+    ref = desk.issue()["id"]
+    desk.direct(ref)
+    answer = get(desk.state, ref)
+    assert set(answer.headers.keys()) <= {
+        "Content-Type", "Content-Length", "Redisclosure-Notice", "X-Request-Id", "X-Content-Type-Options",
+        "Referrer-Policy", "Permissions-Policy", "Cache-Control", "Content-Security-Policy",
+    }  # fmt: skip
+    whole = DOCUMENT | {"pupil": "Givenp0 Familyp0", "school": "School A"}
+    assert answer.data == orjson.dumps(whole, option=orjson.OPT_SORT_KEYS)
+    for word in ("Givenp0", "p0", ref):
+        assert word not in str(answer.headers)

@@ -433,3 +433,14 @@ def test_a_cursor_ends_where_the_agreement_changes_which_ids_are_shown(world):
     assert on_file.apply(world.office, world.by, "agreement", [body]).counts["changed"] == 1
     refused = reader.read(f"students?{following}")
     assert (refused.status_code, "REQ_CURSOR" in refused.text) == (400, True)
+
+
+def test_a_pupil_without_an_address_is_there_and_the_field_is_not(world):
+    world.onboard("A", "B")
+    night = two_schools()
+    night.row("users.csv", "p2")["email"] = ""
+    assert world.deliver(night).state == "published"
+    reader = world.reader("A", schedule=("SNM", "ENR", "person.email"))
+    addresses = {u["givenName"]: u.get("email") for u in walk(reader, "students")}
+    assert (addresses["Givenp2"], addresses["Givenp4"]) == (None, "p4@pupils.example")
+    assert '"email":""' not in reader.read("students").text

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
-from gateway import logs
+from gateway import logs, web
+from gateway.flows import rights_request
 from gateway.web import security
 from tests.worlds import READ
 
@@ -93,3 +96,31 @@ def test_a_style_sheet_is_all_a_page_loads(world):
         assert (answer.status_code, answer.mimetype) == (200, "text/css")
         assert "url(" not in answer.text
     assert security._CSP.count("'self'") == 3
+
+
+FILES = sorted((Path(web.__file__).parent).glob("templates/*.html")) + sorted(
+    (Path(web.__file__).parent).glob("static/*")
+)  # fmt: skip
+LOADS = re.compile(r"""(?:src|href|action|srcset|data|poster)\s*=\s*(["'])(.*?)\1""")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
+def test_no_page_of_ours_can_load_or_post_to_anything_foreign(path):
+    """Every address in every template is ours: made by the application, a place in the page, or the page itself."""
+    text = path.read_text()
+    assert "://" not in text
+    assert not re.search(r"<(script|iframe|object|embed|img|video|audio|base|meta http-equiv)\b", text)
+    ours = re.compile(r"\{\{ (url_for\(.*\)|action) \}\}|#main")
+    assert [address for _, address in LOADS.findall(text) if not ours.fullmatch(address)] == []
+    assert not re.search(r"url\(|@import", text)
+
+
+def test_what_is_shown_of_a_child_or_a_class_is_shown_without_cookies_or_beacons(world):
+    world.standing().reader("A").read("students")
+    code, _ = rights_request.issue_code(world.office, world.by, world.places["A"], "p0")
+    answer = world.client.post("/family", data={"code": code})
+    assert "Givenp0" in answer.text
+    assert "Set-Cookie" not in answer.headers
+    assert "://" not in answer.text
+    assert code not in answer.request.url
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'; style-src 'self'; img-src 'self'")
