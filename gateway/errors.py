@@ -359,7 +359,7 @@ RET_RESTRICTED = _reason(
 RET_RECORD_KEPT = _reason(
     "RET_RECORD_KEPT", 409, _S,
     "The school still keeps this pupil's record, so the record of disclosures is kept with it (34 CFR 99.32(a)(2)).",
-    "Nothing has to be done: it is erased when the school's roster no longer has the pupil.",
+    "Nothing has to be done: it is erased two weeks after the school's roster no longer has the pupil.",
 )  # fmt: skip
 RET_ERASED = _reason(
     "RET_ERASED", 404, _N,

@@ -38,6 +38,8 @@ def lines(report: Report, source: str) -> Iterator[str]:
     yield from _held(report)
     if report.erased:
         yield f"  deletions carried out, whose records are gone: {report.erased}"
+    if report.not_erased:
+        yield f"  deletions that could not be carried out; they wait for the next night: {report.not_erased}"
     for name in report.proposed[:_MOST]:
         yield f"  proposed, not onboarded: {name}"
     for skipped in report.skipped[:_MOST]:

@@ -695,7 +695,11 @@ def test_the_ledger_is_exported_and_verified_offline(desk):
     assert "Keep this key" in done.stdout
     key = done.stdout.splitlines()[0].rpartition(": ")[2]
     offline = Desk({"SCHOOLGATE_INSTANCE": "/nonexistent"}, desk.folder)
-    assert "Valid: schoolgate/sch_" in offline.run("ledger", "verify", bundle, "--key", key).stdout
+    checked = offline.run("ledger", "verify", bundle, "--key", key).stdout
+    assert ("Valid: schoolgate/sch_" in checked, "agrees with itself" in checked) == (True, False)
+    alone = offline.run("ledger", "verify", bundle).stdout
+    assert ("It agrees with itself. Whose it is shows only against the key" in alone, key in alone) == (True, True)
+    assert not offline.said("ledger", "verify", bundle)["key_checked"]
     with zipfile.ZipFile(bundle) as whole, zipfile.ZipFile(desk.folder / "b.zip", "w") as changed:
         for name in whole.namelist():
             changed.writestr(name, whole.read(name).replace(b'"type":"agreement"', b'"type":"direction"', 1))

@@ -65,10 +65,10 @@ def family_delete(parts: Office, by: Person, pupil: str, where: str, as_json: bo
     from gateway.flows import erasure, onboarding
 
     (place,) = onboarding.places(parts, by, [where])
-    ref = erasure.ask(parts, by, place, pupil)
-    text = [f"Opened {ref}; its tasks: schoolgate family requests --school {where}",
+    ref, person = erasure.ask(parts, by, place, pupil)
+    text = [f"Opened {ref} about {person}; its tasks: schoolgate family requests --school {where}",
             f"Next: schoolgate family erase {ref} --school {where}"]  # fmt: skip
-    show(as_json, {"request": ref}, text)
+    show(as_json, {"request": ref, "person": person}, text)
 
 
 @family.command("erase")
@@ -79,7 +79,8 @@ def family_delete(parts: Office, by: Person, pupil: str, where: str, as_json: bo
 def family_erase(parts: Office, by: Person, request: str, where: str, as_json: bool) -> None:
     """Carry out a deletion request: remove everything the school holds about the person, and their key in the log.
 
-    While the school keeps the pupil's record the request is deferred, and carried out by the night that removes it.
+    While the school keeps the pupil's record the request is deferred, and carried out by a night two weeks after it
+    has gone.
     """
     from gateway.flows import erasure, onboarding
 
@@ -155,11 +156,15 @@ def ledger_verify(file: Path, key: str | None, since: Path | None, as_json: bool
         refused = [f"NOT VALID: {why}", f"  code    {code.code}", f"  remedy  {code.remedy}"]
         show(as_json, {"valid": False, "why": why, "code": code.code}, refused)
         sys.exit(FAILED)
-    show(as_json, {"valid": True} | said, text)
+    if key is None:
+        text += ["It agrees with itself. Whose it is shows only against the key you have kept (--key); signed with:",
+                 f"  {said['key']}"]  # fmt: skip
+    show(as_json, {"valid": True, "key_checked": key is not None} | said, text)
 
 
 def _proven(proven: Proven) -> tuple[dict[str, Any], list[str]]:
-    said = {"log": proven.origin, "entries": proven.size, "root": proven.root, "types": proven.by_type}
+    said = {"log": proven.origin, "entries": proven.size, "root": proven.root, "types": proven.by_type,
+            "key": proven.key}  # fmt: skip
     by_type = ", ".join(f"{n} {kind}" for kind, n in sorted(proven.by_type.items()))
     return said, [f"Valid: {proven.origin}, {proven.size} entries ({by_type}).", f"Root {proven.root}"]
 
@@ -171,6 +176,7 @@ def _shown(shown: Shown) -> tuple[dict[str, Any], list[str]]:
         "index": shown.index,
         "pupil": shown.pupil,
         "entry": shown.entry,
+        "key": shown.key,
     }
     return said, [
         f"Valid: pupil {shown.pupil!r} was in transfer {shown.transfer} of {shown.entry['at']}.",

@@ -1,24 +1,27 @@
 """Erasure: everything a school holds about one person goes, and the key that leads from the ledger to them.
 
 It is for a person whose record the school no longer keeps. While it keeps the record, the record of disclosures is kept
-with it (34 CFR 99.32(a)(2)): the erasure is written down as deferred, and done by the night that removes the record.
+with it (34 CFR 99.32(a)(2)): the erasure is written down as deferred, and done by a night two weeks after the record
+went.
 Who was told of the person is told to delete first: afterwards nobody could find them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from gateway import errors
 from gateway.errors import Reason, Refused
 from gateway.flows import disclosure, rights_request
 from gateway.flows.parts import Office
 from gateway.identity.staff import Person as Staff
-from gateway.ledger import handles
+from gateway.ledger import handles, log
 from gateway.store import directory, erasure, rights, roles, roster
-from gateway.store.tenant import Place, Session
+from gateway.store.tenant import UNREACHABLE, Place, Session
 
 OPEN = ("open", "deferred")
+SURE = timedelta(days=14)  # a night may leave somebody out by mistake; what is erased does not come back
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +37,20 @@ class Erasure:
         return self.reason is None
 
 
-def ask(parts: Office, by: Staff, place: Place, pupil: str) -> str:
-    """Open a deletion request for a person by id, number or name, or by the id of somebody the roster no longer has;
-    return its reference. Raises Refused."""
+def ask(parts: Office, by: Staff, place: Place, pupil: str) -> tuple[str, str]:
+    """Open a deletion request for a pupil by id, number or name, or for somebody by the id that the roster no longer
+    has; return its reference and whom it is about, by id. Raises Refused for nobody, or several."""
     by.acts_for(place.school)
     with parts.database.open_school(place) as session:
-        found = [row.sourced_id for row in roster.find_pupil(session, pupil)]
-    if not found:
-        with parts.database.open_erasure(place) as session:
-            found = [pupil] if erasure.knows(session, pupil) else []
+        found = {row.sourced_id for row in roster.find_pupil(session, pupil)}
+    with parts.database.open_erasure(place) as session:
+        found |= {pupil} if erasure.knows(session, pupil) else set()
     if len(found) != 1:
-        raise Refused(errors.OWN_NOT_ASSOCIATED, "no person, or several, of that name or number at this school")
+        raise Refused(errors.OWN_NOT_ASSOCIATED, "no person, or several, of that id, name or number at this school")
+    (person,) = found
     with parts.database.open_school(place) as session:
-        request, _ = rights_request.open_deletion(parts, session, found[0], by.ref)
-    return request
+        request, _ = rights_request.open_deletion(parts, session, person, by.ref)
+    return request, person
 
 
 def erase(parts: Office, by: Staff, place: Place, request: str) -> Erasure:
@@ -56,30 +59,51 @@ def erase(parts: Office, by: Staff, place: Place, request: str) -> Erasure:
     return _erase(parts, place, request, by.ref)
 
 
-def finish(parts: Office, district: int, by: str) -> list[Erasure]:
-    """Carry out the deferred deletions of a district's schools that no longer keep the record; return those."""
+def finish(parts: Office, district: int, by: str) -> tuple[int, int]:
+    """Carry out the deferred deletions of a district's schools that have not kept the record for so long as is `SURE`.
+
+    Return how many were carried out, and how many could not be: those wait for the next night, and keep no other
+    waiting.
+    """
     with parts.database.open_district(district) as session:
         places = [Place(row.district, row.school) for row in directory.schools(session)]
-    done = []
+    done = failed = 0
     for place in places:
-        with parts.database.open_erasure(place) as session:
-            gone = [row.request for row in rights.deferred(session) if not erasure.keeps(session, row.person_id)]
-        done += [_erase(parts, place, request, by) for request in gone]
-    return done
+        for request in _due(parts, place):
+            try:
+                done += _erase(parts, place, request, by).erased
+            except (Refused, *UNREACHABLE):
+                failed += 1
+    return done, failed
+
+
+def _due(parts: Office, place: Place) -> list[str]:
+    now = parts.clock.now()
+    with parts.database.open_school(place) as session:
+        waiting = [row for row in rights.deferred(session) if not erasure.keeps(session, row.person_id)]
+        gone = ((row.request, erasure.gone_since(session, row.person_id)) for row in waiting)
+        return [request for request, since in gone if since is None or since + SURE <= now]
 
 
 def _erase(parts: Office, place: Place, request: str, by: str) -> Erasure:
-    """Everything in one transaction: a person is erased whole or not at all. The log is locked last."""
+    """Everything in one transaction: a person is erased whole or not at all.
+
+    Records go first. Then the head of the log is held, and who has read of the person writes no more: so the recipients
+    are all there are, and nothing leads to the person again.
+    """
     with parts.database.open_school(place) as session:
         row = rights.request(session, request)
         if row is None or row.kind != "delete" or row.state not in OPEN:
             raise Refused(errors.REQ_UNKNOWN, f"no deletion {request} is open at this school")
-        told = rights_request.open_tasks(parts, session, request, row.person_id)
         session.enter(roles.ERASURE, place.district, (place.school,))
         reason = errors.RET_RECORD_KEPT if erasure.keeps(session, row.person_id) else None
-        rows = 0 if reason else _remove(parts, session, row.person_id)
-        state = "deferred" if reason else "erased"
+        rows = 0 if reason else erasure.erase(session, row.person_id)
         session.narrow(place)
+        if reason is None:
+            log.note_erasure(session)
+        told = rights_request.open_tasks(parts, session, request, row.person_id)
+        rows += 0 if reason else _unlink(parts, session, place, row.person_id)
+        state = "deferred" if reason else "erased"
         rights.set_state(session, request, state)
         said = {"type_": "erasure", "ref": request, "outcome": state, "actor": {"kind": "staff", "ref": by},
                 "reason": reason.code if reason else None}  # fmt: skip
@@ -87,9 +111,12 @@ def _erase(parts: Office, place: Place, request: str, by: str) -> Erasure:
     return Erasure(request, reason, rows)
 
 
-def _remove(parts: Office, session: Session, person: str) -> int:
-    alone = ((row.transfer, bytes(row.handles)) for row in erasure.lone_transfers(session))
-    removed = erasure.erase(session, person, handles.find(session, parts.vault, person, alone))
-    session.enter(roles.INTAKE, session.district, ())
+def _unlink(parts: Office, session: Session, place: Place, person: str) -> int:
+    alone = [(row.transfer, bytes(row.handles)) for row in erasure.lone_transfers(session)]
+    lone = handles.find(session, parts.vault, person, alone)
+    session.enter(roles.ERASURE, place.district, (place.school,))
+    rows = erasure.unlink(session, person, lone)
+    session.enter(roles.INTAKE, place.district, ())
     erasure.forget_faults(session, person)
-    return sum(removed.values())
+    session.narrow(place)
+    return rows

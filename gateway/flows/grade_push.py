@@ -181,7 +181,7 @@ def _judge(
         points, unmapped = _points(batch.activity, one)
         reason = barred.get(person) or unmapped if person else errors.GRD_PUPIL
         judged.append(
-            {"ref": one["ref"], "person_id": None if reason is errors.GRD_PUPIL else person,
+            {"ref": one["ref"], "person_id": person,
              "level": one.get("mastery"), "points": points, "given_at": one["at"], "state": bucket(reason),
              "reason": reason.code if reason else None}
         )  # fmt: skip

@@ -111,7 +111,7 @@ def _hand_over(parts: Parts, session: Session, admitted: Admitted, arrival: Arri
     row = _standing(session, admitted, arrival)
     if row.access_grant is None:
         return Refused(errors.AGR_NONE, "no application is connected to this school")
-    who, known = _who(row, admitted), fact_store.known_of(row)
+    who, known = _who(row, admitted), fact_store.known_of(session, session.place.school, row)
     application_host = urlsplit(row.launch_url).hostname
     request = _request(parts, known.school, row.vendor, who.role, arrival.class_id, application_host)
     decision = decide_person(request, known.facts(_credential(row, known.school)), who.facts, now)

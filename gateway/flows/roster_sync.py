@@ -55,6 +55,7 @@ class Report:
     held_by: list[dict[str, Any]] = field(default_factory=list)
     refusal: dict[str, str] | None = None
     erased: int = 0
+    not_erased: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
 
@@ -77,7 +78,7 @@ def sync(parts: Office, district: int, source: str, path: Path, by: str, *, publ
     """
     report = _sync(parts, district, source, path, by, publish=publish)
     if report.state in ("published", "unchanged"):
-        report.erased = len(erasure.finish(parts, district, by))
+        report.erased, report.not_erased = erasure.finish(parts, district, by)
     return report
 
 

@@ -16,7 +16,7 @@ from gateway.store import credentials, decisions, facts, tables, transfers
 from gateway.store.secrets import Vault
 from gateway.store.tenant import UNREACHABLE, Session
 
-_APPEND = "SELECT ledger_append(%(district)s, %(at)s::int[], %(bodies)s::bytea[]) AS places"
+_APPEND = "SELECT ledger_append(%(district)s, %(at)s::int[], %(bodies)s::bytea[], %(erased)s::int[]) AS places"
 _RESTED = f", rested AS ({decisions.KEEP})"
 
 
@@ -26,7 +26,9 @@ def start(session: Session, vault: Vault, school_ref: str, kid: str, now: dateti
     public = private.public_key().public_bytes_raw()
     sealed = vault.seal(private.private_bytes_raw(), f"signing_key:{kid}")
     credentials.keep_signing_key(session, kid, "ledger", {"raw": public.hex()}, sealed, now)
-    session.insert(tables.ledger_head, origin=checkpoint.log_name(school_ref), kid=kid, size=0, frontier=b"")
+    session.insert(
+        tables.ledger_head, origin=checkpoint.log_name(school_ref), kid=kid, size=0, frontier=b"", erasures=0
+    )
 
 
 def append(session: Session, entries: Sequence[Mapping[str, Any]]) -> list[int]:
@@ -38,7 +40,8 @@ def append(session: Session, entries: Sequence[Mapping[str, Any]]) -> list[int]:
     bodies = [entry.encode(e) for e in entries]
     session.write_rest()
     try:
-        (written,) = session.rows(_APPEND, at=[session.place.school] * len(bodies), bodies=bodies)
+        at = [session.place.school] * len(bodies)
+        (written,) = session.rows(_APPEND, at=at, bodies=bodies, erased=[None] * len(bodies))
     except UNREACHABLE as error:
         raise Refused(errors.LED_UNAVAILABLE) from error
     return list(written.places or ())
@@ -46,17 +49,26 @@ def append(session: Session, entries: Sequence[Mapping[str, Any]]) -> list[int]:
 
 class Line(NamedTuple):
     """An entry for the log of one of a session's schools, the transfer it is the intent of, and what the decision it
-    is about rested on."""
+    is about rested on. It is not written where the school has erased somebody since `erasures`: it may name them."""
 
     school: int
     body: bytes
     transfer: transfers.Transfer | None = None
     rested_on: decisions.Kept | None = None
+    erasures: int | None = None
+
+
+def stamped(session: Session, lines: Sequence[Line]) -> list[Line]:
+    """Return lines with what the session knows of erasures at their schools."""
+    return [line._replace(erasures=session.ending.erasures.get(line.school)) for line in lines]
 
 
 def writing(lines: Sequence[Line]) -> tuple[str, dict[str, Any]]:
     """Return the one statement that writes all these lines or none, with its values."""
-    values: dict[str, Any] = {"at": [line.school for line in lines], "bodies": [line.body for line in lines]}
+    values: dict[str, Any] = {
+        "at": [line.school for line in lines], "bodies": [line.body for line in lines],
+        "erased": [line.erasures for line in lines],
+    }  # fmt: skip
     kept = [(n, line.transfer) for n, line in enumerate(lines, 1) if line.transfer]
     rested = [line.rested_on for line in lines if line.rested_on]
     placed = f"WITH placed AS MATERIALIZED ({_APPEND}){_RESTED if rested else ''}"
@@ -70,7 +82,7 @@ def writing(lines: Sequence[Line]) -> tuple[str, dict[str, Any]]:
 def write(session: Session, lines: Sequence[Line]) -> None:
     """Write lines to the logs of the session's schools, with what `append` promises."""
     session.write_rest()
-    statement, values = writing(lines)
+    statement, values = writing(stamped(session, lines))
     try:
         session.run(statement, **values)
     except UNREACHABLE as error:
@@ -79,8 +91,14 @@ def write(session: Session, lines: Sequence[Line]) -> None:
 
 def is_ready(session: Session) -> bool:
     """Whether the school has a log. Whether it can be written shows when it is."""
-    row = session.row("SELECT 1 FROM ledger_head WHERE district = %(district)s AND school = %(school)s")
+    row = session.row("SELECT erasures FROM ledger_head WHERE district = %(district)s AND school = %(school)s")
+    session.saw_erasures(session.place.school, row.erasures if row else None)
     return row is not None
+
+
+def note_erasure(session: Session) -> None:
+    """Hold the head of the school's log, and let nobody write any more who has read before this is committed."""
+    session.run("UPDATE ledger_head SET erasures = erasures + 1 WHERE district = %(district)s AND school = %(school)s")
 
 
 def grown(session: Session) -> list[int]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from gateway.ledger import checkpoint, entry, merkle
@@ -17,6 +19,9 @@ from gateway.ledger.checkpoint import Checkpoint, log_name
 
 FILES = ("verifier.key", "checkpoint.note", "entries.jsonl", "leaves.txt")
 
+
+_MOST_PACKED = 200  # times its packed size; hashes do not pack, and codes and names not so well
+_MOST = {"verifier.key": 1 << 16, "checkpoint.note": 1 << 16, "entries.jsonl": 8 << 30, "leaves.txt": 1 << 30}
 
 # What the standard library raises for archives that are damaged, encrypted or packed in another way.
 _UNREADABLE = (
@@ -36,6 +41,7 @@ class Proven:
     size: int
     root: str
     by_type: dict[str, int]
+    key: str
 
 
 def write(path: Path, key: str, note: str, bodies: list[bytes]) -> None:
@@ -71,7 +77,7 @@ def verify(path: Path, expected_key: str | None = None, since: Path | None = Non
         raise BundleInvalid("the root of the entries is not the one that was signed")
     if since is not None:
         _check_since(_signed(_kept(since), key, "the kept checkpoint"), hashes)
-    return Proven(signed.origin, signed.size, signed.root.hex(), _check_entries(bodies, signed.origin))
+    return Proven(signed.origin, signed.size, signed.root.hex(), _check_entries(bodies, signed.origin), key)
 
 
 def _signed(note: bytes, key: str, what: str) -> Checkpoint:
@@ -104,11 +110,22 @@ def _check_since(kept: Checkpoint, hashes: list[bytes]) -> None:
 def _read(path: Path) -> dict[str, bytes]:
     try:
         if path.is_dir():
-            return {name: (path / name).read_bytes() for name in FILES}
+            return {name: _bounded(name, (path / name).stat().st_size, (path / name).read_bytes) for name in FILES}
         with zipfile.ZipFile(path) as bundle:
-            return {name: bundle.read(name) for name in FILES}
-    except (OSError, KeyError, *_UNREADABLE) as error:
+            found = {name: bundle.getinfo(name) for name in FILES}
+            if any(one.file_size > _MOST_PACKED * (one.compress_size + 4096) for one in found.values()):
+                raise BundleInvalid("not a bundle: it packs better than any log does")
+            return {name: _bounded(name, one.file_size, partial(bundle.read, name)) for name, one in found.items()}
+    except (OSError, KeyError, MemoryError, *_UNREADABLE) as error:
         raise BundleInvalid(f"not a bundle: {type(error).__name__}") from error
+
+
+def _bounded(name: str, size: int, read: Callable[[], bytes]) -> bytes:
+    """Read a file of a bundle, unless it says that it is larger than any log of a school; a zip that lies about it is
+    not read on."""
+    if size > _MOST[name]:
+        raise BundleInvalid(f"{name} is too large to be that of a log")
+    return read()
 
 
 def _check_leaves(bodies: list[bytes], leaves: list[str]) -> list[bytes]:

@@ -74,6 +74,7 @@ class Shown:
     index: int
     pupil: str
     entry: dict[str, Any]
+    key: str
 
     @property
     def transfer(self) -> str:
@@ -107,7 +108,8 @@ def check(text: bytes, expected_key: str | None = None) -> Shown:
     """
     one = _parse(text)
     try:
-        signed = checkpoint.verify(one.note, (one.key if expected_key is None else expected_key).strip())
+        key = (one.key if expected_key is None else expected_key).strip()
+        signed = checkpoint.verify(one.note, key)
         said = entry.decode(one.body)
     except checkpoint.InvalidCheckpoint as error:
         raise ReceiptInvalid(f"checkpoint: {error}") from error
@@ -118,7 +120,7 @@ def check(text: bytes, expected_key: str | None = None) -> Shown:
     if not merkle.verify_inclusion(merkle.leaf_hash(one.body), one.index, signed.size, one.path, signed.root):
         raise ReceiptInvalid("the entry is not in the log that was signed")
     _check_subject(one, said)
-    return Shown(signed.origin, signed.size, one.index, one.pupil, said)
+    return Shown(signed.origin, signed.size, one.index, one.pupil, said, key)
 
 
 def _check_subject(one: Receipt, said: dict[str, Any]) -> None:

@@ -29,7 +29,7 @@ def intend(session: Session, lines: Sequence[log.Line]) -> None:
     """Leave lines for the end of the session's transaction. Raises Refused with LED_UNAVAILABLE there."""
     session.write_rest()
     if lines:
-        session.ending.closing = _Intent(tuple(lines))
+        session.ending.closing = _Intent(tuple(log.stamped(session, lines)))
 
 
 class _Told(Enum):
@@ -81,8 +81,21 @@ class _Queue:
                 self._busy = True
                 return _Told.LEAD
             self._waiting.append(turn)
-        turn.gate.acquire()
+        try:
+            turn.gate.acquire()
+        except BaseException:
+            self._leave(turn)
+            raise
         return turn.told
+
+    def _leave(self, turn: _Turn) -> None:
+        """Somebody does not wait any more: who is told to write and cannot passes it on."""
+        with self._lock:
+            if turn in self._waiting:
+                self._waiting.remove(turn)
+            leads = turn.told is _Told.LEAD
+        if leads:
+            self.pass_on()
 
     def take(self) -> list[_Turn]:
         """Return everybody who waits; whoever takes them tells each of them something."""
@@ -95,8 +108,8 @@ class _Queue:
         with self._lock:
             following = self._waiting.pop(0) if self._waiting else None
             self._busy = following is not None
-        if following:
-            following.tell(_Told.LEAD)
+            if following:
+                following.tell(_Told.LEAD)
 
 
 _queues: WeakKeyDictionary[sa.Engine, dict[tuple[int, ...], _Queue]] = WeakKeyDictionary()
@@ -125,7 +138,7 @@ class _Intent:
         queue = _queue(session, self.schools)
         try:
             if queue.lead():
-                self._lead(session, queue)
+                self._write_own(session, queue)
             elif session.has_written():
                 session.end_with(*log.writing(self.lines))
             else:
@@ -133,6 +146,13 @@ class _Intent:
                 self._take_turns(session, queue)
         except UNREACHABLE as error:
             raise Refused(errors.LED_UNAVAILABLE) from error
+
+    def _write_own(self, session: Session, queue: _Queue) -> None:
+        """Write in the session's own transaction, and for nobody else: what that wrote stands or falls with it."""
+        try:
+            session.end_with(*log.writing(self.lines))
+        finally:
+            queue.pass_on()
 
     def _take_turns(self, session: Session, queue: _Queue) -> None:
         """Write in another transaction: somebody's, one for everybody, or one's own."""
@@ -146,17 +166,18 @@ class _Intent:
             raise Refused(errors.LED_UNAVAILABLE)
 
     def _lead(self, session: Session, queue: _Queue) -> _Told:
-        """Write for everybody who waits; they are told when it is on disk, or that it is not.
+        """Write for everybody who waits, in another transaction than theirs; they are told when it is on disk, or that
+        it is not.
 
         Return ALONE where several could not be written together and this one may try by itself.
         """
-        taken = queue.take()
-        told = _Told.FAILED
+        taken, told = list[_Turn](), _Told.FAILED
         try:
+            taken = queue.take()
             session.end_with(*log.writing([*self.lines, *(line for turn in taken for line in turn.lines)]))
             told = _Told.WRITTEN
         except UNREACHABLE:
-            if not taken or session.is_cut():
+            if not taken or not session.is_undone():
                 raise
             told = _Told.ALONE
         finally:

@@ -7,7 +7,7 @@ them; its key goes too, so that nobody can try out whose facts an entry was abou
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from gateway.policy import facts
@@ -20,6 +20,7 @@ SELECT %(district)s, * FROM unnest(%(rested_schools)s::int[], %(rested_ids)s::te
     %(rested_people)s::text[], %(rested_keys)s::bytea[], %(rested_bases)s::jsonb[])
 """
 _HERE = "district = %(district)s AND school = %(school)s"
+_APART = timedelta(minutes=5)  # how far the clocks of two machines may be apart
 
 
 class Kept(NamedTuple):
@@ -103,8 +104,8 @@ def person(
 def rosters_by(session: Session, at: datetime) -> list[int]:
     """Return the versions of the school's roster that may have been served at a moment, the likeliest first."""
     rows = session.rows(
-        f"SELECT version FROM roster_version WHERE {_HERE} AND published_at <= %(at)s ORDER BY version DESC LIMIT 3",
-        at=at,
+        f"SELECT version FROM roster_version WHERE {_HERE} AND published_at <= %(at)s ORDER BY version DESC LIMIT 4",
+        at=at + _APART,
     )
     return [row.version for row in rows]
 

@@ -7,6 +7,7 @@ is not. Other schools' rows are not looked at: what a person is elsewhere shows 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from gateway.store.tables import MIRRORS
@@ -16,6 +17,7 @@ _HERE = "district = %(district)s AND school = %(school)s"
 _MINE = f"SELECT {{}} FROM {{}} WHERE {_HERE} AND person_id = %(person)s"
 _LAUNCHES, _BATCHES = _MINE.format("launch", "launch"), _MINE.format("batch", "result")
 _ENROLLMENTS = f'SELECT sourced_id FROM roster_enrollment WHERE {_HERE} AND "user" = %(person)s'
+_OTHERS = f'SELECT sourced_id FROM roster_enrollment WHERE {_HERE} AND until IS NULL AND "user" <> %(person)s'
 
 # In this order: what is found through another row goes before that row.
 HELD: dict[str, str] = {
@@ -28,16 +30,18 @@ HELD: dict[str, str] = {
     "transcript": "person_id = %(person)s",
     "consent": "person_id = %(person)s",
     "opt_out": "person_id = %(person)s",
-    "decision": "person_id = %(person)s",
-    "alias": f"(kind <> 'enrollment' AND sourced_id = %(person)s) "
-    f"OR (kind = 'enrollment' AND sourced_id IN ({_ENROLLMENTS}))",
+    "alias": f"(kind IN ('user', 'demographics') AND sourced_id = %(person)s) "
+    f"OR (kind = 'enrollment' AND sourced_id IN ({_ENROLLMENTS}) AND sourced_id NOT IN ({_OTHERS}))",
     "roster_enrollment": '"user" = %(person)s',
     "roster_demographics": "sourced_id = %(person)s",
     "roster_user": "sourced_id = %(person)s",
-    "subject_key": "person_id = %(person)s",
 }
+# What leads from the log to a person: it goes when nobody writes there any more who has read of them.
+LINKS = ("decision", "subject_key")
 # Columns that name a person and are emptied, not removed with their row; and why no row is needed of others.
-EMPTIED = {"rights_request": "person_id", "transfer": "payload_key", "roster_user": "agents"}
+EMPTIED = {
+    "rights_request": "person_id", "transfer": "payload_key", "roster_user": "agents", "result_batch": "directed_by",
+}  # fmt: skip
 
 
 def keeps(session: Session, person: str) -> bool:
@@ -48,11 +52,23 @@ def keeps(session: Session, person: str) -> bool:
     return found is not None
 
 
+def gone_since(session: Session, person: str) -> datetime | None:
+    """Return since when the session's school no longer keeps the person's record; None where it never did."""
+    row = session.row(
+        "SELECT max(v.published_at) AS at FROM roster_user u JOIN roster_version v ON v.district = u.district "
+        "AND v.school = u.school AND v.version = u.until WHERE u.district = %(district)s AND u.school = %(school)s "
+        "AND u.sourced_id = %(person)s",
+        person=person,
+    )
+    return row.at if row else None
+
+
 def knows(session: Session, person: str) -> bool:
     """Whether the session's school holds anything of the person, in whatever version."""
+    clauses = {**HELD, **dict.fromkeys(LINKS, "person_id = %(person)s")}
     return any(
         session.row(f"SELECT 1 FROM {table} WHERE {_HERE} AND ({clause}) LIMIT 1", person=person) is not None
-        for table, clause in HELD.items()
+        for table, clause in clauses.items()
     )
 
 
@@ -61,30 +77,38 @@ def lone_transfers(session: Session) -> Sequence[Any]:
     return session.rows(f"SELECT transfer, handles FROM transfer WHERE {_HERE} AND length(handles) = 16")
 
 
-def erase(session: Session, person: str, lone: Sequence[str]) -> dict[str, int]:
-    """Remove everything about a person at the session's school; return how many rows, by table.
-
-    `lone` are the transfers that nobody else was in: the key of what was sent goes, so that nobody can try out what it
-    was. Answers to an application that were kept for repetition go with the results they were about.
-    """
+def erase(session: Session, person: str) -> int:
+    """Remove every record of a person at the session's school; return how many there were. Of answers to an application
+    that were kept for repetition, what was said of the person's results goes too."""
     session.run(
-        "DELETE FROM idempotency WHERE district = %(district)s AND answer ->> 'id' IN "
-        f"({_BATCHES})", person=person,
+        "UPDATE idempotency SET answer = jsonb_set(answer, '{results}', (SELECT coalesce(jsonb_agg(e), '[]') FROM "
+        "jsonb_array_elements(answer -> 'results') e WHERE NOT EXISTS (SELECT FROM result r WHERE "
+        "r.district = %(district)s AND r.school = %(school)s AND r.person_id = %(person)s "
+        "AND r.batch = answer ->> 'id' AND r.ref = e ->> 'ref'))) WHERE district = %(district)s "
+        f"AND answer ->> 'id' IN ({_BATCHES})", person=person,
     )  # fmt: skip
-    removed = {
-        table: session.run(f"DELETE FROM {table} WHERE {_HERE} AND ({clause})", person=person)
+    removed = sum(
+        session.run(f"DELETE FROM {table} WHERE {_HERE} AND ({clause})", person=person)
         for table, clause in HELD.items()
-    }
+    )
     session.run(
         f"UPDATE roster_user SET agents = array_remove(agents, %(person)s) WHERE {_HERE} "
         "AND agents @> ARRAY[%(person)s]",
         person=person,
     )
+    session.run(f"UPDATE result_batch SET directed_by = NULL WHERE {_HERE} AND directed_by = %(person)s", person=person)
+    return removed
+
+
+def unlink(session: Session, person: str, lone: Sequence[str]) -> int:
+    """Remove what leads from the log to a person; return how many rows. `lone` are the transfers that nobody else was
+    in: the key of what was sent goes, so that nobody can try out what it was."""
     session.run(f"UPDATE rights_request SET person_id = NULL WHERE {_HERE} AND person_id = %(person)s", person=person)
     session.run(
         f"UPDATE transfer SET payload_key = '' WHERE {_HERE} AND transfer = ANY(%(lone)s)", lone=list(lone)
     )  # fmt: skip
-    return removed
+    return sum(session.run(f"DELETE FROM {link} WHERE {_HERE} AND person_id = %(person)s", person=person)
+               for link in LINKS)  # fmt: skip
 
 
 def forget_faults(session: Session, person: str) -> None:
@@ -95,6 +119,7 @@ def forget_faults(session: Session, person: str) -> None:
         for kind in ("user", "demographics")
     )  # fmt: skip
     session.run(
-        f"DELETE FROM sync_fault WHERE district = %(district)s AND sourced_id = %(person)s AND NOT EXISTS ({delivered})",
+        "DELETE FROM sync_fault WHERE district = %(district)s AND sourced_id = %(person)s "
+        f"AND file IN ('users.csv', 'demographics.csv') AND NOT EXISTS ({delivered})",
         person=person,
     )

@@ -14,7 +14,7 @@ from gateway.store.tenant import Session
 # version. `{agreement}` and `{vendor}` say which.
 KNOWN = """s.ref, (SELECT g.policy FROM source_policy g WHERE g.district = s.district ORDER BY g.version DESC LIMIT 1)
         AS source_policy,
-    EXISTS (SELECT FROM ledger_head h WHERE h.district = s.district AND h.school = s.school) AS ledger,
+    (SELECT h.erasures FROM ledger_head h WHERE h.district = s.district AND h.school = s.school) AS erasures,
     (SELECT to_jsonb(a) FROM (SELECT agreement, version, vendor, status, effective_at, expires_at, body FROM agreement
         WHERE district = s.district AND school = s.school AND agreement = {agreement}
         ORDER BY version DESC LIMIT 1) a WHERE a.vendor = {vendor}) AS agreement,
@@ -71,21 +71,23 @@ class Known:
 def known(session: Session, vendor: str, agreement: str) -> Known:
     """Return what the session's school has on file about a vendor's agreement."""
     (row,) = session.rows(_KNOWN, vendor=vendor, agreement=agreement)
-    return known_of(row)
+    return known_of(session, session.place.school, row)
 
 
-def known_of(row: Any) -> Known:
-    """Return what is on file in the columns of KNOWN."""
+def known_of(session: Session, school: int, row: Any) -> Known:
+    """Return what a school has on file in the columns of KNOWN."""
+    session.saw_erasures(school, row.erasures)
     agreements = (agreement_of(row.agreement, row.ref),) if row.agreement else ()
     return Known(
-        row.ref, row.source_policy, row.ledger, agreements, tuple(map(direction_of, row.directions or ())),
+        row.ref, row.source_policy, row.erasures is not None, agreements, tuple(map(direction_of, row.directions or ())),
         tuple(map(policy_version_of, row.policies or ())),
     )  # fmt: skip
 
 
 def known_each(session: Session, vendor: str, agreement: str) -> dict[int, Known]:
     """Return, by school, what each of the session's schools has on file about a vendor's agreement."""
-    return {row.school: known_of(row) for row in session.rows(_KNOWN_EACH, vendor=vendor, agreement=agreement)}
+    rows = session.rows(_KNOWN_EACH, vendor=vendor, agreement=agreement)
+    return {row.school: known_of(session, row.school, row) for row in rows}
 
 
 def school_ref(session: Session) -> str:

@@ -39,7 +39,8 @@ def requests(session: Session) -> Sequence[Any]:
 
 
 def request(session: Session, ref: str) -> Any | None:
-    return session.row(f"SELECT * FROM rights_request WHERE {_HERE} AND request = %(ref)s", ref=ref)
+    """Return a request, held until the transaction ends: nobody carries it out at the same time."""
+    return session.row(f"SELECT * FROM rights_request WHERE {_HERE} AND request = %(ref)s FOR UPDATE", ref=ref)
 
 
 def deferred(session: Session) -> Sequence[Any]:

@@ -67,7 +67,7 @@ def _table(
 
 _S, _SI, _SIU, _SID = "SELECT", "SELECT, INSERT", "SELECT, INSERT, UPDATE", "SELECT, INSERT, DELETE"
 _SIUD = "SELECT, INSERT, UPDATE, DELETE"
-_ERASED = {ERASURE: "SELECT, DELETE"}
+_ERASED, _EMPTIED = {ERASURE: "SELECT, DELETE"}, {ERASURE: "SELECT, UPDATE"}
 _PLACES = {ONBOARDING: _SIU, IDENTITY: _S, SCHOOL: _S}
 _WRITES = {SCHOOL: _SIU}
 _VERSIONS = {SCHOOL: _SI}
@@ -278,7 +278,9 @@ alias_state = _table("alias_state", "school", "access_grant", "access_grant vers
 
 # --- the ledger ------------------------------------------------------------------------------------
 
-ledger_head = _table("ledger_head", "school", "", "origin kid size:big frontier:bytes", {SCHOOL: _SIU, INTAKE: _SIU})
+ledger_head = _table(
+    "ledger_head", "school", "", "origin kid size:big frontier:bytes erasures:int", {SCHOOL: _SIU, INTAKE: _SIU}
+)
 ledger_entry = _table(
     "ledger_entry", "school", "index", "index:big leaf_hash:bytes body:bytes", {SCHOOL: _SI, INTAKE: _SI},
     tied=False,
@@ -290,7 +292,7 @@ transfer = _table(
     "transfer", "school", "transfer",
     """transfer operation agreement vendor access_grant entry:big at:time elements:ids handles:bytes
     payload_key:bytes outcome""",
-    _WRITES | {ERASURE: "SELECT, UPDATE"}, tied=False,
+    _WRITES | _EMPTIED, tied=False,
 )  # fmt: skip
 # What a decision rested on, as references to versions: about one person, it goes with them when they are erased.
 decision = _table(
@@ -312,7 +314,7 @@ line_item = _table(
 )  # fmt: skip
 result_batch = _table(
     "result_batch", "school", "batch",
-    "batch access_grant activity launch state created_at:time directed_by?", _WRITES,
+    "batch access_grant activity launch state created_at:time directed_by?", _WRITES | _EMPTIED,
 )  # fmt: skip
 result = _table(
     "result", "school", "batch ref",
@@ -327,14 +329,14 @@ outbox = _table(
 )  # fmt: skip
 idempotency = _table(
     "idempotency", "district", "access_grant key",
-    "access_grant key body_hash:bytes status:int answer:json created_at:time", _VERSIONS | _ERASED,
+    "access_grant key body_hash:bytes status:int answer:json created_at:time", _VERSIONS | _EMPTIED,
 )  # fmt: skip
 
 # --- families and transcripts ----------------------------------------------------------------------
 
 rights_request = _table(
     "rights_request", "school", "request", "request person_id? kind state opened_at:time due_at:time asked_by",
-    _WRITES | {ERASURE: "SELECT, UPDATE"},
+    _WRITES | _EMPTIED,
 )  # fmt: skip
 deletion_task = _table(
     "deletion_task", "school", "task",

@@ -28,7 +28,8 @@ from gateway.store import roles
 
 # A commit that does not wait for the disk, and then a message to nobody, whose commit waits until everything written
 # before it is on disk. One word to the database: the first commit lets go of the locks before the second one waits.
-_FLUSH = "BEGIN; SET LOCAL synchronous_commit = on; SELECT pg_logical_emit_message(true, 'schoolgate', ''); COMMIT"
+# Where the second word fails, the connection is idle: what was written before it is committed.
+_FLUSH = "SELECT set_config('synchronous_commit', 'on', true), pg_logical_emit_message(true, 'schoolgate', '')"
 _COMMIT_THEN_FLUSH = f"SET LOCAL synchronous_commit = off; COMMIT; {_FLUSH}"
 
 # What a session raises when the database is gone or does not answer.
@@ -66,6 +67,7 @@ class _Ending:
 
     waits_for_disk: bool = False
     closing: Closing | None = None
+    erasures: dict[int, int] = field(default_factory=dict)  # how many a school had when its facts were read
 
 
 @dataclass(slots=True)
@@ -168,15 +170,20 @@ class Session:
     def end_with(self, statement: str, values: dict[str, Any]) -> None:
         """Run a last statement and end the transaction, in one message to the database: its locks are held for no
         longer than the database works on it. Where the transaction has ended already, do it in another one, for the
-        rows of the same schools, flushed after its commit. Raises psycopg.Error: then nothing was written, unless the
-        connection was cut."""
+        rows of the same schools, flushed after its commit. Raises psycopg.Error: then nothing was written where the
+        session `is_undone`."""
         begin = ""
         if self.raw.info.transaction_status is not TransactionStatus.INTRANS:
             begin = f"ROLLBACK; BEGIN; {_entering(roles.SCHOOL, self.district, self.schools)}; "
             self.flush_after_commit()
         call = psycopg.ClientCursor(self.raw).mogrify(self._planned(statement), self._with_place(values))
         ending = _COMMIT_THEN_FLUSH if self.ending.waits_for_disk else "COMMIT"
-        self._say(f"{begin}{call}; {ending}", f"{begin}{statement}; {ending}")
+        try:
+            self._say(f"{begin}{call}; {ending}", f"{begin}{statement}; {ending}")
+        except psycopg.Error:
+            if self.raw.info.transaction_status is not TransactionStatus.IDLE:
+                raise
+            self._say(_FLUSH)  # it is committed; what failed was waiting for the disk
 
     def _planned(self, statement: str) -> str:
         """Return the call of a statement that this connection has planned once, for whatever values."""
@@ -189,9 +196,9 @@ class Session:
             planned[statement] = call
         return str(call)
 
-    def is_cut(self) -> bool:
-        """Whether the connection is gone, and with it the knowledge of how the transaction ended."""
-        return self.raw.info.transaction_status is TransactionStatus.UNKNOWN
+    def is_undone(self) -> bool:
+        """Whether a transaction that failed has certainly written nothing: its connection stands, and waits for its end."""
+        return self.raw.info.transaction_status is TransactionStatus.INERROR
 
     def has_written(self) -> bool:
         """Whether anything was written or locked in this transaction."""
@@ -203,12 +210,18 @@ class Session:
         no choice that depends on them. Planning for the values at hand is as much work as finding a hundred rows."""
         self._say("SET LOCAL plan_cache_mode = force_generic_plan")
 
+    def saw_erasures(self, school: int, number: int | None) -> None:
+        """Note how many people a school had erased when its facts were read: who was read then may be gone since."""
+        if number is not None:
+            self.ending.erasures[school] = number
+
     def narrow(self, place: Place) -> None:
         """Become a session of one school, in the same transaction. There is no way back."""
         self.enter(roles.SCHOOL, place.district, (place.school,))
 
     def enter(self, role: str, district: int, schools: Sequence[int]) -> None:
         """Act from here on in this role, for these schools."""
+        self.write_rest()
         self._say(_entering(role, district, schools))
         self.district, self.schools = district, tuple(schools)
 

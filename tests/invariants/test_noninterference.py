@@ -537,7 +537,7 @@ class Shadows(Twin):
             for row in self._aliases(self.aliased.client_id)
         }  # fmt: skip
         place = world.places["A"]
-        request = erasure.ask(world.office, world.by, place, "x4")
+        request, _ = erasure.ask(world.office, world.by, place, "x4")
         assert erasure.erase(world.office, world.by, place, request).erased
         self.theirs = world.file("opt_out", school="School B", pupil="p1", category="lms")
         self.numbers, self.statements = [itertools.count()], []

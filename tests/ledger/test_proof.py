@@ -83,7 +83,7 @@ Form = Callable[[dict[str, bytes], Path], Path]
 
 @forms
 def test_an_honest_bundle_says_what_it_proves(form: Form, tmp_path):
-    proven = Proven(ORIGIN, 10, mth(BODIES).hex(), {"denial": 3, "intent": 4, "outcome": 3})
+    proven = Proven(ORIGIN, 10, mth(BODIES).hex(), {"denial": 3, "intent": 4, "outcome": 3}, KEPT)
     assert verify(form(bundle(BODIES), tmp_path / "bundle"), KEPT) == proven
     assert verify(tmp_path / "bundle") == proven
 
@@ -304,7 +304,7 @@ def _packed() -> bytes:
 
 
 PACKED = _packed()
-HONEST = Proven(ORIGIN, 10, mth(BODIES).hex(), {"denial": 3, "intent": 4, "outcome": 3})
+HONEST = Proven(ORIGIN, 10, mth(BODIES).hex(), {"denial": 3, "intent": 4, "outcome": 3}, KEPT)
 
 
 def _said_of(data: bytes, path: Path) -> str:
@@ -334,3 +334,12 @@ def test_a_zip_cut_short_is_refused(place, tmp_path):
     (tmp_path / "bundle.zip").write_bytes(PACKED[:place])
     with pytest.raises(BundleInvalid, match="not a bundle"):
         verify(tmp_path / "bundle.zip", KEPT)
+
+
+def test_what_packs_better_than_any_log_is_not_unpacked(tmp_path):
+    """300 MiB of one letter in 300 kB: refused by what the archive says of itself."""
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as bundle:
+        for name in proof.FILES:
+            bundle.writestr(name, b"a" * (300 << 20) if name == "entries.jsonl" else b"a")
+    with pytest.raises(proof.BundleInvalid, match="packs better"):
+        proof.verify(tmp_path / "bomb.zip")

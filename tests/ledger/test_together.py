@@ -15,7 +15,7 @@ import pytest
 from gateway import errors
 from gateway.errors import Refused
 from gateway.ledger import entry, log, together
-from gateway.store import transfers
+from gateway.store import tenant, transfers
 from gateway.store.tenant import Session, Undo
 from tests.ledger.test_log import assert_whole, said, write, written
 from tests.worlds import World
@@ -220,3 +220,64 @@ def test_nothing_intended_writes_nothing(schools):
     intend(schools)
     assert written(schools) == []
     assert write(schools, 1) == [0]
+
+
+def test_who_leads_at_once_writes_for_nobody_else(schools, monkeypatch):
+    """What a caller wrote stands or falls with its own intent: somebody else's bad line may not decide it."""
+    intend(schools, line(schools, 5))
+    salt = "INSERT INTO subject_key VALUES (%(district)s, %(school)s, 'p1', 'salt')"
+    queue, reached = _queue(schools, "A"), threading.Event()
+    real = queue.pass_on
+
+    def pass_on() -> None:
+        reached.set()
+        _wait_until(lambda: queue._waiting)
+        real()
+
+    monkeypatch.setattr(queue, "pass_on", pass_on)
+    with ThreadPoolExecutor(2) as pool:
+        leader = pool.submit(intend, schools, line(schools, 1), also=salt)
+        _wait_until(reached.is_set)
+        monkeypatch.setattr(queue, "pass_on", real)
+        other = pool.submit(intend, schools, line(schools, 5))
+        assert leader.exception(10) is None
+        assert isinstance(other.exception(10), Refused)
+    assert "tr_00000001" in ids(schools)
+
+
+def test_a_caller_that_dies_while_it_waits_stops_nobody(schools, monkeypatch):
+    class Dead(BaseException):
+        pass
+
+    class Gate:
+        def acquire(self) -> None:
+            raise Dead
+
+        def release(self) -> None:
+            pass
+
+    turn = together._Turn
+    with one_leads(schools), monkeypatch.context() as dying:
+        dying.setattr(together, "_Turn", lambda lines: turn(lines, gate=Gate()))
+        with pytest.raises(Dead):
+            intend(schools, line(schools, 1))
+    intend(schools, line(schools, 2))
+    assert "tr_00000002" in ids(schools)
+
+
+def test_a_flush_that_fails_after_the_commit_writes_nothing_twice(schools, monkeypatch):
+    """The entries are committed, only their way to the disk is in doubt: it is tried again; where it fails nobody is
+    told that anything may be sent."""
+
+    def flushed(number: int) -> None:
+        with schools.office.database.open_school(schools.places["A"]) as session:
+            session.flush_after_commit()
+            together.intend(session, [line(schools, number)])
+
+    monkeypatch.setattr(tenant, "_COMMIT_THEN_FLUSH", "SET LOCAL synchronous_commit = off; COMMIT; SELECT 1/0")
+    flushed(1)
+    monkeypatch.setattr(tenant, "_FLUSH", "SELECT 1/0")
+    with pytest.raises(Refused):
+        flushed(2)
+    assert len(written(schools)) == 2
+    assert {"tr_00000001", "tr_00000002"} == ids(schools)

@@ -143,7 +143,8 @@ def _note_refusal(desk: Desk, kind: str, said: Mapping[str, Any], refused: Refus
         return
     named = said.get("schools") or ()
     ref = desk.parts.ids.new(KINDS[kind].prefix)
-    for school in desk.schools(named if not isinstance(named, str) else named.split(";")):
+    schools = desk.schools(named if not isinstance(named, str) else named.split(";"))
+    for school in sorted(schools, key=lambda one: one.school):
         disclosure.event(desk.parts, desk.session.at(school.school), "denial", ref, "deny", reason=refused.reason.code,
                          actor={"kind": "staff", "ref": desk.by.ref})  # fmt: skip
 
@@ -374,7 +375,7 @@ def _write(desk: Desk, kind: str, lines: Iterable[Line], outcome: str = "recorde
 def activate(parts: Office, by: Person, ref: str) -> int:
     """Bring a draft or suspended agreement into force, at every school it covers. Return how many. Raises Refused."""
     by.acts_for_district()
-    with opened(parts, by) as desk:
+    with opened(parts, by, writes=True) as desk:
         rows = [
             row for row in desk.latest("agreement") if row.agreement == ref and row.status in ("draft", "suspended")
         ]

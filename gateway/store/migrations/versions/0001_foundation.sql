@@ -808,6 +808,7 @@ CREATE TABLE ledger_head (
     kid TEXT COLLATE "C" NOT NULL,
     size BIGINT NOT NULL,
     frontier BYTEA NOT NULL,
+    erasures INTEGER NOT NULL,
     PRIMARY KEY (district, school),
     FOREIGN KEY(district, school) REFERENCES school (district, school)
 );
@@ -1042,6 +1043,7 @@ CREATE POLICY of_school ON activity TO schoolgate_school USING (district = (SELE
 ALTER TABLE line_item ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_school ON line_item TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
 ALTER TABLE result_batch ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_erasure ON result_batch TO schoolgate_erasure USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
 CREATE POLICY of_school ON result_batch TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
 ALTER TABLE result ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_erasure ON result TO schoolgate_erasure USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
@@ -1125,7 +1127,7 @@ GRANT SELECT ON district TO schoolgate_intake;
 GRANT SELECT, INSERT, UPDATE ON district_role TO schoolgate_onboarding;
 GRANT SELECT ON district_role TO schoolgate_identity;
 GRANT SELECT ON district_role TO schoolgate_school;
-GRANT SELECT, DELETE ON idempotency TO schoolgate_erasure;
+GRANT SELECT, UPDATE ON idempotency TO schoolgate_erasure;
 GRANT SELECT, INSERT ON idempotency TO schoolgate_school;
 GRANT SELECT, INSERT, DELETE ON launch_nonce TO schoolgate_identity;
 GRANT SELECT, INSERT ON ledger_entry TO schoolgate_school;
@@ -1226,6 +1228,7 @@ GRANT SELECT, DELETE ON outbox TO schoolgate_erasure;
 GRANT SELECT, INSERT, UPDATE ON outbox TO schoolgate_school;
 GRANT SELECT, DELETE ON result TO schoolgate_erasure;
 GRANT SELECT, INSERT, UPDATE ON result TO schoolgate_school;
+GRANT SELECT, UPDATE ON result_batch TO schoolgate_erasure;
 GRANT SELECT, INSERT, UPDATE ON result_batch TO schoolgate_school;
 GRANT SELECT, UPDATE ON rights_request TO schoolgate_erasure;
 GRANT SELECT, INSERT, UPDATE ON rights_request TO schoolgate_school;
@@ -1246,7 +1249,12 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger_checkpo
     FOR EACH STATEMENT EXECUTE FUNCTION ledger_is_append_only();
 CREATE FUNCTION ledger_only_grows() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF TG_OP = 'DELETE' OR NEW.size <= OLD.size OR NEW.origin <> OLD.origin OR NEW.kid <> OLD.kid THEN
+    IF TG_OP = 'UPDATE' AND NEW.erasures > OLD.erasures THEN
+        IF (NEW.size, NEW.frontier, NEW.origin, NEW.kid) = (OLD.size, OLD.frontier, OLD.origin, OLD.kid) THEN
+            RETURN NEW;
+        END IF;
+    END IF;
+    IF TG_OP = 'DELETE' OR NEW.erasures <> OLD.erasures OR NEW.size <= OLD.size OR NEW.origin <> OLD.origin OR NEW.kid <> OLD.kid THEN
         RAISE EXCEPTION 'the ledger only grows';
     END IF;
     RETURN NEW;
@@ -1257,23 +1265,28 @@ CREATE TRIGGER only_grows BEFORE UPDATE OR DELETE ON ledger_head
 -- Appends bodies to the logs of schools, `at` saying which body is for which, and returns where each stands: RFC 6962,
 -- with the right edge of the tree kept in the head. Here, because the head is locked from its first line until the
 -- caller commits, and everybody at a school waits: not one message goes to and fro meanwhile. Logs are locked in the
--- order of their numbers.
-CREATE FUNCTION ledger_append(of integer, at integer[], bodies bytea[]) RETURNS bigint[] LANGUAGE plpgsql AS $$
+-- order of their numbers. `erased` is how many erasures a school had when what an entry is about was read; NULL where
+-- it is about nobody's row.
+CREATE FUNCTION ledger_append(of integer, at integer[], bodies bytea[], erased integer[]) RETURNS bigint[] LANGUAGE plpgsql AS $$
 DECLARE
     one integer;
     n bigint;
     rest bigint;
+    times integer;
     edge bytea;
     carried bytea;
     places bigint[];
 BEGIN
     FOR one IN SELECT DISTINCT s FROM unnest(at) s ORDER BY s LOOP
-        SELECT size, frontier INTO n, edge FROM ledger_head WHERE district = of AND school = one FOR UPDATE;
+        SELECT size, frontier, erasures INTO n, edge, times FROM ledger_head WHERE district = of AND school = one FOR UPDATE;
         IF NOT FOUND OR length(edge) <> 32 * bit_count(int8send(n)) THEN
             RAISE EXCEPTION 'this log cannot be continued';
         END IF;
         FOR i IN 1 .. cardinality(at) LOOP
             CONTINUE WHEN at[i] <> one;
+            IF erased[i] <> times THEN
+                RAISE EXCEPTION 'somebody was erased since this was read';
+            END IF;
             carried := sha256('\x00'::bytea || bodies[i]);
             INSERT INTO ledger_entry (district, school, index, leaf_hash, body) VALUES (of, one, n, carried, bodies[i]);
             rest := n;
