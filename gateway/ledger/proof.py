@@ -116,6 +116,8 @@ def _read(path: Path) -> dict[str, bytes]:
             if any(one.file_size > _MOST_PACKED * (one.compress_size + 4096) for one in found.values()):
                 raise BundleInvalid("not a bundle: it packs better than any log does")
             return {name: _bounded(name, one.file_size, partial(bundle.read, name)) for name, one in found.items()}
+    except BundleInvalid:
+        raise
     except (OSError, KeyError, MemoryError, *_UNREADABLE) as error:
         raise BundleInvalid(f"not a bundle: {type(error).__name__}") from error
 
