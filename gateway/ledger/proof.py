@@ -112,14 +112,18 @@ def _read(path: Path) -> dict[str, bytes]:
         if path.is_dir():
             return {name: _bounded(name, (path / name).stat().st_size, (path / name).read_bytes) for name in FILES}
         with zipfile.ZipFile(path) as bundle:
-            found = {name: bundle.getinfo(name) for name in FILES}
-            if any(one.file_size > _MOST_PACKED * (one.compress_size + 4096) for one in found.values()):
-                raise BundleInvalid("not a bundle: it packs better than any log does")
-            return {name: _bounded(name, one.file_size, partial(bundle.read, name)) for name, one in found.items()}
+            return _unpacked(bundle)
     except BundleInvalid:
         raise
     except (OSError, KeyError, MemoryError, *_UNREADABLE) as error:
         raise BundleInvalid(f"not a bundle: {type(error).__name__}") from error
+
+
+def _unpacked(bundle: zipfile.ZipFile) -> dict[str, bytes]:
+    found = {name: bundle.getinfo(name) for name in FILES}
+    if any(one.file_size > _MOST_PACKED * (one.compress_size + 4096) for one in found.values()):
+        raise BundleInvalid("not a bundle: it packs better than any log does")
+    return {name: _bounded(name, one.file_size, partial(bundle.read, name)) for name, one in found.items()}
 
 
 def _bounded(name: str, size: int, read: Callable[[], bytes]) -> bytes:
