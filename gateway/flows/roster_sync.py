@@ -74,7 +74,7 @@ def sync(parts: Office, district: int, source: str, path: Path, by: str, *, publ
     """Bring a delivery in, or only say what it would do. The report's state is planned, published, unchanged,
     held or refused; a refusal names file, line and reason.
 
-    A deletion that waited for a school's record to go is carried out by the night that removes it.
+    Deletions that waited for a school's record to go are carried out where it has been gone for long enough.
     """
     report = _sync(parts, district, source, path, by, publish=publish)
     if report.state in ("published", "unchanged"):
