@@ -20,7 +20,6 @@ from typing import Any
 
 import requests
 
-
 READY_SECONDS = 90  # seven processes begin at once, on whatever machine
 
 
