@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -812,3 +815,15 @@ def test_what_keeps_it_from_running_is_said_in_words(desk, name, value, code):
         assert (done.exit_code, "Traceback" in done.output) == (1, False), done.output
         for line in (f"code    {code}", "remedy  ", "who     the operator of this gateway"):
             assert line in done.stderr
+
+
+def test_who_has_read_enough_ends_a_command_quietly(desk):
+    """`schoolgate … | head -1`: no refusal is said about a pipe that nobody reads."""
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway.cli", "district", "list"], env=os.environ | desk.environment, stdout=write,
+        stderr=subprocess.PIPE, check=False, text=True,
+    )  # fmt: skip
+    os.close(write)
+    assert (done.returncode, "Refused" in done.stderr, "Traceback" in done.stderr) == (1, False, False)

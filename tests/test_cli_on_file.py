@@ -105,6 +105,7 @@ def test_policies(standing):
     assert "class_trak governs 2 schools" in standing.run("policy", "govern", "class_trak").stdout
     assert "governs already" in standing.run("policy", "govern", "class_trak").stdout
     assert [row["policy"] for row in standing.said("district", "list")] == ["class_trak"]
+    assert standing.run("policy", "list").stdout.startswith("class_trak governs.")
     path = file(standing, {"policy": "class_trak", "version": 2, "change": "material", "document": DOCUMENT,
                            "effective": TODAY.isoformat()})  # fmt: skip
     assert "Plan: 1 new" in standing.run("policy", "import", path).stdout

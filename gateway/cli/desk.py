@@ -63,6 +63,9 @@ class Desk(click.Group):
             return super().invoke(ctx)
         except errors.Refused as refused:
             sys.exit(_say_refusal(refused))
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read has had enough
+            sys.exit(FAILED)
         except OSError as error:
             where = f" ({error.filename})" if error.filename else ""
             sys.exit(_say_refusal(errors.Refused(errors.REQ_INVALID, f"{error.strerror or error}{where}")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,8 +67,8 @@ def family_delete(parts: Office, by: Person, pupil: str, where: str, as_json: bo
 
     (place,) = onboarding.places(parts, by, [where])
     ref, person = erasure.ask(parts, by, place, pupil)
-    text = [f"Opened {ref} about {person}; its tasks: schoolgate family requests --school {where}",
-            f"Next: schoolgate family erase {ref} --school {where}"]  # fmt: skip
+    text = [f"Opened {ref} about {person}; its tasks: schoolgate family requests --school {shlex.quote(where)}",
+            f"Next: schoolgate family erase {ref} --school {shlex.quote(where)}"]  # fmt: skip
     show(as_json, {"request": ref, "person": person}, text)
 
 

@@ -362,6 +362,7 @@ def policy_list(parts: Office, by: Person, as_json: bool) -> None:
     where = [place.school for place in onboarding.places(parts, by, ())]
     with parts.database.open_schools(by.district, where) as session:
         versions, words = on_file.policy_versions(session), on_file.policy_words(session)
+        governs = on_file.source_policies(session)[-1].policy
     said = {(w.policy, w.version, w.word): 0 for w in words}
     for w in words:
         said[w.policy, w.version, w.word] += 1
@@ -370,4 +371,6 @@ def policy_list(parts: Office, by: Person, as_json: bool) -> None:
          said.get((v.policy, v.version, "accepted"), 0))
         for v in versions
     ]  # fmt: skip
+    if not as_json:
+        click.echo(f"{governs} governs.")
     table("Policy versions", ("policy", "version", "change", "effective", "opens", "told", "agreed"), rows, as_json)
