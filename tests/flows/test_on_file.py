@@ -368,6 +368,19 @@ def test_which_policy_governs_is_a_version_of_its_own(papers):
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(("policy", "may"), [("mastery_prep", False), ("strictest", False), ("class_trak", True)])
+def test_where_no_school_may_direct_none_agrees_for_itself(papers, policy, may):
+    world = papers.world
+    on_file.record_policy(world.office, world.by, "policy_version", version(papers, policy=policy))
+    _, token = onboarding.add_staff(world.office, world.by, "A. Admin", "school_admin", "School A")
+    of_a = staff.person(world.office.database, token, world.clock.at)
+    word = {"policy": policy, "version": 2, "schools": ["School A"]}
+    assert on_file.record_policy(world.office, of_a, "policy_word", word | {"word": "noticed"}) == 1
+    accepted = (on_file.record_policy, world.office, of_a, "policy_word", word | {"word": "accepted"})
+    assert (accepted[0](*accepted[1:]) == 1) if may else (refusal(*accepted) == "ACT_NOT_STAFF")
+    assert on_file.record_policy(world.office, world.by, "policy_word", word | {"word": "accepted"}) == (not may)
+
+
 def test_versions_and_words_come_from_a_file_too(papers):
     """All is planned before any is applied; twice changes nothing; one fault and nothing is on file."""
     world = papers.world

@@ -18,7 +18,7 @@ from gateway.flows import disclosure
 from gateway.flows.on_file.desk import Desk
 from gateway.flows.on_file.filing import Fault, Line, Plan, loaded, opened
 from gateway.flows.parts import Office
-from gateway.identity.staff import Person
+from gateway.identity.staff import SCHOOL_ROLES, Person
 from gateway.policy.request import COMMERCIAL, Purpose
 from gateway.policy.source_policies import PROFILES, STRICTEST
 from gateway.store import on_file, roles
@@ -91,6 +91,8 @@ def _word(book: _Book, said: dict[str, Any]) -> bool:
     at = said.get("at", book.desk.now)
     if at > book.desk.now:
         raise Refused(errors.REQ_CONTRADICTORY, "it lies in the future")
+    if word == "accepted" and not PROFILES[policy].directors & SCHOOL_ROLES:
+        book.desk.by.acts_for_district()  # where no school may direct, none agrees for itself
     new = False
     for school in book.desk.schools(said["schools"]):
         book.desk.by.acts_for(school.school)
