@@ -26,6 +26,7 @@ MAX_FILES = 32
 MAX_RATIO = 100  # a roster of random ids packs about 4 to 1, a repetitive one 30 to 1
 _SMALL = 1 << 20  # below a mebibyte a ratio says nothing
 _CHUNK = 4 * MAX_LINE
+_CANNOT_UNPACK = RuntimeError  # what zipfile raises for a version, an encryption or a packing that it does not know
 
 
 @dataclass
@@ -100,7 +101,7 @@ class Delivery:
     def _open_zip(self) -> None:
         try:
             self._zip = self._stack.enter_context(zipfile.ZipFile(self.path))
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        except (zipfile.BadZipFile, OSError, ValueError, _CANNOT_UNPACK) as error:
             raise Unreadable("CSV_NOT_A_ZIP", self.path.name, type(error).__name__) from error
         entries = self._zip.infolist()
         if len(entries) > MAX_FILES:
@@ -159,7 +160,7 @@ class Delivery:
             return (self.path / name).open("rb")
         try:
             return self._zip.open(name)
-        except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError) as error:
+        except (zipfile.BadZipFile, OSError, _CANNOT_UNPACK) as error:
             raise Unreadable("CSV_ZIP_DAMAGED", name, type(error).__name__) from error
 
 

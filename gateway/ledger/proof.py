@@ -23,9 +23,9 @@ FILES = ("verifier.key", "checkpoint.note", "entries.jsonl", "leaves.txt")
 _MOST_PACKED = 200  # times its packed size; hashes do not pack, and codes and names not so well
 _MOST = {"verifier.key": 1 << 16, "checkpoint.note": 1 << 16, "entries.jsonl": 8 << 30, "leaves.txt": 1 << 30}
 
-# What the standard library raises for archives that are damaged, encrypted or packed in another way.
+# What the standard library raises for archives that are damaged, encrypted or packed in another way (RuntimeError).
 _UNREADABLE = (
-    zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError,
+    zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, EOFError, RuntimeError, ValueError,
 )  # fmt: skip
 
 

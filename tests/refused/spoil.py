@@ -237,7 +237,14 @@ def squeezed(method: int) -> Pack:
 
 
 # Where a field of a central directory record lies (APPNOTE 4.3.12).
-_FIELDS = {"flags": (8, "<H"), "method": (10, "<H"), "packed": (20, "<I"), "size": (24, "<I"), "offset": (42, "<I")}
+_FIELDS = {
+    "version": (6, "<H"),
+    "flags": (8, "<H"),
+    "method": (10, "<H"),
+    "packed": (20, "<I"),
+    "size": (24, "<I"),
+    "offset": (42, "<I"),
+}
 
 
 def _record(bundle: bytes, name: str) -> int:
