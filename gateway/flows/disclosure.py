@@ -24,20 +24,8 @@ from gateway.store import decisions, transfers
 from gateway.store.facts import school_ref
 from gateway.store.tenant import Session
 
-# Denials of a single row: outwardly there is no such record.
-ROW_REASONS = frozenset(
-    {
-        errors.OWN_NOT_ASSOCIATED, errors.CON_REFUSED, errors.CON_WITHDRAWN, errors.RET_RESTRICTED,
-        errors.RET_ERASED, errors.AGE_CHILD_NO_SCHOOL_AGREEMENT, errors.RCP_NOT_ADDRESSEE,
-    }
-)  # fmt: skip
 _BASIS = {Operation.FAMILY: "family_request", Operation.TRANSCRIPT: "direction"}
 SMALL = 10  # counts of the withheld below this are not said
-
-
-def is_of_row(decision: Decision) -> bool:
-    """Whether a denial is about one person: nobody outside may learn what a family said."""
-    return decision.of_row or decision.primary in ROW_REASONS
 
 
 def intend(
@@ -85,8 +73,8 @@ def deny(parts: Office, session: Session, decision: Decision, grant: str | None)
 
 
 def refusal(decision: Decision) -> Refused:
-    """Return a denial as an outside party may read it."""
-    reason = errors.OWN_NOT_ASSOCIATED if is_of_row(decision) else decision.primary
+    """Return a denial as an outside party may read it: nobody outside learns what a family said."""
+    reason = errors.OWN_NOT_ASSOCIATED if decision.of_row else decision.primary
     return Refused(reason or errors.INT_POLICY_ERROR, decision=decision.request.id)
 
 

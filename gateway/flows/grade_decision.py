@@ -69,4 +69,4 @@ def judge(
 
 def said(decision: Decision) -> Reason:
     """Return the reason as teacher and application read it: what is about one pupil looks alike."""
-    return errors.GRD_PUPIL if disclosure.is_of_row(decision) else decision.primary or errors.INT_POLICY_ERROR
+    return errors.GRD_PUPIL if decision.of_row else decision.primary or errors.INT_POLICY_ERROR

@@ -149,16 +149,22 @@ def decide_family(request: Request, *, ledger_ready: bool, verified: bool, perso
 def _decide_family(request: Request, ledger_ready: bool, verified: bool, person: Person) -> Decision:
     if request.operation is not Operation.FAMILY:
         return Decision(request, (errors.SCP_MISSING,))
-    reasons = tuple(
-        reason
-        for reason, fails in (
-            (errors.LED_UNAVAILABLE, not ledger_ready),
-            (errors.ACT_FAMILY_UNVERIFIED, not verified),
-            (errors.OWN_NOT_ASSOCIATED, not person.associated),
-            (errors.RET_ERASED, person.erased),
-        )
-        if fails
+    of_request = _failed(
+        (errors.LED_UNAVAILABLE, not ledger_ready),
+        (errors.ACT_FAMILY_UNVERIFIED, not verified),
     )
+    of_row = _failed(
+        (errors.OWN_NOT_ASSOCIATED, not person.associated),
+        (errors.RET_ERASED, person.erased),
+    )
+    reasons = of_request + of_row
     hashed = fingerprint(request, person, ledger_ready, verified)
     permitted = frozenset() if reasons else request.elements & RULES[request.operation].ceiling
-    return Decision(request, reasons, permitted, facts_hash=hashed, facts=Facts(ledger_ready), row=person)
+    return Decision(
+        request, reasons, permitted, facts_hash=hashed, of_row=bool(of_row) and not of_request,
+        facts=Facts(ledger_ready), row=person,
+    )  # fmt: skip
+
+
+def _failed(*checks: tuple[Reason, bool]) -> tuple[Reason, ...]:
+    return tuple(reason for reason, fails in checks if fails)

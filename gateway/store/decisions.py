@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from gateway.policy import facts
-from gateway.store.facts import NOBODY, agreement_of, consent_of, direction_of, opt_out_of, policy_version_of
+from gateway.store.facts import COLLECTED, NOBODY, agreement_of, consent_of, direction_of, opt_out_of, policy_version_of
 from gateway.store.tenant import Session
 
 KEEP = """
@@ -75,13 +75,11 @@ def policy_versions(session: Session, named: Sequence[Sequence[Any]]) -> tuple[f
     )  # fmt: skip
 
 
-_PERSON = """
+_PERSON = f"""
 SELECT u.is_pupil, (SELECT b.birth_date FROM roster_demographics b WHERE b.district = u.district
     AND b.school = u.school AND b.sourced_id = u.sourced_id AND b.since <= %(version)s
     AND (b.until IS NULL OR b.until > %(version)s)) AS birth_date,
-    (SELECT min(v.published_at) FROM roster_user x JOIN roster_version v ON v.district = x.district
-    AND v.school = x.school AND v.version = x.since WHERE x.district = u.district AND x.school = u.school
-    AND x.sourced_id = u.sourced_id) AS collected_at
+    {COLLECTED}
 FROM roster_user u WHERE u.district = %(district)s AND u.school = %(school)s AND u.sourced_id = %(person)s
     AND u.since <= %(version)s AND (u.until IS NULL OR u.until > %(version)s)
 """

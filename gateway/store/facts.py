@@ -32,9 +32,13 @@ FROM school s WHERE s.district = %(district)s AND s.school = %(school)s
 _KNOWN_EACH = _KNOWN.replace("SELECT s.ref", "SELECT s.school, s.ref", 1).replace(
     "s.school = %(school)s", "s.school = ANY(%(schools)s)"
 )
+# When the school first had a person `u` of its roster.
+COLLECTED = """(SELECT min(v.published_at) FROM roster_user x JOIN roster_version v ON v.district = x.district
+    AND v.school = x.school AND v.version = x.since WHERE x.district = u.district AND x.school = u.school
+    AND x.sourced_id = u.sourced_id) AS collected_at"""
 # The latest version of a paper counts, whatever an earlier one said of whom: first the latest, then what it is about.
 # The facts of a person `u` of the roster, each found by that person's own key.
-PERSON = """u.sourced_id AS person, u.is_pupil, (SELECT b.birth_date FROM roster_demographics b WHERE b.district = u.district
+PERSON = f"""u.sourced_id AS person, u.is_pupil, (SELECT b.birth_date FROM roster_demographics b WHERE b.district = u.district
     AND b.school = u.school AND b.sourced_id = u.sourced_id AND b.until IS NULL) AS birth_date,
     (SELECT jsonb_agg(to_jsonb(c) ORDER BY c.consent) FROM (SELECT k.consent, k.version, k.scope, k.status, k.agreement,
     k.valid_from, k.valid_until, k.grantor, k.evidenced FROM consent k WHERE k.district = u.district
@@ -45,9 +49,7 @@ PERSON = """u.sourced_id AS person, u.is_pupil, (SELECT b.birth_date FROM roster
     k.valid_from, k.valid_until FROM opt_out k WHERE k.district = u.district AND k.school = u.school
     AND k.person_id = u.sourced_id AND NOT EXISTS (SELECT FROM opt_out l WHERE l.district = k.district
     AND l.school = k.school AND l.opt_out = k.opt_out AND l.version > k.version)) o) AS opt_outs,
-    (SELECT min(v.published_at) FROM roster_user x JOIN roster_version v ON v.district = x.district
-    AND v.school = x.school AND v.version = x.since WHERE x.district = u.district AND x.school = u.school
-    AND x.sourced_id = u.sourced_id) AS collected_at"""
+    {COLLECTED}"""
 
 
 @dataclass(frozen=True, slots=True)
