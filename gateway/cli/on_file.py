@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +73,29 @@ def _ending(group: click.Group, kind: str, verb: str, sentence: str) -> None:
 
     end.__doc__ = f"{verb.capitalize()} one now, at every school it stands for."
     group.command(verb)(click.argument("ref")(acting(end)))
+
+
+def _listing(
+    group: click.Group, kind: str, title: str, help_: str, columns: Mapping[str, Callable[[Any], Any]]
+) -> None:
+    """Give a group its `list`: the latest version of each, by school."""
+
+    def list_(parts: Office, by: Person, as_json: bool) -> None:
+        from gateway.flows.on_file import latest
+
+        rows = [tuple(said(row) for said in columns.values()) for row in latest(parts, by, kind)]
+        table(title, tuple(columns), rows, as_json)
+
+    list_.__doc__ = help_
+    group.command("list")(json_flag(acting(list_)))
+
+
+def _school(row: Any) -> str:
+    return str(row.school_ref)
+
+
+def _status(row: Any) -> str:
+    return str(row.status)
 
 
 # --- agreements ------------------------------------------------------------------------------------
@@ -185,20 +208,11 @@ def direction_add(parts: Office, by: Person, until: str, as_json: bool, **said: 
 
 _ending(direction, "direction", "revoke", "Revoked at {n} schools.")
 _importing(direction, "direction")
-
-
-@direction.command("list")
-@json_flag
-@acting
-def direction_list(parts: Office, by: Person, as_json: bool) -> None:
-    """Show the latest version of each direction, by school."""
-    from gateway.flows.on_file import latest
-
-    rows = [
-        (f"{r.direction}@{r.version}", r.school_ref, r.agreement, r.operation, r.body["role"], r.status, r.expires_at)
-        for r in latest(parts, by, "direction")
-    ]
-    table("Directions", ("ref", "school", "agreement", "operation", "by", "status", "until"), rows, as_json)
+_listing(direction, "direction", "Directions", "Show the latest version of each direction, by school.", {
+    "ref": lambda r: f"{r.direction}@{r.version}", "school": _school, "agreement": lambda r: r.agreement,
+    "operation": lambda r: r.operation, "by": lambda r: r.body["role"], "status": _status,
+    "until": lambda r: r.expires_at,
+})  # fmt: skip
 
 
 # --- families' answers -----------------------------------------------------------------------------
@@ -236,22 +250,11 @@ def consent_add(
 
 _ending(consent, "consent", "withdraw", "Withdrawn at {n} schools; nothing leaves under it any more.")
 _importing(consent, "consent")
-
-
-@consent.command("list")
-@json_flag
-@acting
-def consent_list(parts: Office, by: Person, as_json: bool) -> None:
-    """Show the latest version of each answer, by school."""
-    from gateway.flows.on_file import latest
-
-    rows = [
-        (f"{r.consent}@{r.version}", r.body.get("number"), r.school_ref, r.person_id, r.scope, r.agreement, r.status,
-         r.grantor, r.valid_from, r.valid_until)
-        for r in latest(parts, by, "consent")
-    ]  # fmt: skip
-    columns = ("ref", "number", "school", "pupil", "scope", "agreement", "status", "by", "from", "until")
-    table("Consents", columns, rows, as_json)
+_listing(consent, "consent", "Consents", "Show the latest version of each answer, by school.", {
+    "ref": lambda r: f"{r.consent}@{r.version}", "number": lambda r: r.body.get("number"), "school": _school,
+    "pupil": lambda r: r.person_id, "scope": lambda r: r.scope, "agreement": lambda r: r.agreement, "status": _status,
+    "by": lambda r: r.grantor, "from": lambda r: r.valid_from, "until": lambda r: r.valid_until,
+})  # fmt: skip
 
 
 @main.group("opt-out")
@@ -277,20 +280,10 @@ def opt_out_add(parts: Office, by: Person, as_json: bool, **said: Any) -> None:
 
 _ending(opt_out, "opt_out", "end", "Ended at {n} schools.")
 _importing(opt_out, "opt_out")
-
-
-@opt_out.command("list")
-@json_flag
-@acting
-def opt_out_list(parts: Office, by: Person, as_json: bool) -> None:
-    """Show the latest version of each opt-out, by school."""
-    from gateway.flows.on_file import latest
-
-    rows = [
-        (f"{r.opt_out}@{r.version}", r.school_ref, r.person_id, r.category or "any", r.status, r.valid_until)
-        for r in latest(parts, by, "opt_out")
-    ]
-    table("Opt-outs", ("ref", "school", "pupil", "category", "status", "until"), rows, as_json)
+_listing(opt_out, "opt_out", "Opt-outs", "Show the latest version of each opt-out, by school.", {
+    "ref": lambda r: f"{r.opt_out}@{r.version}", "school": _school, "pupil": lambda r: r.person_id,
+    "category": lambda r: r.category or "any", "status": _status, "until": lambda r: r.valid_until,
+})  # fmt: skip
 
 
 # --- the privacy policy ----------------------------------------------------------------------------
