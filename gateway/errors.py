@@ -636,12 +636,27 @@ LTI_ISS = _reason(
 )  # fmt: skip
 LTI_AUD = _reason(
     "LTI_AUD", 403, _L,
-    "The id_token is not (only) meant for this client.",
-    "Check the client id in the registration; no other audience is trusted.",
+    "The id_token is not meant for the client of the login.",
+    "Check the client id in the registration.",
+)  # fmt: skip
+LTI_CLIENT = _reason(
+    "LTI_CLIENT", 403, _L,
+    "The id_token is meant for another client of this issuer than the one of the login.",
+    "Check which client id the placement in the LMS uses; login and launch must name the same one.",
+)  # fmt: skip
+LTI_AUD_UNTRUSTED = _reason(
+    "LTI_AUD_UNTRUSTED", 403, _L,
+    "The id_token is meant for somebody else besides.",
+    "Let the LMS name this client alone; another audience can be trusted by name with `schoolgate lms relax`.",
+)  # fmt: skip
+LTI_AZP_MISSING = _reason(
+    "LTI_AZP_MISSING", 403, _L,
+    "The id_token names several audiences and no authorized party (azp).",
+    "Let the LMS name the authorized party.",
 )  # fmt: skip
 LTI_AZP = _reason(
     "LTI_AZP", 403, _L,
-    "The authorized party (azp) of the id_token is missing or another client.",
+    "The authorized party (azp) of the id_token is another client.",
     "Check the client id in the registration.",
 )  # fmt: skip
 LTI_EXP = _reason(
@@ -714,6 +729,31 @@ LTI_CLAIM = _reason(
     "A claim of the message is malformed.",
     "The detail names the claim; correct it in the LMS.",
 )  # fmt: skip
+LTI_DEEP_LINKING = _reason(
+    "LTI_DEEP_LINKING", 403, _L,
+    "The deep linking settings of the message are missing or malformed.",
+    "Let the LMS send a return address, the types it accepts and the ways of presentation.",
+)  # fmt: skip
+LTI_RETURN_URL = _reason(
+    "LTI_RETURN_URL", 403, _S,
+    "The return address of the picker is not on a host of this registration.",
+    "Add the host to the registration if it belongs to this LMS.",
+)  # fmt: skip
+LTI_FOR_USER = _reason(
+    "LTI_FOR_USER", 403, _L,
+    "The message does not say whom it is about, or names no line item.",
+    "Let the LMS send for_user with a user id, and the line item of a submission review.",
+)  # fmt: skip
+LTI_FOR_USER_UNKNOWN = _reason(
+    "LTI_FOR_USER_UNKNOWN", 403, _S,
+    "The pupil under review cannot be shown here.",
+    "Check that the pupil is in the class in the school's roster and has opened the activity from the LMS.",
+)  # fmt: skip
+LTI_LINE_ITEM = _reason(
+    "LTI_LINE_ITEM", 403, _S,
+    "The line item under review is not one of this course.",
+    "Open the review from the gradebook of the course in which the activity was given.",
+)  # fmt: skip
 LTI_SERVICE_URL = _reason(
     "LTI_SERVICE_URL", 403, _S,
     "A service address in the message is not on a host of this registration.",
@@ -723,6 +763,16 @@ LTI_CONTEXT_UNLINKED = _reason(
     "LTI_CONTEXT_UNLINKED", 403, _S,
     "This course is not linked to a class of the roster yet.",
     "A school administrator links it with `schoolgate lms link`.",
+)  # fmt: skip
+LTI_CONTEXT_LINKED = _reason(
+    "LTI_CONTEXT_LINKED", 409, _S,
+    "This course is linked already, or may not be linked to that school.",
+    "Open the activity again from the course; a school administrator can move the link with `schoolgate lms link`.",
+)  # fmt: skip
+LTI_ITEM_NOT_ACCEPTED = _reason(
+    "LTI_ITEM_NOT_ACCEPTED", 422, _C,
+    "The LMS said that it would not take what was picked.",
+    "The detail says why; pick something else, or another place in the LMS.",
 )  # fmt: skip
 LTI_PERSON = _reason(
     "LTI_PERSON", 403, _S,

@@ -55,6 +55,24 @@ class Can(Schema):
     read_back = fields.Boolean(metadata=element("launch.context"))
 
 
+@carries("application", "Accepts")
+class Accepts(Schema):
+    """What an LMS takes back from a picker (Deep Linking 2.0, section 4.4.1)."""
+
+    types = fields.List(fields.String(), metadata=element("launch.context"))
+    multiple = fields.Boolean(metadata=element("launch.context"))
+    line_item = fields.Boolean(allow_none=True, metadata=element("launch.context"))
+    media_types = fields.String(allow_none=True, metadata=element("launch.context"))
+    targets = fields.List(fields.String(), metadata=element("launch.context"))
+
+
+@carries("application", "About")
+class About(Schema):
+    """Whose work a teacher comes to look at."""
+
+    id = fields.String(required=True, metadata=element("record.alias"))
+
+
 @carries("application", "Launch")
 class Launch(Schema):
     """A launch, as the application learns of it in exchange for its code."""
@@ -65,6 +83,8 @@ class Launch(Schema):
     person = fields.Nested(LaunchPerson, metadata=element("record.alias"))
     class_ = fields.Nested(ClassRef, data_key="class", metadata=element("launch.context"))
     activity = fields.Nested(ActivityRef, metadata=element("launch.context"))
+    about = fields.Nested(About, allow_none=True, metadata=element("record.alias"))
+    accepts = fields.Nested(Accepts, allow_none=True, metadata=element("launch.context"))
     can = fields.Nested(Can, metadata=element("launch.context"))
     withheld = fields.List(fields.String(), metadata=element("launch.context"))
     return_url = fields.String(allow_none=True, metadata=element("launch.context"))

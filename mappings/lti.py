@@ -1,27 +1,16 @@
-"""LTI 1.3 messages, NRPS members and AGS scores, to and from our nouns.
-
-The claim schema is strict where LTI Core 1.3 says what a claim is, and open to claims it does not know. Each
-claim has the refusal code that a wrong value of it gets.
-"""
+"""NRPS members and AGS scores, to and from our nouns. The messages of a launch are in `lti_messages`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from types import MappingProxyType
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, validates_schema
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from mappings.elements import element
 from mappings.fields import carries
-from mappings.text import Address, JsonObject, Text
-
-CLAIM = "https://purl.imsglobal.org/spec/lti/claim/"
-AGS = "https://purl.imsglobal.org/spec/lti-ags/claim/endpoint"
-NRPS = "https://purl.imsglobal.org/spec/lti-nrps/claim/namesroleservice"
-RESOURCE_LINK_REQUEST = "LtiResourceLinkRequest"
-VERSION = "1.3.0"
+from mappings.text import Text
 
 SCOPE_SCORE = "https://purl.imsglobal.org/spec/lti-ags/scope/score"
 SCOPE_RESULT = "https://purl.imsglobal.org/spec/lti-ags/scope/result.readonly"
@@ -33,130 +22,10 @@ _ID = validate.Length(1, 255)
 
 
 class _Open(Schema):
-    """A claim object: what it must hold is checked, what it may hold besides is passed by."""
+    """An object of a platform: what it must hold is checked, what it may hold besides is passed by."""
 
     class Meta:
         unknown = EXCLUDE
-
-
-@carries("lti_launch", "Context")
-class ContextSchema(_Open):
-    id = Text(required=True, validate=_ID, metadata=element("launch.context"))
-    label = Text(allow_none=True, metadata=element("launch.context"))
-    title = Text(allow_none=True, metadata=element("launch.context"))
-    type = fields.List(Text(), metadata=element("launch.context"))
-
-
-@carries("lti_launch", "ResourceLink")
-class ResourceLinkSchema(_Open):
-    id = Text(required=True, validate=_ID, metadata=element("launch.context"))
-    title = Text(allow_none=True, metadata=element("launch.context"))
-    description = Text(allow_none=True, metadata=element("launch.context"))
-
-
-@carries("lti_launch", "LaunchPresentation")
-class PresentationSchema(_Open):
-    return_url = Address(allow_none=True, metadata=element("launch.context"))
-    locale = Text(allow_none=True, metadata=element("person.locale"))
-    document_target = Text(allow_none=True, metadata=element("launch.context"))
-
-
-@carries("lti_launch", "Lis")
-class LisSchema(_Open):
-    person_sourcedid = Text(allow_none=True, metadata=element("record.source_id"))
-    course_section_sourcedid = Text(allow_none=True, metadata=element("launch.context"))
-
-
-@carries("lti_launch", "GradeService")
-class AgsSchema(_Open):
-    scope = fields.List(Text(), required=True, metadata=element("launch.context"))
-    lineitems = Address(allow_none=True, metadata=element("launch.context"))
-    lineitem = Address(allow_none=True, metadata=element("launch.context"))
-
-
-@carries("lti_launch", "MemberService")
-class NrpsSchema(_Open):
-    context_memberships_url = Address(required=True, metadata=element("launch.context"))
-    service_versions = fields.List(Text(), metadata=element("launch.context"))
-
-
-@carries("lti_launch", "Launch")
-class LaunchSchema(_Open):
-    """The claims of a resource link launch (LTI Core 1.3, section 5.3 and 5.4)."""
-
-    version = Text(
-        data_key=CLAIM + "version",
-        required=True,
-        validate=validate.Equal(VERSION),
-        metadata=element("launch.context"),
-    )
-    message_type = Text(
-        data_key=CLAIM + "message_type", required=True, validate=validate.Equal(RESOURCE_LINK_REQUEST),
-        metadata=element("launch.context"),
-    )  # fmt: skip
-    deployment_id = Text(
-        data_key=CLAIM + "deployment_id", required=True, validate=_ID, metadata=element("launch.context")
-    )
-    target_link_uri = Text(data_key=CLAIM + "target_link_uri", required=True, metadata=element("launch.context"))
-    roles = fields.List(Text(), data_key=CLAIM + "roles", required=True, metadata=element("person.role"))
-    resource_link = fields.Nested(
-        ResourceLinkSchema, data_key=CLAIM + "resource_link", required=True, metadata=element("launch.context")
-    )
-    sub = Text(
-        required=True, metadata=element("person.lti_subject"),
-        validate=[_ID, validate.Predicate("isascii", error="not ASCII")],
-    )  # fmt: skip
-    context = fields.Nested(ContextSchema, data_key=CLAIM + "context", metadata=element("launch.context"))
-    lis = fields.Nested(LisSchema, data_key=CLAIM + "lis", metadata=element("record.source_id"))
-    custom = JsonObject(data_key=CLAIM + "custom", metadata=element("launch.custom"))
-    presentation = fields.Nested(
-        PresentationSchema, data_key=CLAIM + "launch_presentation", metadata=element("launch.context")
-    )
-    ags = fields.Nested(AgsSchema, data_key=AGS, metadata=element("launch.context"))
-    nrps = fields.Nested(NrpsSchema, data_key=NRPS, metadata=element("launch.context"))
-    jti = Text(metadata=element("launch.proof"))
-    name = Text(allow_none=True, metadata=element("person.name.full"))
-    given_name = Text(allow_none=True, metadata=element("person.name.given"))
-    family_name = Text(allow_none=True, metadata=element("person.name.family"))
-    email = Text(allow_none=True, metadata=element("person.email"))
-
-    @validates_schema
-    def _roles_are_strings(self, data: Mapping[str, Any], **_more: Any) -> None:
-        if any(len(role) > 2048 for role in data.get("roles", ())):
-            raise ValidationError("a role is too long", CLAIM + "roles")
-
-
-# The refusal of a wrong claim, in the order in which they are reported (LV-22 to LV-31).
-CLAIM_CODES = MappingProxyType(
-    {
-        CLAIM + "version": "LTI_VERSION",
-        CLAIM + "message_type": "LTI_MESSAGE_TYPE",
-        CLAIM + "deployment_id": "LTI_DEPLOYMENT",
-        CLAIM + "target_link_uri": "LTI_TARGET_LINK_URI",
-        CLAIM + "roles": "LTI_ROLES",
-        CLAIM + "resource_link": "LTI_RESOURCE_LINK",
-        "sub": "LTI_SUB",
-        CLAIM + "context": "LTI_CONTEXT",
-        AGS: "LTI_SERVICE_URL",
-        NRPS: "LTI_SERVICE_URL",
-    }
-)
-OTHER_CLAIM_CODE = "LTI_CLAIM"
-
-_SCHEMA = LaunchSchema()
-
-
-def read_launch(claims: Mapping[str, Any]) -> tuple[dict[str, Any], str, str]:
-    """Return (claims by our names, code, claim); the code is empty when the message is sound."""
-    try:
-        loaded: dict[str, Any] = _SCHEMA.load(claims)
-    except ValidationError as error:
-        wrong = set(error.messages_dict)
-        for claim, code in CLAIM_CODES.items():
-            if claim in wrong:
-                return {}, code, claim
-        return {}, OTHER_CLAIM_CODE, min(wrong)
-    return loaded, "", ""
 
 
 def said(value: Any) -> str | None:

@@ -144,6 +144,34 @@ class Platform:
         self.canaries.watch(said["name"], self.places, "person.name.full", sub)
         return self._seeds(sub) | said | claims
 
+    def picking(self, sub: str, role: str = "Instructor", **settings: Any) -> dict[str, Any]:
+        """The claims of a deep linking request; `settings` changes what the platform accepts."""
+        said = {
+            "deep_link_return_url": f"{HOST}/picked",
+            "accept_types": ["ltiResourceLink", "link", "html", "image", "file"],
+            "accept_presentation_document_targets": ["iframe", "window"], "accept_multiple": True, "data": "Echo: <é>",
+        } | settings  # fmt: skip
+        return self.message(sub, role) | {
+            LTI + "message_type": "LtiDeepLinkingRequest", LTI + "resource_link": None,
+            "https://purl.imsglobal.org/spec/lti-dl/claim/deep_linking_settings": {
+                name: value for name, value in said.items() if value is not None
+            },
+        }  # fmt: skip
+
+    def reviewing(self, sub: str, whom: str, item: str = f"{HOST}/items/1", **claims: Any) -> dict[str, Any]:
+        """The claims of a submission review of somebody's work."""
+        return self.message(sub, "Instructor") | {
+            LTI + "message_type": "LtiSubmissionReviewRequest", LTI + "for_user": {"user_id": f"lms-{whom}"},
+            AGS + "claim/endpoint": {"scope": [], "lineitems": f"{HOST}/items", "lineitem": item},
+        } | claims  # fmt: skip
+
+    def asking(self, sub: str, whom: str | None = None) -> dict[str, Any]:
+        """The claims of a data privacy launch: of no course."""
+        return self.message(sub) | {
+            LTI + "message_type": "LtiDataPrivacyLaunchRequest", LTI + "for_user": {"user_id": f"lms-{whom or sub}"},
+            LTI + "resource_link": None, LTI + "context": None,
+        }  # fmt: skip
+
     def _seeds(self, sub: str) -> dict[str, Any]:
         """A token in claims that a platform may send about a person and that no test of ours is about."""
         made: dict[str, Any] = {name: self.token("lti_launch", f"Launch.{name}", sub) for name in _CLAIMS}

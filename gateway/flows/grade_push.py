@@ -173,7 +173,7 @@ def _judge(
         raise Refused(errors.REQ_INVALID, "a ref stands twice")
     wanted = [application.inward(application.PERSON, one["person"]) for one in handed]
     known = aliases.inward(session, grant.ref, "user", wanted)
-    people = {alias: person for alias, (_, person) in known.items()}
+    people = {alias: person for alias, (_, person) in known.items()} | aliases.people_behind(session, grant.ref, wanted)
     barred = _barred(parts, session, batch, people.values(), in_course)
     judged = []
     for one, alias in zip(handed, wanted, strict=True):

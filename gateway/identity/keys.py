@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
+from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import RSAKey
 
@@ -160,6 +161,11 @@ def make_tool_key(session: Session, vault: Vault, kid: str, now: datetime) -> st
 def tool_key(session: Session, vault: Vault, kid: str) -> RSAKey:
     """Return a private key of ours."""
     return RSAKey.import_key(vault.open(credentials.signing_key(session, kid, "lti"), f"signing_key:{kid}"))
+
+
+def sign(session: Session, vault: Vault, kid: str, claims: dict[str, Any]) -> str:
+    """Return these claims as a token signed by a key of ours."""
+    return jwt.encode({"alg": "RS256", "kid": kid, "typ": "JWT"}, claims, tool_key(session, vault, kid))
 
 
 def public_set(session: Session) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -31,6 +32,13 @@ class Platform:
     hosts: frozenset[str]
     status: str
     vendor: str
+    product: str = ""
+    home: int = 0  # the district that registered it
+    relaxations: tuple[tuple[str, str, datetime], ...] = ()  # name, value, until when
+
+    def excuses(self, now: datetime) -> dict[str, str]:
+        """Return the relaxations in force, by name, with their value."""
+        return {name: value for name, value, until in self.relaxations if now < until}
 
     def serves(self, url: str) -> bool:
         """Whether an address is one of this platform's services: on a registered host, and as its keys are, by https
@@ -55,9 +63,14 @@ class Registrations(ToolConfAbstract):  # type: ignore[misc]
     def check_iss_has_many_clients(self, _iss: str) -> bool:
         return True
 
-    def platform(self, issuer: str, client_id: str | None) -> Platform:
-        """Return the one enabled registration (LI-3). Raises Refused: unknown, ambiguous or disabled."""
+    def platform(self, issuer: str, client_id: str | None, deployment_id: str | None = None) -> Platform:
+        """Return the one enabled registration (LI-3). Raises Refused: unknown, ambiguous or disabled.
+
+        Where several share an issuer and no client is named, the deployment decides.
+        """
         found = self._find(issuer, client_id)
+        if len(found) > 1 and deployment_id:
+            found = [one for one in found if self._has(one.ref, deployment_id)] or found
         if not found:
             raise Refused(errors.LTI_ISSUER_UNKNOWN)
         if len(found) > 1:
@@ -65,6 +78,10 @@ class Registrations(ToolConfAbstract):  # type: ignore[misc]
         if found[0].status != "active":
             raise Refused(errors.LTI_REGISTRATION_DISABLED)
         return found[0]
+
+    def of_issuer(self, issuer: str) -> Callable[[str], bool]:
+        """Return a question: whether a client is one of this issuer's registered here."""
+        return lambda client_id: bool(self._find(issuer, client_id))
 
     def _find(self, issuer: str, client_id: str | None) -> list[Platform]:
         if not is_text(issuer) or not is_text(client_id or ""):
@@ -91,16 +108,19 @@ class Registrations(ToolConfAbstract):  # type: ignore[misc]
     def find_deployment_by_params(
         self, iss: str, deployment_id: str, client_id: str, *_a: Any, **_k: Any
     ) -> Deployment | None:
-        platform = self.platform(iss, client_id or None)
-        with self._database.open_identity() as session:
-            known = registrations.has_deployment(session, platform.ref, deployment_id)
+        known = self._has(self.platform(iss, client_id or None).ref, deployment_id)
         return Deployment().set_deployment_id(deployment_id) if known else None
+
+    def _has(self, registration: str, deployment_id: str) -> bool:
+        with self._database.open_identity() as session:
+            return is_text(deployment_id) and registrations.has_deployment(session, registration, deployment_id)
 
 
 def _platform(row: Any) -> Platform:
     return Platform(
         row.registration, row.issuer, row.client_id, row.auth_url, row.jwks_url, frozenset(row.hosts), row.status,
-        row.vendor,
+        row.vendor, row.product, row.home_district,
+        tuple((one["name"], one["value"], datetime.fromisoformat(one["until"])) for one in row.relaxations or ()),
     )  # fmt: skip
 
 

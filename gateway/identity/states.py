@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Response
 from itsdangerous import BadSignature, Serializer, URLSafeSerializer
@@ -35,6 +36,7 @@ class State:
     deployment_id: str
     target: str
     at: int
+    frame: str = ""  # of the LMS, where it offers to keep something for us (LTI Platform Storage)
 
     @property
     def nonce_hash(self) -> bytes:
@@ -45,6 +47,17 @@ class State:
     def forgotten_at(self) -> datetime:
         """When the used nonce may be forgotten: the state itself is refused by then."""
         return datetime.fromtimestamp(self.at + STATE_SECONDS, UTC) + timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """What an LMS keeps for a login when the browser keeps no cookie: in which of its frames, for which origin alone,
+    under which key, and the value that proves the browser (LTI postMessage Storage 0.1)."""
+
+    frame: str
+    origin: str
+    key: str
+    value: str
 
 
 class _Uncompressed(URLSafeSerializer):
@@ -60,17 +73,18 @@ class States:
     def __init__(self, vault: Vault, clock: Clock, ids: Ids) -> None:
         self._signer = _Uncompressed(vault.derive("lti-state"), salt="state")
         self._cookie_key = vault.derive("lti-state-cookie")
+        self._storage_key = vault.derive("lti-state-storage")
         self._teacher_key = vault.derive("lti-teacher-cookie")
         self._clock, self._ids = clock, ids
 
-    def make(self, platform: Platform, deployment_id: str, target: str) -> tuple[State, str]:
+    def make(self, platform: Platform, deployment_id: str, target: str, frame: str = "") -> tuple[State, str]:
         """Return a new state and its text."""
         state = State(
             self._ids.secret(), self._ids.secret(), platform.ref, platform.issuer, platform.client_id,
-            deployment_id, target, int(self._clock.now().timestamp()),
+            deployment_id, target, int(self._clock.now().timestamp()), frame,
         )  # fmt: skip
         values = [state.id, state.nonce, state.registration, state.issuer, state.client_id,
-                  state.deployment_id, state.target, state.at]  # fmt: skip
+                  state.deployment_id, state.target, state.at, state.frame]  # fmt: skip
         return state, str(self._signer.dumps(values))
 
     def open(self, text: str) -> State:
@@ -88,12 +102,33 @@ class States:
         digest = hmac.digest(self._cookie_key, state.id.encode(), "sha256").hex()
         return f"__Host-lti-{digest[:12]}", digest[12:]
 
+    def storage(self, state: State, platform: Platform) -> Storage | None:
+        """Return what the LMS keeps for a state, at its sign-in's origin alone; None where it offered nothing."""
+        if not state.frame:
+            return None
+        digest = hmac.digest(self._storage_key, state.id.encode(), "sha256").hex()
+        sign_in = urlsplit(platform.auth_url)
+        return Storage(state.frame, f"{sign_in.scheme}://{sign_in.netloc}", f"lti-{digest[:12]}", digest[12:])
+
     def teacher_cookie(self, deployment: str, sub: str, day: date) -> tuple[str, str]:
         """Return the name and value of the cookie that makes a browser a teacher's for the day of a launch."""
         who = f"{deployment}\n{sub}"
         name = hmac.digest(self._teacher_key, who.encode(), "sha256").hex()
         value = hmac.digest(self._teacher_key, f"{day}\n{who}".encode(), "sha256").hex()
         return f"__Host-teacher-{name[:12]}", value
+
+    def seal(self, kind: str, values: list[Any]) -> str:
+        """Return these values as a word that only we can have said, and when."""
+        return str(self._signer.dumps([kind, int(self._clock.now().timestamp()), values]))
+
+    def unseal(self, kind: str, word: str, seconds: int) -> list[Any] | None:
+        """Return the values of a word of this kind that is no older; None for any other text."""
+        try:
+            said, at, values = self._signer.loads(word)
+        except (BadSignature, TypeError, ValueError):
+            return None
+        fresh = said == kind and 0 <= self._clock.now().timestamp() - at <= seconds
+        return list(values) if fresh else None
 
     def is_teachers_browser(self, launch: Any, cookies: Mapping[str, str]) -> bool:
         """Whether these cookies are of the browser in which this launch, or another of the same day, was made."""

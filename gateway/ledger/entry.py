@@ -66,7 +66,7 @@ _hash = _match(_HASH)
 
 TYPES = (
     "decision", "denial", "intent", "outcome", "import", "agreement", "direction", "consent", "grant",
-    "rights", "task", "freeze", "policy", "erasure",
+    "rights", "task", "freeze", "policy", "erasure", "link", "relaxation",
 )  # fmt: skip
 OUTCOMES = (
     "permit", "partial", "deny", "acknowledged", "refused", "unknown", "not_delivered", "recorded", "ended",

@@ -5,6 +5,7 @@ A record that stands in several schools of one grant has one alias there; two gr
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
@@ -46,6 +47,7 @@ ORDER BY v.school
 """
 # Fresh rows have no statistics, and a planner that believes in one row would compare each with each.
 _AS_SETS = "SELECT set_config('enable_nestloop', %(on)s, true)"
+_HEX = re.compile(r"[0-9a-f]{32}\Z")
 _ALONE = "SELECT pg_advisory_xact_lock(hashtextextended(%(grant)s, 11))"
 
 
@@ -112,6 +114,36 @@ def outward(session: Session, grant: str, kind: str, ids: Iterable[str]) -> dict
         grant=grant, kind=kind, ids=sorted(set(ids)),
     )  # fmt: skip
     return {row.sourced_id: UUID(str(row.alias)).hex for row in rows}
+
+
+def pseudonym(session: Session, grant: str, kind: str, id_: str) -> str:
+    """Return the name under which a grant knows somebody unnamed: random, stored, no alias of any record."""
+    for _ in range(2):
+        row = session.row(
+            "SELECT alias FROM alias WHERE district = %(district)s AND school = %(school)s AND access_grant = %(grant)s "
+            "AND kind = %(kind)s AND sourced_id = %(id)s",
+            grant=grant, kind=kind, id=id_,
+        )  # fmt: skip
+        if row is not None:
+            break
+        session.run(
+            "INSERT INTO alias (district, school, access_grant, kind, sourced_id, alias) VALUES (%(district)s, "
+            "%(school)s, %(grant)s, %(kind)s, %(id)s, gen_random_uuid()) ON CONFLICT DO NOTHING",
+            grant=grant, kind=kind, id=id_,
+        )  # fmt: skip
+    assert row is not None  # noqa: S101 - just written
+    return UUID(str(row.alias)).hex
+
+
+def people_behind(session: Session, grant: str, pseudonyms: Iterable[str]) -> dict[str, str]:
+    """Return {pseudonym: our id} of those unnamed whom the session's school knows."""
+    wanted = [UUID(hex=text) for text in pseudonyms if _HEX.match(text)]
+    rows = session.rows(
+        "SELECT alias, sourced_id FROM alias WHERE district = %(district)s AND school = %(school)s "
+        "AND access_grant = %(grant)s AND kind = 'pseudonym' AND alias = ANY(%(wanted)s::uuid[])",
+        grant=grant, wanted=wanted,
+    )  # fmt: skip
+    return {UUID(str(row.alias)).hex: row.sourced_id for row in rows}
 
 
 def inward(session: Session, grant: str, kind: str, aliases: Iterable[str]) -> dict[str, tuple[int, str]]:

@@ -21,16 +21,16 @@ _OTHERS = f'SELECT sourced_id FROM roster_enrollment WHERE {_HERE} AND until IS 
 
 # In this order: what is found through another row goes before that row.
 HELD: dict[str, str] = {
-    "doorkey": f"(opens = 'family' AND ref = %(person)s) OR (opens = 'launch' AND ref IN ({_LAUNCHES})) "
+    "doorkey": f"(opens = 'family' AND ref = %(person)s) OR (opens IN ('launch', 'picker') AND ref IN ({_LAUNCHES})) "
     f"OR (opens = 'teacher_page' AND holder IN ({_LAUNCHES}))",
-    "launch": "person_id = %(person)s",
+    "launch": "person_id = %(person)s OR facts ->> 'about' = %(person)s",
     "lms_identity": "person_id = %(person)s",
     "outbox": "person_id = %(person)s",
     "result": "person_id = %(person)s",
     "transcript": "person_id = %(person)s",
     "consent": "person_id = %(person)s",
     "opt_out": "person_id = %(person)s",
-    "alias": f"(kind IN ('user', 'demographics') AND sourced_id = %(person)s) "
+    "alias": f"(kind IN ('user', 'demographics', 'pseudonym') AND sourced_id = %(person)s) "
     f"OR (kind = 'enrollment' AND sourced_id IN ({_ENROLLMENTS}) AND sourced_id NOT IN ({_OTHERS}))",
     "roster_enrollment": '"user" = %(person)s',
     "roster_demographics": "sourced_id = %(person)s",

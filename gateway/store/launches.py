@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -52,7 +53,7 @@ WITH known AS (INSERT INTO lms_identity (district, school, registration, sub, pe
         AND school = %(school)s AND deployment = %(deployment)s AND context_id = %(context_id)s
         AND NOT services @> %(services)s),
     opened AS (INSERT INTO doorkey (district, school, key_hash, opens, ref, holder, expires_at)
-        VALUES (%(district)s, %(school)s, %(code_hash)s, 'launch', %(launch)s, %(access_grant)s, %(code_until)s))
+        VALUES (%(district)s, %(school)s, %(code_hash)s, %(opens)s, %(launch)s, %(access_grant)s, %(code_until)s))
 INSERT INTO launch (district, school, launch, deployment, context_id, class_id, sub, person_id, role, access_grant,
     decision, facts, created_at, expires_at)
 VALUES (%(district)s, %(school)s, %(launch)s, %(deployment)s, %(context_id)s, %(class_id)s, %(sub)s, %(person_id)s,
@@ -88,6 +89,86 @@ def standing(
     return session.row(
         _STANDING, registration=registration, sub=sub, sis_id=sis_id, class_id=class_id, nobody=nobody
     )  # fmt: skip
+
+
+def application(session: Session, grant: str) -> Any | None:
+    """Return the application behind a grant, by name and address."""
+    return session.row(
+        "SELECT v.name, v.launch_url FROM access_grant g JOIN vendor v ON v.district = g.district AND "
+        "v.vendor = g.vendor WHERE g.district = %(district)s AND g.access_grant = %(grant)s",
+        grant=grant,
+    )
+
+
+def school_name(session: Session) -> str:
+    (row,) = session.rows("SELECT name FROM school WHERE district = %(district)s AND school = %(school)s")
+    return str(row.name)
+
+
+def may_link(session: Session, deployment: str, context_id: str, district: int, school: int) -> bool:
+    """Whether a course of a deployment may still be linked to a class of a school: granted, and linked nowhere."""
+    row = session.row(
+        "SELECT NOT EXISTS (SELECT FROM context_link l WHERE l.district = d.district AND l.deployment = d.deployment "
+        "AND l.context_id = %(context)s) AS free FROM deployment d JOIN deployment_school s ON s.district = d.district "
+        "AND s.deployment = d.deployment WHERE d.district = %(home)s AND d.deployment = %(deployment)s "
+        "AND d.status = 'active' AND s.school = %(at)s",
+        context=context_id, deployment=deployment, home=district, at=school,
+    )  # fmt: skip
+    return bool(row and row.free)
+
+
+def close_picker(session: Session, launch: str) -> bool:
+    """Use up every key to the picker of a launch; False when none was left: it was answered."""
+    return bool(session.run(
+        "DELETE FROM doorkey WHERE district = %(district)s AND school = %(school)s AND opens = 'picker' "
+        "AND ref = %(launch)s",
+        launch=launch,
+    ))  # fmt: skip
+
+
+def propose(session: Session, launch: str, items: Any, key_hash: bytes, now: datetime) -> bool:
+    """Keep what was picked elsewhere, with another key to the same picker; False when it was answered already."""
+    added = session.run(
+        "INSERT INTO doorkey (district, school, key_hash, opens, ref, holder, expires_at) SELECT district, school, "
+        "%(key)s, opens, ref, holder, expires_at FROM doorkey WHERE district = %(district)s AND school = %(school)s "
+        "AND opens = 'picker' AND ref = %(launch)s AND expires_at > %(now)s LIMIT 1",
+        key=key_hash, launch=launch, now=now,
+    )  # fmt: skip
+    session.run(
+        "UPDATE launch SET facts = facts || jsonb_build_object('items', %(items)s::jsonb) WHERE district = %(district)s "
+        "AND school = %(school)s AND launch = %(launch)s",
+        launch=launch,
+        items=Jsonb(items),
+    )
+    return bool(added)
+
+
+def failures(session: Session, deployment: str | None) -> Sequence[Any]:
+    """Return the failed launches of the registrations of the session's district, newest first."""
+    return session.rows(
+        "SELECT f.* FROM failed_launch f WHERE f.district = %(district)s AND (%(deployment)s::text IS NULL OR "
+        "f.registration IN (SELECT registration FROM deployment d WHERE d.district = %(district)s AND "
+        "%(deployment)s IN (d.deployment, d.deployment_id))) ORDER BY f.at DESC, f.support LIMIT 200",
+        deployment=deployment,
+    )
+
+
+def failure(session: Session, support: str) -> Any | None:
+    return session.row(
+        "SELECT * FROM failed_launch WHERE district = %(district)s AND support = %(support)s", support=support
+    )
+
+
+def launch_called(session: Session, ref: str) -> Any | None:
+    """Return a launch of the session's schools, alive or not."""
+    return session.row(
+        "SELECT * FROM launch WHERE district = %(district)s AND school = ANY(%(schools)s) AND launch = %(ref)s", ref=ref
+    )
+
+
+def waiting(session: Session) -> Sequence[Any]:
+    """Return what launched and is not linked, of the session's district, newest first."""
+    return session.rows("SELECT * FROM waiting_link WHERE district = %(district)s ORDER BY seen_at DESC, context_id")
 
 
 def keep(session: Session, *, services: dict[str, Any], facts: dict[str, Any], **values: Any) -> None:

@@ -15,7 +15,8 @@ from gateway.store.tenant import Place, Session
 def by_issuer(session: Session, issuer: str, client_id: str | None) -> Sequence[Any]:
     """Return the registrations of an issuer, narrowed by client id where one is given."""
     return session.rows(
-        "SELECT * FROM registration WHERE issuer = %(issuer)s AND (%(client_id)s::text IS NULL "
+        "SELECT r.*, (SELECT jsonb_agg(to_jsonb(x)) FROM relaxation x WHERE x.registration = r.registration) AS "
+        "relaxations FROM registration r WHERE issuer = %(issuer)s AND (%(client_id)s::text IS NULL "
         "OR client_id = %(client_id)s) ORDER BY registration LIMIT 3",
         issuer=issuer, client_id=client_id,
     )  # fmt: skip
@@ -42,6 +43,77 @@ def spend_nonce(session: Session, nonce_hash: bytes, expires_at: datetime) -> No
 def forget_nonces(session: Session, now: datetime) -> int:
     """Remove nonces whose tokens can no longer be valid."""
     return session.run("DELETE FROM launch_nonce WHERE expires_at < %(now)s", now=now)
+
+
+def relax(
+    session: Session, registration: str, name: str, value: str, reason: str, since: datetime, until: datetime, by: str
+) -> None:
+    """Excuse a registration from something; said again, the later word counts."""
+    session.run(
+        "INSERT INTO relaxation (registration, name, value, reason, since, until, created_by) VALUES (%(r)s, %(name)s, "
+        "%(value)s, %(reason)s, %(since)s, %(until)s, %(by)s) ON CONFLICT (registration, name) DO UPDATE SET "
+        "value = excluded.value, reason = excluded.reason, since = excluded.since, until = excluded.until, "
+        "created_by = excluded.created_by",
+        r=registration, name=name, value=value, reason=reason, since=since, until=until, by=by,
+    )  # fmt: skip
+
+
+def end_relaxation(session: Session, registration: str, name: str) -> bool:
+    return bool(
+        session.run("DELETE FROM relaxation WHERE registration = %(r)s AND name = %(name)s", r=registration, name=name)
+    )
+
+
+def relaxations(session: Session) -> Sequence[Any]:
+    """Return what the registrations of the session's district are excused from."""
+    return session.rows(
+        "SELECT x.*, r.issuer, r.client_id FROM relaxation x JOIN registration r USING (registration) "
+        "WHERE r.home_district = %(district)s ORDER BY x.until, x.registration, x.name"
+    )
+
+
+def keep_waiting(
+    session: Session, registration: str, deployment_id: str, context_id: str, district: int, deployment: str | None,
+    title: str | None, now: datetime,
+) -> None:  # fmt: skip
+    """Remember a deployment, or a course of one, that launched and is not linked; the newest of each registration."""
+    session.run(
+        "INSERT INTO waiting_link (registration, deployment_id, context_id, district, deployment, title, seen_at) "
+        "VALUES (%(r)s, %(d)s, %(c)s, %(home)s, %(deployment)s, %(title)s, %(now)s) "
+        "ON CONFLICT (district, registration, deployment_id, context_id) DO UPDATE SET seen_at = excluded.seen_at, "
+        "title = excluded.title, deployment = excluded.deployment",
+        r=registration, d=deployment_id, c=context_id, home=district, deployment=deployment, title=title, now=now,
+    )  # fmt: skip
+    session.run(
+        "DELETE FROM waiting_link WHERE registration = %(r)s AND (deployment_id, context_id) IN (SELECT deployment_id, "
+        "context_id FROM waiting_link WHERE registration = %(r)s ORDER BY seen_at DESC OFFSET 200)",
+        r=registration,
+    )
+
+
+def no_longer_waits(session: Session, deployment: str, context_id: str) -> None:
+    """Forget that a course waits: it is linked."""
+    session.run(
+        "DELETE FROM waiting_link w USING deployment d WHERE d.deployment = %(deployment)s AND w.registration = "
+        "d.registration AND w.deployment_id = d.deployment_id AND w.context_id IN (%(context)s, '')",
+        deployment=deployment, context=context_id,
+    )  # fmt: skip
+
+
+def keep_failure(
+    session: Session, support: str, registration: str, district: int, code: str, facts: dict[str, Any], now: datetime
+) -> None:
+    """Remember how a launch failed, under its support number; the newest of each registration."""
+    session.run(
+        "INSERT INTO failed_launch (support, registration, district, at, code, facts) "
+        "VALUES (%(support)s, %(r)s, %(home)s, %(now)s, %(code)s, %(facts)s) ON CONFLICT DO NOTHING",
+        support=support, r=registration, home=district, code=code, facts=Jsonb(facts), now=now,
+    )  # fmt: skip
+    session.run(
+        "DELETE FROM failed_launch WHERE registration = %(r)s AND support IN (SELECT support FROM failed_launch "
+        "WHERE registration = %(r)s ORDER BY at DESC OFFSET 200)",
+        r=registration,
+    )
 
 
 # --- platform keys ---------------------------------------------------------------------------------

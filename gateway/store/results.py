@@ -37,6 +37,15 @@ def activity(session: Session, grant: str, your_id: str) -> Any | None:
     )  # fmt: skip
 
 
+def activities(session: Session, grant: str, class_id: str) -> Sequence[Any]:
+    """Return the activities of a class, by title."""
+    return session.rows(
+        f"SELECT * FROM activity WHERE {_HERE} AND access_grant = %(grant)s AND class_id = %(class)s "
+        "ORDER BY title, your_id LIMIT 500",
+        grant=grant, **{"class": class_id},
+    )  # fmt: skip
+
+
 def activity_by_ref(session: Session, ref: str) -> Any | None:
     return session.row(f"SELECT * FROM activity WHERE {_HERE} AND activity = %(ref)s", ref=ref)
 

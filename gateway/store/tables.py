@@ -135,6 +135,20 @@ registration = _table(
     jwks_url hosts:ids kid status created_at:time created_by""",
     _PLACES, sa.UniqueConstraint("issuer", "client_id"),
 )  # fmt: skip
+relaxation = _table(  # what one registration is excused from, by whom, why, and until when
+    "relaxation", "shared", "registration name",
+    "registration name value reason since:time until:time created_by", {ONBOARDING: _SIUD, IDENTITY: _S},
+)  # fmt: skip
+# Courses and deployments that launched and are not linked yet, for somebody of the district to link; and launches that
+# failed, without a person in them: both bounded per registration, and written only for tokens that verified.
+waiting_link = _table(
+    "waiting_link", "district", "registration deployment_id context_id",
+    "registration deployment_id context_id deployment? title? seen_at:time", {IDENTITY: _SIUD, ONBOARDING: _S},
+)  # fmt: skip
+failed_launch = _table(
+    "failed_launch", "district", "support", "support registration at:time code facts:json",
+    {IDENTITY: _SID, ONBOARDING: _S}, sa.Index("failed_launch_by_registration", "registration", "at"),
+)  # fmt: skip
 platform_keys = _table(
     "platform_keys", "shared", "registration", "registration key_set:json fetched_at:time", {IDENTITY: _SIU}
 )

@@ -11,7 +11,7 @@ from gateway.errors import Refused
 from gateway.flows import class_members, grade_push, launch, transcript, transfers
 from gateway.identity.clients import Grant
 from gateway.web.contract import Audience, declares, read_body, running, sent
-from mappings import application
+from mappings import application, lti_items
 
 blueprint = Blueprint("api", __name__, url_prefix="/v1")
 
@@ -29,6 +29,17 @@ _COMMON = (
 def exchange(grant: Grant) -> Response:
     """The code works once, for sixty seconds, for the application it was made for."""
     return sent(launch.exchange(running().parts, grant, read_body(application.Exchange)["code"]))
+
+
+@blueprint.route("/launches/<ref>/content_items", methods=["POST"])
+@declares(
+    Audience.APPLICATION, scopes=("launch.read",), refusals=(*_COMMON, errors.LTI_CODE, errors.LTI_ITEM_NOT_ACCEPTED),
+    body=lti_items.ContentItems, here=True, summary="Hand back what a teacher picked; send the browser to `return_url`",
+)  # fmt: skip
+def content_items(grant: Grant, ref: str) -> Any:
+    """Checked against what the LMS said it takes; the teacher confirms, and the LMS gets it once."""
+    body, raw = read_body(lti_items.ContentItems), request.get_json()
+    return jsonify(launch.offer(running().parts, grant, ref, body["items"], raw["items"]))
 
 
 @blueprint.route("/classes/<class_id>/members", methods=["GET"])

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Response, redirect, request
+from flask import Blueprint, Response, g, make_response, redirect, render_template, request, url_for
 
 from gateway import errors
 from gateway.errors import Refused
 from gateway.flows import launch
 from gateway.identity import keys
-from gateway.identity.states import bind
+from gateway.identity.launch import Unproven
+from gateway.identity.states import STATE_SECONDS, bind
 from gateway.web.contract import Audience, declares, running
+from gateway.web.security import scripted
 
 blueprint = Blueprint("lti", __name__)
 
@@ -25,6 +27,9 @@ _LAUNCH = tuple(
 )
 
 
+_FRAMES = frozenset({"iframe", "frame", "embed", "object", "fencedframe"})
+
+
 def _single(values: Any, refusal: errors.Reason) -> dict[str, str]:
     """Return parameters that each stand once. Raises Refused."""
     if any(len(values.getlist(name)) > 1 for name in values):
@@ -34,26 +39,73 @@ def _single(values: Any, refusal: errors.Reason) -> dict[str, str]:
 
 @blueprint.route("/lti/login", methods=["GET", "POST"])
 @declares(Audience.PLATFORM, refusals=_LOGIN, summary="Third-party login initiation (LTI Security 5.1.1)")
-def login() -> Any:
-    """Begin a launch: by GET or by POST, the same."""
-    said = request.args if request.method == "GET" else request.form
-    return launch.begin(running().parts, _single(said, errors.LTI_LOGIN_PARAMETER))
+def login() -> Response:
+    """Begin a launch: by GET or by POST, the same. In a frame a page finds out first how this browser can be known."""
+    said = _single(request.args if request.method == "GET" else request.form, errors.LTI_LOGIN_PARAMETER)
+    begun = launch.begin(running().parts, said)
+    if request.headers.get("Sec-Fetch-Dest") in _FRAMES:
+        page = render_template("probe.html", begun=begun, again=url_for("lti.login"), said=said)
+        response = scripted(make_response(page), begun.url)
+    else:
+        response = redirect(begun.url)  # type: ignore[assignment]
+    bind(response, *begun.cookie, STATE_SECONDS)
+    return response
 
 
 @blueprint.route("/lti/launch", methods=["POST"])
 @declares(Audience.PLATFORM, refusals=_LAUNCH, summary="The launch itself: an id_token and its state")
 def arrive() -> Response:
-    """Let a launch in and send the browser on to the application with a one-time code."""
-    if request.args:
+    """Let a message in: a launch goes on to the application with a one-time code; others show their page."""
+    if request.args.keys() - {"activity"}:
         raise Refused(errors.LTI_FORM)
     form = _single(request.form, errors.LTI_FORM)
     if "state" not in form or ("id_token" not in form and "error" not in form):
         raise Refused(errors.LTI_FORM)
-    entry = launch.arrive(running().parts, form, request.cookies)
-    response: Response = redirect(entry.url, 303)  # type: ignore[assignment]
-    if entry.teacher:
-        bind(response, *entry.teacher, launch.LAUNCH_HOURS * 3600)
+    try:
+        door = launch.arrive(running().parts, form, request.cookies, g.request_id)
+    except Unproven as asked:
+        return scripted(make_response(render_template("prove.html", storage=asked.storage, form=form)))
+    if isinstance(door, launch.Unlinked):
+        return make_response(render_template("link.html", page=door))
+    if isinstance(door, launch.Privacy):
+        return make_response(render_template("privacy.html", page=door))
+    response: Response = redirect(door.url, 303)  # type: ignore[assignment]
+    if door.teacher:
+        bind(response, *door.teacher, launch.LAUNCH_HOURS * 3600)
     return response
+
+
+@blueprint.route("/lti/link", methods=["POST"])
+@declares(
+    Audience.TEACHER, refusals=(errors.LTI_STATE, errors.LTI_CONTEXT_LINKED, errors.LTI_PERSON),
+    summary="A teacher links a course to a class of their own",
+)  # fmt: skip
+def link() -> Response:
+    """The signed word of the choice is its own authority; everything in it is looked up again."""
+    title = launch.link(running().parts, request.form.get("class", ""))
+    return make_response(render_template("linked.html", title=title))
+
+
+@blueprint.route("/lti/pick/<key>", methods=["GET"])
+@declares(Audience.TEACHER, refusals=(errors.LTI_CODE,), summary="Pick what to link (Deep Linking 2.0)")
+def picker(key: str) -> str:
+    """Show what can be picked."""
+    return render_template("picker.html", page=launch.open_picker(running().parts, key), action=request.path)
+
+
+@blueprint.route("/lti/pick/<key>", methods=["POST"])
+@declares(
+    Audience.TEACHER, refusals=(errors.LTI_CODE, errors.LTI_ITEM_NOT_ACCEPTED, errors.OWN_NOT_ASSOCIATED),
+    summary="Hand what was picked to the LMS, once",
+)  # fmt: skip
+def pick(key: str) -> Response:
+    """Add, cancel, or go on to the application."""
+    deed, chosen = request.form.get("do", "add"), request.form.getlist("item")
+    done = launch.pick(running().parts, key, deed, chosen)
+    if isinstance(done, str):
+        response: Response = redirect(done, 303)  # type: ignore[assignment]
+        return response
+    return scripted(make_response(render_template("picked.html", answer=done)), done.url)
 
 
 @blueprint.route("/.well-known/jwks.json", methods=["GET"])

@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException
 
 from gateway import errors
 from gateway.errors import Reason, Refused
+from gateway.flows import launch
 from gateway.store.tenant import UNKEEPABLE, UNREACHABLE
 from gateway.web.contract import running
 
@@ -23,6 +24,7 @@ _STATUS = {
     429: errors.RATE_LIMITED,
 }
 _MACHINES = ("/v1", "/oauth2", "/healthz", "/readyz", "/.well-known")
+_LAUNCHES = ("lti.login", "lti.arrive")
 _log = structlog.get_logger()
 
 
@@ -73,13 +75,22 @@ def answer(reason: Reason, detail: str, fields: Any = None) -> Response:
         response = make_response(_problem(reason, detail, fields), reason.http)
         response.mimetype = "application/problem+json"
     else:
-        page = render_template("problem.html", reason=reason, detail=detail, request_id=g.get("request_id", ""))
-        response = make_response(page, reason.http)
+        response = _page(reason, detail)
     if reason.http == 401:
         response.headers["WWW-Authenticate"] = 'Bearer realm="schoolgate"'
     if reason.http in (429, 503):
         response.headers.setdefault("Retry-After", str(g.get("retry_after", 60)) if reason.http == 429 else "5")
     return response
+
+
+def _page(reason: Reason, detail: str) -> Response:
+    """A page for a person. Of a login or launch that failed it shows how far it got, and no more than all may know."""
+    if request.endpoint in _LAUNCHES and not reason.code.startswith("INT_"):
+        said = launch.diagnose(Refused(reason, detail))
+        page = render_template("diagnosis.html", said=said, reason=said.reason, support=g.get("request_id", ""))
+        return make_response(page, said.reason.http)
+    page = render_template("problem.html", reason=reason, detail=detail, request_id=g.get("request_id", ""))
+    return make_response(page, reason.http)
 
 
 def _problem(reason: Reason, detail: str, fields: Any) -> dict[str, Any]:

@@ -11,7 +11,17 @@ from flask import Flask, Response, g, request
 from gateway.web.contract import running
 
 _CSP = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors {}"
+_SCRIPTED = _CSP.replace("form-action 'self'", "script-src 'self'; form-action {}")
 _log = structlog.get_logger()
+
+
+def scripted(response: Response, forms_to: str = "") -> Response:
+    """Let a page run our own scripts, and its forms lead to this address besides ours, or wherever a launch may lead;
+    return it. Browsers hold the addresses that a form is redirected to against this too."""
+    address = urlsplit(forms_to)
+    allowed = f"{address.scheme}://{address.netloc}" if address.netloc else _framed_by()
+    response.headers["Content-Security-Policy"] = _SCRIPTED.format(f"'self' {allowed}", _framed_by())
+    return response
 
 
 def register(app: Flask) -> None:

@@ -15,6 +15,7 @@ from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import responses
@@ -34,7 +35,7 @@ from tests.canaries import flying, tapped
 from tests.conftest import Cluster
 from tests.deliveries import Delivery, two_schools
 from tests.journeys.test_grades import Lesson
-from tests.platforms import application, code_of
+from tests.platforms import LTI, application, code_of
 from tests.worlds import DOCUMENT, READ, UNTIL, Caller, Steered, World
 
 _numbers = itertools.count()
@@ -150,6 +151,7 @@ class Base:
         yield lambda: college.get(f"/v1/transcripts/{self.transcript}")
         yield lambda: college.get("/v1/transcripts/ts_0000000000000000")
         yield from self._launch(client, world)
+        yield from self._messages(client, world)
         yield from self._of_the_desk(client)
         yield from self._of_anybody(client)
         yield from self._acts(client)
@@ -246,6 +248,32 @@ class Base:
             if answers[0].status_code == 303:
                 code = code_of(answers[0])
                 yield lambda c=code: app.call("POST", "/v1/launches/exchange", json={"code": c})
+
+    def _messages(self, client: Any, world: World) -> Iterator[Callable[[], Any]]:
+        """The other messages of a launch: linking a course, picking, reviewing, asking what leaves."""
+        lms, app = self.lesson.lms, self._as("app", client)
+        unlinked = lms.message("tA", "Instructor") | {LTI + "context": {"id": "course-x", "title": "New"}}
+        answers: list[Any] = []
+        yield lambda: (answers.append(lms.launch(world, unlinked)), answers[-1])[1]
+        word = re.search(r'name="class" value="([^"]+)"', answers[-1].text)
+        for said in (word[1] if word else "", "made up"):
+            yield lambda s=said: client.post("/lti/link", data={"class": s})
+        for who in ("tA", "p0", "tB"):
+            yield lambda w=who: (answers.append(lms.launch(world, lms.picking(w))), answers[-1])[1]
+            page = urlsplit(answers[-1].headers.get("Location", "/lti/pick/none")).path
+            yield lambda p=page: client.get(p)
+            yield lambda p=page: (answers.append(client.post(p, data={"do": "application"})), answers[-1])[1]
+            if answers[-1].status_code == 303:
+                code = code_of(answers[-1])
+                body = {"code": code}
+                yield lambda b=body: (answers.append(app.call("POST", "/v1/launches/exchange", json=b)), answers[-1])[1]
+                path, items = f"/v1/launches/{answers[-1].json['id']}/content_items", [{"activity": "check"}]
+                yield lambda p=path, i=items: app.call("POST", p, json={"items": i})
+            yield lambda p=page: client.post(p, data={"item": "check"})
+            yield lambda p=page: client.post(p, data={"do": "cancel"})
+        for whom in ("p0", "p1", "nobody"):
+            yield lambda w=whom: lms.launch(world, lms.reviewing("tA", w))
+            yield lambda w=whom: lms.launch(world, lms.asking("tA", w))
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from marshmallow import Schema, fields
 
-from mappings import application, family, lti, on_file
+from mappings import application, family, lti_items, lti_messages, on_file
 from mappings import fields as field_map
 from mappings.elements import REGISTER, element
 from mappings.fields import OPEN, Binding, Unclassified, agree, binding, carries, element_of, names, read, require
@@ -30,7 +30,8 @@ from mappings.oneroster.csv import FILES, CsvColumn, CsvFile
 OFFICIAL = Path(__file__).parent / "official"
 STANDARDS = ["lti_ags", "lti_launch", "lti_nrps", "oneroster_1p1_csv", "oneroster_1p1_rest", "oneroster_1p2_csv",
              "oneroster_1p2_rest"]  # fmt: skip
-OURS = {"application": application, "family": family, "transcript": application, "on_file": on_file}
+OURS = {"application": application, "family": family, "transcript": application, "on_file": on_file,
+        "content_items": lti_items}  # fmt: skip
 CSV = {"oneroster_1p1_csv": "1.1", "oneroster_1p2_csv": "1.2"}
 CALM = settings(max_examples=100, deadline=None, derandomize=True)
 every_binding = pytest.mark.parametrize("name", names())
@@ -170,6 +171,7 @@ ROOTS = {
     "application": {"Launch", "Members", "Exchange", "Activity", "ResultBatch"},
     "transcript": {"TranscriptRequest", "Transcript"},
     "family": {"Report"},
+    "content_items": {"ContentItems"},
     "on_file": {"Agreement", "Direction", "Consent", "OptOut", "PolicyVersion", "PolicyWord", "SourcePolicy"},
     "lti_launch": {"Launch"},
     "lti_nrps": {"MembershipContainer"},
@@ -299,7 +301,7 @@ def test_what_is_derived_stands_beside_what_it_is_derived_from():
 
 # --- looking an element up -------------------------------------------------------------------------
 
-CLAIM = lti.CLAIM
+CLAIM = lti_messages.CLAIM
 
 
 @pytest.mark.parametrize(

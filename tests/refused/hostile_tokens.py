@@ -34,11 +34,12 @@ MUST = ODD | {"absent": ABSENT}
 CLAIMS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("LV-12", "iss", "LTI_ISS", MUST | {"with a slash": HOST + "/", "in capitals": HOST.upper(), "other": EVIL}),
     ("LV-13", "aud", "LTI_AUD", MUST | {
-        "an empty list": [], "an object": {}, "other": "other", "a list without us": ["x"], "us and another": ours("x"),
+        "an empty list": [], "an object": {}, "other": "other", "a list without us": ["x"],
         "a list in a list": lambda gate: [ours()(gate)]}),
-    ("LV-14", "aud", "LTI_AZP", {"us twice, no azp": lambda gate: ours(gate.lms.client_id)(gate)}),
+    ("LV-13", "aud", "LTI_AUD_UNTRUSTED", {"us and another": ours("x")}),
+    ("LV-14", "aud", "LTI_AZP_MISSING", {"us twice, no azp": lambda gate: ours(gate.lms.client_id)(gate)}),
     ("LV-15", "azp", "LTI_AZP", ODD | {"another client": "x", "a list": ours()}),
-    ("LV-16", "aud", "LTI_AUD", {"another client of this issuer": lambda gate: gate.second.client_id}),
+    ("LV-16", "aud", "LTI_CLIENT", {"another client of this issuer": lambda gate: gate.second.client_id}),
     ("LV-17", "exp", "LTI_EXP", MUST | {
         "a word": "soon", "true": True, "a list": [], "negative": -1, "past": at(-60), "huge": HUGE,
         "milliseconds": lambda gate: at(300)(gate) * 1000}),
@@ -52,8 +53,8 @@ CLAIMS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("LV-22", LTI + "version", "LTI_VERSION", MUST | {"1.2.0": "1.2.0", "1.3": "1.3", "a list": ["1.3.0"]}),
     ("LV-23", LTI + "message_type", "LTI_MESSAGE_TYPE", MUST | {
         "unknown": "LtiPartyRequest", "a list": ["LtiResourceLinkRequest"], "proctoring": "LtiStartProctoring"}),
-    ("LV-30", LTI + "message_type", "LTI_MESSAGE_TYPE", {"deep linking": "LtiDeepLinkingRequest"}),
-    ("LV-32", LTI + "message_type", "LTI_MESSAGE_TYPE", {"submission review": "LtiSubmissionReviewRequest"}),
+    ("LV-30", LTI + "message_type", "LTI_DEEP_LINKING", {"deep linking": "LtiDeepLinkingRequest"}),
+    ("LV-32", LTI + "message_type", "LTI_FOR_USER", {"submission review": "LtiSubmissionReviewRequest"}),
     ("LV-33", LTI + "message_type", "LTI_MESSAGE_TYPE", {"a notice": "LtiHelloWorldNotice"}),
     ("LV-24", LTI + "deployment_id", "LTI_DEPLOYMENT", MUST | {
         "not that of the login": "9", "256 characters": "1" * 256, "a list": ["1"]}),

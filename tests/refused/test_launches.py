@@ -162,8 +162,9 @@ LOGINS: tuple[tuple[str, str, Attack], ...] = (
     ("LI-3 an unknown client", "LTI_ISSUER_UNKNOWN", login(client_id="nobody")),
     ("LI-3 a client with a NUL", "LTI_ISSUER_UNKNOWN", login(client_id="\0")),
     ("LI-3 a client of another issuer", "LTI_ISSUER_UNKNOWN", lambda g: login(client_id=g.strange.client_id)(g)),
-    ("LI-3 two registrations and no client", "LTI_REGISTRATION_AMBIGUOUS", login(client_id=None)),
-    ("LI-3 a registration switched off", "LTI_REGISTRATION_DISABLED", switched_off),
+    ("LI-3 two registrations, no client, no deployment", "LTI_REGISTRATION_AMBIGUOUS",
+     login(client_id=None, lti_deployment_id=None)),
+    ("LI-3 a registration switched off", "LTI_ISSUER_UNKNOWN", switched_off),
     *((f"LI-4 {url!r}", "LTI_TARGET_NOT_ALLOWED", login(target_link_uri=url)) for url in TARGETS),
     *((f"LI-9 {frame!r}", "LTI_STORAGE_TARGET", login(lti_storage_target=frame))
       for frame in ('"><script>', "", "a b", "x" * 65, "_parent\n")),
@@ -293,7 +294,7 @@ def test_after_an_error_of_the_platform_its_login_is_over(gate: Gate) -> None:
 MIDWAY = {
     "the registration is switched off": (
         "UPDATE registration SET status = 'disabled' WHERE client_id = %(client)s",
-        "LTI_REGISTRATION_DISABLED",
+        "LTI_ISSUER_UNKNOWN",
     ),
     "the deployment is switched off": (
         "UPDATE deployment SET status = 'disabled' WHERE deployment = %(deployment)s",

@@ -115,6 +115,40 @@ CREATE TABLE ledger_entry (
     PRIMARY KEY (district, school, index)
 );
 
+CREATE TABLE relaxation (
+    registration TEXT COLLATE "C" NOT NULL,
+    name TEXT COLLATE "C" NOT NULL,
+    value TEXT COLLATE "C" NOT NULL,
+    reason TEXT COLLATE "C" NOT NULL,
+    since TIMESTAMP WITH TIME ZONE NOT NULL,
+    until TIMESTAMP WITH TIME ZONE NOT NULL,
+    created_by TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (registration, name)
+);
+
+CREATE TABLE waiting_link (
+    district INTEGER NOT NULL,
+    registration TEXT COLLATE "C" NOT NULL,
+    deployment_id TEXT COLLATE "C" NOT NULL,
+    context_id TEXT COLLATE "C" NOT NULL,
+    deployment TEXT COLLATE "C",
+    title TEXT COLLATE "C",
+    seen_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    PRIMARY KEY (district, registration, deployment_id, context_id)
+);
+
+CREATE TABLE failed_launch (
+    district INTEGER NOT NULL,
+    support TEXT COLLATE "C" NOT NULL,
+    registration TEXT COLLATE "C" NOT NULL,
+    at TIMESTAMP WITH TIME ZONE NOT NULL,
+    code TEXT COLLATE "C" NOT NULL,
+    facts JSONB NOT NULL,
+    PRIMARY KEY (district, support)
+);
+
+CREATE INDEX failed_launch_by_registration ON failed_launch (registration, at);
+
 CREATE TABLE platform_keys (
     registration TEXT COLLATE "C" NOT NULL,
     key_set JSONB NOT NULL,
@@ -1099,6 +1133,12 @@ CREATE POLICY of_onboarding ON sync_run TO schoolgate_onboarding USING (district
 ALTER TABLE sync_fault ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_intake ON sync_fault TO schoolgate_intake USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
 CREATE POLICY of_onboarding ON sync_fault TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+ALTER TABLE waiting_link ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_identity ON waiting_link TO schoolgate_identity USING (true) WITH CHECK (true);
+CREATE POLICY of_onboarding ON waiting_link TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+ALTER TABLE failed_launch ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_identity ON failed_launch TO schoolgate_identity USING (true) WITH CHECK (true);
+CREATE POLICY of_onboarding ON failed_launch TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
 ALTER TABLE idempotency ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_erasure ON idempotency TO schoolgate_erasure USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
 CREATE POLICY of_school ON idempotency TO schoolgate_school USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
@@ -1132,6 +1172,12 @@ GRANT SELECT, INSERT ON idempotency TO schoolgate_school;
 GRANT SELECT, INSERT, DELETE ON launch_nonce TO schoolgate_identity;
 GRANT SELECT, INSERT ON ledger_entry TO schoolgate_school;
 GRANT SELECT, INSERT ON ledger_entry TO schoolgate_intake;
+GRANT SELECT, INSERT, UPDATE, DELETE ON relaxation TO schoolgate_onboarding;
+GRANT SELECT ON relaxation TO schoolgate_identity;
+GRANT SELECT, INSERT, UPDATE, DELETE ON waiting_link TO schoolgate_identity;
+GRANT SELECT ON waiting_link TO schoolgate_onboarding;
+GRANT SELECT, INSERT, DELETE ON failed_launch TO schoolgate_identity;
+GRANT SELECT ON failed_launch TO schoolgate_onboarding;
 GRANT SELECT, INSERT, UPDATE ON platform_keys TO schoolgate_identity;
 GRANT SELECT, INSERT, UPDATE ON registration TO schoolgate_onboarding;
 GRANT SELECT ON registration TO schoolgate_identity;

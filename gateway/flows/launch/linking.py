@@ -1,0 +1,86 @@
+"""A course that launched and is not linked: its own teacher, known to the roster, may link it to a class of theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from gateway import errors
+from gateway.errors import Refused
+from gateway.flows import disclosure
+from gateway.flows.launch.hand_over import sis_id
+from gateway.flows.parts import Parts
+from gateway.identity.launch import Admitted
+from gateway.store import launches, registrations, roster
+from gateway.store.tenant import Place
+from mappings import lti, vocabulary
+
+MINUTES = 10
+BY_TEACHER = "teacher"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One class that the course may be: its title and school, whether the LMS names it, and the signed word for it."""
+
+    title: str
+    school: str
+    suggested: bool
+    word: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unlinked:
+    """The page "link this course": which course, and the teacher's own classes."""
+
+    course: str
+    choices: tuple[Choice, ...]
+
+
+def offer(parts: Parts, admitted: Admitted, found: Any) -> Unlinked | None:
+    """Return the teacher's own classes to choose from; None for who is no teacher of any, whatever the LMS says."""
+    message = admitted.message
+    person = sis_id(message)
+    if person is None or "teacher" not in vocabulary.course_roles(message["roles"]):
+        return None
+    if vocabulary.TEST_USER in message["roles"]:
+        return None
+    choices = tuple(sorted(_choices(parts, admitted, found, person), key=lambda c: (not c.suggested, c.title)))
+    course = message["context"].get("title") or message["context"].get("label") or "this course"
+    return Unlinked(course, choices) if choices else None
+
+
+def _choices(parts: Parts, admitted: Admitted, found: Any, person: str) -> Iterator[Choice]:
+    """Go through the deployment's schools, as far as the person teaches there by the roster."""
+    context = admitted.message["context"]["id"]
+    section = lti.said(admitted.message.get("lis", {}).get("course_section_sourcedid"))
+    for school in found.schools or ():
+        with parts.database.open_school(Place(found.district, school)) as session:
+            name = launches.school_name(session)
+            for class_id in sorted(roster.teaches(session, person)):
+                class_ = roster.class_(session, class_id)
+                if class_ is not None:
+                    said = [found.deployment, context, found.district, school, class_id, person]
+                    word = parts.states.seal("link", said)
+                    yield Choice(class_.title or class_id, name, class_id == section, word)
+
+
+def link(parts: Parts, word: str) -> str:
+    """Link a course as its teacher chose, and return the class's title. Raises Refused; all is looked up again."""
+    said = parts.states.unseal("link", word, MINUTES * 60)
+    if said is None:
+        raise Refused(errors.LTI_STATE)
+    deployment, context_id, district, school, class_id, person = said
+    with parts.database.open_identity() as session:
+        if not launches.may_link(session, deployment, context_id, district, school):
+            raise Refused(errors.LTI_CONTEXT_LINKED)
+    with parts.database.open_school(Place(district, school)) as session:
+        class_ = roster.class_(session, class_id)
+        if class_ is None or class_id not in roster.teaches(session, person):
+            raise Refused(errors.LTI_PERSON)
+        registrations.link_context(session, deployment, context_id, class_id, parts.clock.now(), BY_TEACHER)
+        disclosure.event(parts, session, "link", deployment, "recorded")
+    with parts.database.open_identity() as session:
+        registrations.no_longer_waits(session, deployment, context_id)
+    return str(class_.title or class_id)
