@@ -85,7 +85,7 @@ class LtiAdvantage:
 
         members = self._line.whole([lti.SCOPE_MEMBERS], url, read, _MEMBERS, "user_id")
         # Of several pages the first one's: what changes while the others are read is told again, never missed.
-        said = next((urljoin(url, one) for one in told if one), "")
+        said = next((_resolved(url, one) for one in told if one), "")
         return Membership(members, said if self.course.owns(said) else "")
 
     # --- columns (AGS 2.0, section 3.2) ----------------------------------------------------------
@@ -217,6 +217,14 @@ def _asked(url: str, **said: Any) -> str:
     """An address with more in its query; what it has there stays."""
     query = urlencode({name: value for name, value in said.items() if value not in ("", None)})
     return url + ("&" if "?" in url else "?") + query if query else url
+
+
+def _resolved(url: str, target: str) -> str:
+    """Where a link of an answer leads, "" where nobody can tell."""
+    try:
+        return urljoin(url, target)
+    except ValueError:
+        return ""
 
 
 def _read_members(response: requests.Response) -> list[dict[str, Any]]:
