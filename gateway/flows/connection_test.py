@@ -195,8 +195,10 @@ def _keys(trial: _Trial) -> str:
     except ValueError as error:
         raise _Unlike("the key set's address answers with something that is no key set") from error
     if not usable:
-        raise _Unlike(f"none of {unusable} keys can be used: RSA for signing, 2048 bits or more, with a key id")
-    return f"{usable} keys can be used" + (f", {unusable} cannot" if unusable else "")
+        raise _Unlike(
+            f"none of {_many(unusable, 'key')} can be used: RSA for signing, 2048 bits or more, with a key id"
+        )
+    return f"{_many(usable, 'key')} can be used" + (f", {unusable} cannot" if unusable else "")
 
 
 def _issuer(trial: _Trial) -> str:
@@ -303,8 +305,8 @@ def _members(trial: _Trial) -> str:
     members = _course(trial).sample_members()
     known = sum(lti.said(member.get("lis_person_sourcedid")) is not None for member in members)
     if members and not known:
-        raise _Unlike(f"the first page has {len(members)} members and no SIS id, so nobody can be recognised")
-    return f"the first page has {len(members)} members, {known} with a SIS id"
+        raise _Unlike(f"the first page has {_many(len(members), 'member')} and no SIS id, so nobody can be recognised")
+    return f"the first page has {_many(len(members), 'member')}, {known} with a SIS id"
 
 
 def _column(trial: _Trial) -> str:
@@ -330,7 +332,11 @@ _CHECKS: dict[str, tuple[Callable[[_Trial], str], Owner]] = {
 }
 
 
-# --- sites -----------------------------------------------------------------------------------------
+# --- words and sites -------------------------------------------------------------------------------
+
+
+def _many(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
 def _is_number(host: str) -> bool:

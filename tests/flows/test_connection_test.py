@@ -143,7 +143,7 @@ def test_an_lms_that_does_not_answer(bench):
 @pytest.mark.parametrize(
     ("reply", "seen"),
     [
-        ({"json": {"keys": [public_jwk(rsa_key(9, 1024), kid="k1")]}}, "None of 1 keys can be used"),
+        ({"json": {"keys": [public_jwk(rsa_key(9, 1024), kid="k1")]}}, "None of 1 key can be used"),
         ({"json": {"keys": []}}, "None of 0 keys can be used"),
         ({"json": {"no": 1}}, "no key set"),
         ({"status": 404}, "Status 404"),
@@ -287,7 +287,7 @@ def test_one_page_of_members_is_read_and_no_more(bench):
     bench.wire.remove("GET", bench.book.roster)
     bench.wire.get(bench.book.roster, json={"members": [{"user_id": "1", "lis_person_sourcedid": "p0"}]},
                    headers={"Link": f'<{bench.book.roster}?page=2>; rel="next"'})  # fmt: skip
-    assert bench.test()["members"].seen == "The first page has 1 members, 1 with a SIS id."
+    assert bench.test()["members"].seen == "The first page has 1 member, 1 with a SIS id."
     assert not [call for call in bench.wire.calls if "page=2" in (call.request.url or "")]
 
 
