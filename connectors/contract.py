@@ -6,6 +6,7 @@ What goes out is a `Cleared`; what comes in is in our own words (`mappings`).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -20,12 +21,27 @@ class PullsRoster(Protocol):
         """Download the delivery; return its size in bytes. Raises ConnectorError."""
 
 
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """Members as one reading found them, those that have left by their `status`. `differences` is where the platform
+    will say what changed since: opaque, to be kept and handed back, "" where it does not."""
+
+    members: Sequence[dict[str, Any]]
+    differences: str
+
+
 @runtime_checkable
 class ListsMembers(Protocol):
     """Lists the members of a course."""
 
     def list_members(self) -> Sequence[dict[str, Any]]:
         """Return every member. Raises ConnectorError when the list cannot be read whole."""
+
+    def read_members(self, *, role: str = "", limit: int = 0, resource_link: str = "") -> Membership:
+        """Return the members, of one role or who may open one link; `limit` is the size of a page."""
+
+    def read_changes(self, differences: str) -> Membership:
+        """Return the members that changed since a reading gave `differences`."""
 
 
 @runtime_checkable
@@ -43,3 +59,25 @@ class TakesScores(Protocol):
 
     def read_results(self, column: str) -> Sequence[dict[str, Any]]:
         """Return the results in a column, all of them."""
+
+
+@runtime_checkable
+class KeepsColumns(Protocol):
+    """Lets us keep columns in its gradebook. A column is {id, label, scoreMaximum, ...} in AGS's words."""
+
+    def list_columns(
+        self, *, resource_link: str = "", resource_id: str = "", tag: str = "", limit: int = 0
+    ) -> Sequence[dict[str, Any]]:
+        """Return the columns that are all of what is asked for; `limit` is the size of a page."""
+
+    def read_column(self, column: str) -> dict[str, Any]:
+        """Return one column."""
+
+    def create_column(self, title: str, maximum: float, **more: str) -> dict[str, Any]:
+        """Make a column, whether or not there is one like it."""
+
+    def update_column(self, column: str, **changes: Any) -> dict[str, Any]:
+        """Change what is named and keep the rest."""
+
+    def delete_column(self, column: str) -> None:
+        """Delete a column with what is in it. Raises ColumnCoupled where only the LMS may."""

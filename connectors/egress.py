@@ -53,6 +53,7 @@ from connectors.errors import (
     AnswerUnreadable,
     ConnectorError,
     Unreachable,
+    Untrusted,
 )
 
 # urllib3 writes whole URLs, queries included, to its log at DEBUG and WARNING.
@@ -332,6 +333,8 @@ class _Call:
         told = f"{self.origin.authority}: {type(error).__name__}"
         if isinstance(error, (DecodeError, requests.exceptions.ContentDecodingError)):
             return AnswerUnreadable(told)
+        if isinstance(error, requests.exceptions.SSLError) and not self.began:
+            return Untrusted(f"{self.origin.authority}: its certificate is not valid for that name, or no TLS 1.2")
         unguarded = self.addresses is None  # under `responses` only the error's type says how far it got
         if self.began or (unguarded and isinstance(error, requests.ReadTimeout)):
             return AnswerLost(told)
@@ -468,6 +471,19 @@ class GuardedAdapter(HTTPAdapter):
         that set the header themselves (PyLTI1p3, Authlib) may do so for this origin.
         """
         self._credentials[origin_of(origin_url)] = provider
+
+    def look_up(self, url: str) -> list[str]:
+        """The addresses a call of this URL may connect to; nothing is connected.
+
+        Raises `AddressRefused` and `Unreachable` as the call would.
+        """
+        origin = origin_of(url)
+        self._reach.admit(origin)
+        return _Call(self._reach, origin, None).resolve(self._resolver)
+
+    def admit(self, url: str) -> None:
+        """Nothing, if this URL is one of the connection's; else `AddressRefused`. Nothing is looked up."""
+        self._reach.admit(origin_of(url))
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any) -> None:
         """Pools whose connections are ours. A pool is one scheme, name, port and pinned address."""

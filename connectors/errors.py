@@ -3,10 +3,13 @@
     ConnectorError
     ├── AddressRefused      the address may not be called: nothing was connected
     ├── Unreachable         no connection, or no answer in time: nothing or an unknown part was sent
+    │   └── Untrusted       its certificate does not show that it is who it should be: nothing was sent
     ├── AnswerLost          the request was sent and the reply did not arrive whole: outcome unknown
     ├── AnswerTooLarge      the answer is longer than the cap
     ├── AnswerRefused       the other side answered with an error status
+    │   └── ColumnCoupled   the column belongs to a link of the LMS, which alone may delete it
     ├── AnswerUnreadable    the answer is not what the protocol says
+    │   └── NotOffered      the other side offers no such service to us: nothing was sent
     └── CredentialsRefused  the other side did not accept who we are
 
 Each carries the code of the refusal vocabulary that says it to a person.
@@ -40,6 +43,12 @@ class Unreachable(ConnectorError):
     code = "SRC_UNREACHABLE"
 
 
+class Untrusted(Unreachable):
+    """The other side does not show a valid certificate for its name."""
+
+    code = "SRC_CERTIFICATE"
+
+
 class AnswerLost(ConnectorError):
     """The request went out and no whole answer came back."""
 
@@ -65,13 +74,30 @@ class AnswerRefused(ConnectorError):
         self.retry_after = retry_after
 
 
+class ColumnCoupled(AnswerRefused):
+    """The LMS refuses to delete a column that belongs to one of its links."""
+
+    code = "GRD_COLUMN_COUPLED"
+
+
 class AnswerUnreadable(ConnectorError):
     """The answer is not what the protocol says."""
 
     sent = True
 
 
+class NotOffered(AnswerUnreadable):
+    """The LMS does not offer this service to us."""
+
+    code = "SRC_NOT_OFFERED"
+    sent = False
+
+
 class CredentialsRefused(ConnectorError):
-    """The other side did not accept our credentials."""
+    """The other side did not accept our credentials; `said` is its OAuth error word, where it said a known one."""
 
     code = "SRC_CREDENTIALS"
+
+    def __init__(self, detail: str = "", *, said: str = "") -> None:
+        super().__init__(detail)
+        self.said = said

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 from urllib.parse import urldefrag, urljoin
 
 import requests
 
-from connectors.egress import origin_of, require_success
+from connectors.egress import origin_of
 from connectors.errors import AddressRefused, AnswerUnreadable
 
 Page = TypeVar("Page")
@@ -50,37 +50,75 @@ def parse_link(header: str) -> dict[str, str]:
     return links
 
 
+class Reading:
+    """One list under way: which pages came, and whether the next one may be asked for.
+
+    Every complaint is `AnswerUnreadable`: a `next` at another origin or one that leads back, a page that comes twice
+    byte for byte, and more after `max_pages`.
+    """
+
+    def __init__(self, first_url: str, max_pages: int) -> None:
+        self._first, self._most = first_url, max_pages
+        self._urls: set[str] = set()
+        self._pages: set[bytes] = set()
+
+    def ask(self, url: str) -> None:
+        """Note that a page is asked for."""
+        if url in self._urls:
+            raise AnswerUnreadable("the pages go round in a circle")
+        if len(self._urls) == self._most:
+            raise AnswerUnreadable(f"there is more after {self._most} pages")
+        self._urls.add(url)
+
+    def following(self, response: requests.Response, url: str) -> str | None:
+        """Note a page that came, and return where the next one is, or None after the last."""
+        digest = hashlib.sha256(response.content).digest()
+        if digest in self._pages:
+            raise AnswerUnreadable("the same page came twice")
+        self._pages.add(digest)
+        following = _next(response, url, self._first)
+        if following in self._urls:
+            raise AnswerUnreadable("the pages go round in a circle")
+        return following
+
+
 def pages(
-    session: requests.Session,
+    get: Callable[[str], requests.Response],
     first_url: str,
     read: Callable[[requests.Response], Page],
     *,
     max_pages: int,
-    accept: str,
 ) -> Iterator[Page]:
     """What `read` makes of each page, first to last, following `Link: rel="next"`.
 
-    `accept` is the media type asked for. Raises `AnswerRefused` for a status that is not 2xx and
-    `AnswerUnreadable` when `next` leads to another origin or back, when a page comes twice byte for
-    byte, when `read` raises `ValueError`, and when there is more after `max_pages`.
+    `get` fetches one page and raises for a status that is not 2xx. Raises `AnswerUnreadable` for whatever `Reading`
+    complains of, and when `read` raises `ValueError`.
     """
-    seen_urls: set[str] = set()
-    seen_pages: set[bytes] = set()
+    reading = Reading(first_url, max_pages)
     url: str | None = first_url
     while url is not None:
-        if len(seen_urls) == max_pages:
-            raise AnswerUnreadable(f"there is more after {max_pages} pages")
-        seen_urls.add(url)
-        response = require_success(session.get(url, headers={"Accept": accept}))
-        digest = hashlib.sha256(response.content).digest()
-        if digest in seen_pages:
-            raise AnswerUnreadable("the same page came twice")
-        seen_pages.add(digest)
-        following = _next(response, url, first_url)
-        if following in seen_urls:
-            raise AnswerUnreadable("the pages go round in a circle")
+        reading.ask(url)
+        response = get(url)
+        following = reading.following(response, url)
         yield _read(read, response)
         url = following
+
+
+def all_of(found: Iterator[Sequence[dict[str, Any]]], name: str) -> list[dict[str, Any]]:
+    """All entries of a list's pages, each once by its `name`; of two the later counts.
+
+    A page that brings nothing new is the last one: Blackboard's `next` never ends after a thousand members, and what
+    goes on after such a page is `AnswerUnreadable`, never a shorter list.
+    """
+    entries: dict[Any, dict[str, Any]] = {}
+    stuck = False
+    for page in found:
+        if stuck:
+            raise AnswerUnreadable("the list goes on and brings nothing new")
+        known = len(entries)
+        entries |= {entry[name]: entry for entry in page}
+        stuck = len(entries) == known
+    return list(entries.values())
 
 
 def _next(response: requests.Response, url: str, first_url: str) -> str | None:

@@ -70,10 +70,12 @@ class Token:
 
 @dataclass(frozen=True)
 class Grant:
-    """What a token endpoint gave: the token and the seconds it is good for."""
+    """What a token endpoint gave: the token, the seconds it is good for, and the scopes it said, None for those
+    that were asked for (RFC 6749 §5.1)."""
 
     token: Token
     seconds: float
+    scopes: frozenset[str] | None = None
 
 
 Fetch = Callable[[], Grant]
@@ -246,14 +248,21 @@ def grant_of(told: object) -> Grant:
     if not isinstance(told, dict):
         raise AnswerUnreadable("the token endpoint's answer is not an object")
     if "error" in told:
-        raise CredentialsRefused("the token endpoint said no")
+        raise _said_no("the token endpoint said no", told)
     value, kind = told.get("access_token"), told.get("token_type", "Bearer")
     # RFC 6750 §2.1: what is outside b64token must not be written into a header.
     if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable():
         raise AnswerUnreadable("the token endpoint gave no token")
     if not isinstance(kind, str) or kind.lower() != "bearer":
         raise AnswerUnreadable("the token endpoint gave a token that is not a bearer token")
-    return Grant(Token(value), _seconds(told.get("expires_in")))
+    return Grant(Token(value), _seconds(told.get("expires_in")), _scopes(told.get("scope")))
+
+
+def _scopes(told: object) -> frozenset[str] | None:
+    """`scope` as words; some platforms send a list."""
+    if isinstance(told, list):
+        return frozenset(one for one in told if isinstance(one, str))
+    return frozenset(told.split()) if isinstance(told, str) and told.strip() else None
 
 
 def _seconds(told: object) -> float:
@@ -274,5 +283,25 @@ def _accepted(response: requests.Response) -> requests.Response:
     gateways; any other status that is not 2xx raises `AnswerRefused`.
     """
     if response.status_code in (400, 401, 403):
-        raise CredentialsRefused(f"the token endpoint answered with status {response.status_code}")
+        raise _said_no(f"the token endpoint answered with status {response.status_code}", _json(response))
     return require_success(response)
+
+
+def _json(response: requests.Response) -> object:
+    try:
+        return answer_json(response)
+    except AnswerUnreadable:
+        return None
+
+
+# RFC 6749 §5.2. Other words of a platform are not repeated: nobody knows what stands in them.
+_WORDS = frozenset({
+    "invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type",
+    "invalid_scope",
+})  # fmt: skip
+
+
+def _said_no(detail: str, told: object) -> CredentialsRefused:
+    word = told.get("error") if isinstance(told, dict) else None
+    said = word if isinstance(word, str) and word in _WORDS else ""
+    return CredentialsRefused(detail, said=said)

@@ -1005,6 +1005,16 @@ SRC_CREDENTIALS = _reason(
     "The other side does not accept this gateway's credentials.",
     "Renew the credentials of the connection.",
 )  # fmt: skip
+SRC_CERTIFICATE = _reason(
+    "SRC_CERTIFICATE", 503, _L,
+    "The other side does not show a valid certificate for its name.",
+    "Its administrator installs a certificate of a public authority for that name, with the whole chain.",
+)  # fmt: skip
+SRC_NOT_OFFERED = _reason(
+    "SRC_NOT_OFFERED", 422, _L,
+    "The LMS does not offer this service for this course.",
+    "Switch it on for this tool in the LMS (names and roles, grades), then launch once from the course.",
+)  # fmt: skip
 
 # --- grades ----------------------------------------------------------------------------------------
 GRD_LEVEL_UNMAPPED = _reason(
@@ -1026,6 +1036,11 @@ GRD_NO_COLUMN = _reason(
     "GRD_NO_COLUMN", 422, _S,
     "The class is not linked to an LMS course that takes grades.",
     "Launch once from the course with grade services switched on, and link the course to the class.",
+)  # fmt: skip
+GRD_COLUMN_COUPLED = _reason(
+    "GRD_COLUMN_COUPLED", 409, _T,
+    "The column belongs to an activity of the LMS course, so the LMS does not let this gateway delete it.",
+    "Delete the activity in the LMS course; its column goes with it.",
 )  # fmt: skip
 GRD_REFUSED = _reason(
     "GRD_REFUSED", 422, _L,

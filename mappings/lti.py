@@ -10,8 +10,10 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from mappings.elements import element
 from mappings.fields import carries
-from mappings.text import Text
+from mappings.text import JsonObject, Text
+from mappings.vocabulary import member_status, role_uri
 
+CLAIM = "https://purl.imsglobal.org/spec/lti/claim/"
 SCOPE_SCORE = "https://purl.imsglobal.org/spec/lti-ags/scope/score"
 SCOPE_RESULT = "https://purl.imsglobal.org/spec/lti-ags/scope/result.readonly"
 SCOPE_LINE_ITEM = "https://purl.imsglobal.org/spec/lti-ags/scope/lineitem"
@@ -21,7 +23,7 @@ SCOPE_MEMBERS = "https://purl.imsglobal.org/spec/lti-nrps/scope/contextmembershi
 _ID = validate.Length(1, 255)
 
 
-class _Open(Schema):
+class Open(Schema):
     """An object of a platform: what it must hold is checked, what it may hold besides is passed by."""
 
     class Meta:
@@ -39,38 +41,106 @@ def said(value: Any) -> str | None:
 # --- NRPS 2.0 --------------------------------------------------------------------------------------
 
 
+@carries("lti_nrps", "Message")
+class MessageSchema(Open):
+    """What a launch of one resource link by this member would carry (NRPS 2.0, section 2.4.5)."""
+
+    message_type = Text(data_key=CLAIM + "message_type", allow_none=True, metadata=element("launch.context"))
+    custom = JsonObject(data_key=CLAIM + "custom", allow_none=True, metadata=element("launch.custom"))
+    locale = Text(allow_none=True, metadata=element("person.locale"))
+
+
 @carries("lti_nrps", "Member")
-class MemberSchema(_Open):
+class MemberSchema(Open):
     """A member of a course (NRPS 2.0, section 2.2)."""
 
     user_id = Text(required=True, validate=_ID, metadata=element("person.lti_subject"))
     roles = fields.List(Text(), load_default=list, metadata=element("person.role"))
-    status = Text(load_default="Active", metadata=element("person.enabled"))
+    status = Text(load_default=None, allow_none=True, metadata=element("person.enabled"))
     lis_person_sourcedid = Text(allow_none=True, metadata=element("record.source_id"))
     name = Text(allow_none=True, metadata=element("person.name.full"))
     given_name = Text(allow_none=True, metadata=element("person.name.given"))
     family_name = Text(allow_none=True, metadata=element("person.name.family"))
     email = Text(allow_none=True, metadata=element("person.email"))
+    message = fields.List(fields.Nested(MessageSchema), allow_none=True, metadata=element("launch.custom"))
 
 
 @carries("lti_nrps", "MembershipContainer")
-class MemberPageSchema(_Open):
+class MemberPageSchema(Open):
     """One page of a course's membership."""
 
     members = fields.List(fields.Nested(MemberSchema), required=True, metadata=element("enrollment.membership"))
 
 
 def read_members(page: Any) -> list[dict[str, Any]]:
-    """Return the members of one page. Raises ValueError when it is not one."""
+    """Return the members of one page, roles and statuses in the standard's spelling. Raises ValueError when it is
+    not one."""
     try:
         loaded: dict[str, Any] = MemberPageSchema().load(page)
     except ValidationError as error:
         raise ValueError(f"not a membership page: {sorted(error.messages_dict)}") from error
-    members: list[dict[str, Any]] = loaded["members"]
-    return members
+    return [
+        member | {"roles": [role_uri(r) for r in member["roles"]], "status": member_status(member["status"])}
+        for member in loaded["members"]
+    ]
+
+
+def has_role(member: Mapping[str, Any], role: str) -> bool:
+    """Whether a member that was read has this role, in whatever spelling it is asked for."""
+    return role_uri(role) in member["roles"]
 
 
 # --- AGS 2.0 ---------------------------------------------------------------------------------------
+
+
+class _Said(Text):
+    """A text that platforms send as "" where there is none."""
+
+    def deserialize(self, value: Any, *where: Any, **more: Any) -> Any:
+        return super().deserialize(None if value == "" else value, *where, **more)
+
+
+@carries("lti_ags", "LineItem")
+class LineItemSchema(Open):
+    """A column of a gradebook (AGS 2.0, section 3.2); its id is its address."""
+
+    id = Text(required=True, validate=validate.Length(1), metadata=element("activity.column"))
+    label = _Said(load_default=None, allow_none=True, metadata=element("activity.title"))
+    scoreMaximum = fields.Float(load_default=None, allow_none=True, metadata=element("activity.title"))  # noqa: N815
+    resourceId = _Said(allow_none=True, metadata=element("activity.column"))  # noqa: N815
+    resourceLinkId = _Said(allow_none=True, metadata=element("activity.column"))  # noqa: N815
+    tag = _Said(allow_none=True, metadata=element("activity.column"))
+    startDateTime = _Said(allow_none=True, metadata=element("activity.dates"))  # noqa: N815
+    endDateTime = _Said(allow_none=True, metadata=element("activity.dates"))  # noqa: N815
+    gradesReleased = fields.Boolean(allow_none=True, metadata=element("activity.column"))  # noqa: N815
+    submissionReview = JsonObject(allow_none=True, metadata=element("activity.column"))  # noqa: N815
+
+
+def read_line_items(page: Any) -> list[dict[str, Any]]:
+    """Return the line items of one page, without what is empty. Raises ValueError when it is not a list of them."""
+    try:
+        loaded: list[dict[str, Any]] = LineItemSchema(many=True).load(page)
+    except ValidationError as error:
+        raise ValueError("not a list of line items") from error
+    return [{name: value for name, value in item.items() if value is not None} for item in loaded]
+
+
+def read_line_item(body: Any) -> dict[str, Any]:
+    """Return one line item, without what is empty. Raises ValueError when it is none."""
+    (item,) = read_line_items([body])
+    return item
+
+
+@carries("lti_ags", "Submission")
+class SubmissionSchema(Schema):
+    """When the work was begun and handed in: what late work is judged by, not when its score travels."""
+
+    startedAt = fields.String(metadata=element("result.submission"))  # noqa: N815
+    submittedAt = fields.String(metadata=element("result.submission"))  # noqa: N815
+
+
+ACTIVITY_PROGRESS = ("Initialized", "Started", "InProgress", "Submitted", "Completed")
+GRADING_PROGRESS = ("FullyGraded", "Pending", "PendingManual", "Failed", "NotReady")
 
 
 @carries("lti_ags", "Score")
@@ -80,14 +150,20 @@ class ScoreSchema(Schema):
     userId = fields.String(required=True, metadata=element("person.lti_subject"))  # noqa: N815
     scoreGiven = fields.Float(metadata=element("result.score"))  # noqa: N815
     scoreMaximum = fields.Float(metadata=element("result.score"))  # noqa: N815
-    activityProgress = fields.String(required=True, metadata=element("result.progress"))  # noqa: N815
-    gradingProgress = fields.String(required=True, metadata=element("result.progress"))  # noqa: N815
+    activityProgress = fields.String(  # noqa: N815
+        required=True, validate=validate.OneOf(ACTIVITY_PROGRESS), metadata=element("result.progress")
+    )
+    gradingProgress = fields.String(  # noqa: N815
+        required=True, validate=validate.OneOf(GRADING_PROGRESS), metadata=element("result.progress")
+    )
     timestamp = fields.String(required=True, metadata=element("result.time"))
     comment = fields.String(metadata=element("result.comment"))
+    scoringUserId = fields.String(metadata=element("result.grader"))  # noqa: N815
+    submission = fields.Nested(SubmissionSchema, metadata=element("result.submission"))
 
 
 @carries("lti_ags", "Result")
-class ResultSchema(_Open):
+class ResultSchema(Open):
     """A result as a platform keeps it (AGS 2.0, section 3.5)."""
 
     userId = fields.String(required=True, metadata=element("person.lti_subject"))  # noqa: N815
@@ -95,12 +171,30 @@ class ResultSchema(_Open):
     resultMaximum = fields.Float(allow_none=True, metadata=element("result.score"))  # noqa: N815
 
 
-def score(sub: str, points: float, maximum: float, given_at: datetime) -> dict[str, Any]:
-    """Return a final, fully graded score in AGS's words; `given_at` keeps its milliseconds."""
-    stamp = given_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{given_at.microsecond // 1000:03d}Z"
+def stamp(at: datetime) -> str:
+    """Return a time as AGS writes it, with its milliseconds."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"
+
+
+def score(
+    sub: str, points: float, maximum: float, given_at: datetime, *, comment: str = "", scorer: str = "",
+    started_at: datetime | None = None, submitted_at: datetime | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Return a final, fully graded score in AGS's words. `scorer` is the LMS user who gave it; what is not said is
+    not in it, and a comment that is not in it is cleared there (AGS 2.0, section 3.4.6)."""
+    times = {"startedAt": started_at, "submittedAt": submitted_at}
+    submission = {name: stamp(at) for name, at in times.items() if at}
+    said = {"comment": comment, "scoringUserId": scorer, "submission": submission}
     return {
-        "userId": sub, "scoreGiven": float(points), "scoreMaximum": float(maximum), "timestamp": stamp,
+        "userId": sub, "scoreGiven": float(points), "scoreMaximum": float(maximum), "timestamp": stamp(given_at),
         "activityProgress": "Completed", "gradingProgress": "FullyGraded",
+    } | {name: value for name, value in said.items() if value}  # fmt: skip
+
+
+def no_score(sub: str, at: datetime) -> dict[str, Any]:
+    """Return what takes a score away again: no points, begun and not ready (AGS 2.0, section 3.4.1)."""
+    return {
+        "userId": sub, "timestamp": stamp(at), "activityProgress": "Initialized", "gradingProgress": "NotReady"
     }  # fmt: skip
 
 

@@ -10,13 +10,13 @@ from collections.abc import Mapping, Set
 from types import MappingProxyType
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, validates_schema
+from marshmallow import ValidationError, fields, validate, validates_schema
 
 from mappings.elements import element
 from mappings.fields import carries
+from mappings.lti import CLAIM, Open
 from mappings.text import Address, JsonObject, Text
 
-CLAIM = "https://purl.imsglobal.org/spec/lti/claim/"
 AGS = "https://purl.imsglobal.org/spec/lti-ags/claim/endpoint"
 NRPS = "https://purl.imsglobal.org/spec/lti-nrps/claim/namesroleservice"
 DEEP_LINKING = "https://purl.imsglobal.org/spec/lti-dl/claim/deep_linking_settings"
@@ -26,15 +26,8 @@ _ID = validate.Length(1, 255)
 _CONTEXT = element("launch.context")
 
 
-class _Open(Schema):
-    """A claim object: what it must hold is checked, what it may hold besides is passed by."""
-
-    class Meta:
-        unknown = EXCLUDE
-
-
 @carries("lti_launch", "Context")
-class ContextSchema(_Open):
+class ContextSchema(Open):
     id = Text(required=True, validate=_ID, metadata=_CONTEXT)
     label = Text(allow_none=True, metadata=_CONTEXT)
     title = Text(allow_none=True, metadata=_CONTEXT)
@@ -42,47 +35,47 @@ class ContextSchema(_Open):
 
 
 @carries("lti_launch", "ResourceLink")
-class ResourceLinkSchema(_Open):
+class ResourceLinkSchema(Open):
     id = Text(required=True, validate=_ID, metadata=_CONTEXT)
     title = Text(allow_none=True, metadata=_CONTEXT)
     description = Text(allow_none=True, metadata=_CONTEXT)
 
 
 @carries("lti_launch", "LaunchPresentation")
-class PresentationSchema(_Open):
+class PresentationSchema(Open):
     return_url = Address(allow_none=True, metadata=_CONTEXT)
     locale = Text(allow_none=True, metadata=element("person.locale"))
     document_target = Text(allow_none=True, metadata=_CONTEXT)
 
 
 @carries("lti_launch", "Lis")
-class LisSchema(_Open):
+class LisSchema(Open):
     person_sourcedid = Text(allow_none=True, metadata=element("record.source_id"))
     course_section_sourcedid = Text(allow_none=True, metadata=_CONTEXT)
 
 
 @carries("lti_launch", "GradeService")
-class AgsSchema(_Open):
+class AgsSchema(Open):
     scope = fields.List(Text(), required=True, metadata=_CONTEXT)
     lineitems = Address(allow_none=True, metadata=_CONTEXT)
     lineitem = Address(allow_none=True, metadata=_CONTEXT)
 
 
 @carries("lti_launch", "MemberService")
-class NrpsSchema(_Open):
+class NrpsSchema(Open):
     context_memberships_url = Address(required=True, metadata=_CONTEXT)
     service_versions = fields.List(Text(), metadata=_CONTEXT)
 
 
 @carries("lti_launch", "ForUser")
-class ForUserSchema(_Open):
+class ForUserSchema(Open):
     """Whose work or data a launch is about; what it says beside the id is not read."""
 
     user_id = Text(required=True, validate=_ID, metadata=element("person.lti_subject"))
 
 
 @carries("lti_launch", "DeepLinkingSettings")
-class DeepLinkingSchema(_Open):
+class DeepLinkingSchema(Open):
     """What a platform takes back from a picker (Deep Linking 2.0, section 4.4.1). `data` is echoed as it came."""
 
     deep_link_return_url = Address(required=True, metadata=_CONTEXT)
@@ -95,7 +88,7 @@ class DeepLinkingSchema(_Open):
 
 
 @carries("lti_launch", "Launch")
-class MessageSchema(_Open):
+class MessageSchema(Open):
     """The claims that every message has (LTI Core 1.3, section 5.3 and 5.4)."""
 
     version = Text(data_key=CLAIM + "version", required=True, validate=validate.Equal(VERSION), metadata=_CONTEXT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import MappingProxyType
 
 # OneRoster 1.2 rostering information model, section 6; ext: words are allowed where noted.
@@ -47,20 +48,65 @@ _CONTEXT_ROLES = MappingProxyType(
 TEST_USER = "http://purl.imsglobal.org/vocab/lti/system/person#TestUser"
 
 
+# How platforms misspell the vocabulary: LTI 1.1's names, https for http, `/` for `#`, the part of a path left out
+# (Moodle says `lis/v2/person#Administrator`), and the bare name. `person` alone gives no power in a course.
+_ROOTS = MappingProxyType(
+    {
+        "membership": _LIS + "membership", "institution/person": _LIS + "institution/person",
+        "system/person": _LIS + "system/person", "person": _LIS + "institution/person",
+    }
+)  # fmt: skip
+_MISSPELT = re.compile(
+    r"https?://purl\.imsglobal\.org/vocab/lis/v2/+(membership|institution/person|system/person|person)"
+    r"((?:/[A-Za-z]+)?)[#/]([A-Za-z]+)"
+)
+_OF_LTI_1P1 = re.compile(r"urn:lti:(role|instrole|sysrole):ims/lis/([A-Za-z]+)(?:/([A-Za-z]+))?")
+_KINDS_OF_LTI_1P1 = MappingProxyType(
+    {"role": "membership", "instrole": "institution/person", "sysrole": "system/person"}
+)
+
+
+def role_uri(role: str) -> str:
+    """Return the standard's address of an LTI role, however a platform spells it; what is unknown stays as it is."""
+    role = role.strip()
+    if role in _CONTEXT_ROLES:
+        return f"{_LIS}membership/Instructor#{role}" if role == "TeachingAssistant" else f"{_LIS}membership#{role}"
+    found = _MISSPELT.fullmatch(role)
+    if found:
+        return f"{_ROOTS[found[1]]}{found[2]}#{found[3]}"
+    older = _OF_LTI_1P1.fullmatch(role)
+    if older:
+        root = _ROOTS[_KINDS_OF_LTI_1P1[older[1]]]
+        return f"{root}/{older[2]}#{older[3]}" if older[3] else f"{root}#{older[2]}"
+    return role
+
+
 def course_role(role: str) -> str | None:
     """Return our word for an LTI role that gives power in a course, else None.
 
     Institution and system roles never do (LTI Core appendix A.2): a teacher elsewhere is not a teacher
-    here. Short names are context roles.
+    here. A sub-role has at most the power of its principal role: `Learner#Instructor` is a learner.
     """
-    if role.startswith(_LIS + "membership/Instructor#TeachingAssistant"):
+    where, _, name = role_uri(role).partition("#")
+    if where == _LIS + "membership":
+        return _CONTEXT_ROLES.get(name)
+    principal = where.removeprefix(_LIS + "membership/")
+    if principal == "Instructor" and name.startswith("TeachingAssistant"):
         return "aide"
-    if role.startswith(_LIS + "membership"):
-        return _CONTEXT_ROLES.get(role.replace("/", "#").rsplit("#", 1)[-1])
-    return None if ":" in role or "/" in role else _CONTEXT_ROLES.get(role.rsplit("#", 1)[-1])
+    return _CONTEXT_ROLES.get(principal) if principal in ("Learner", name) else None
 
 
 def course_roles(roles: list[str]) -> frozenset[str]:
     """Return our words for all course roles; a teaching assistant is not thereby a teacher."""
     words = {word for word in map(course_role, roles) if word}
     return frozenset(words - {"teacher"} if "aide" in words else words)
+
+
+# NRPS 2.0, section 2.2; "Deleted" is said of members in a list of differences.
+MEMBER_STATUSES = MappingProxyType({word.lower(): word for word in ("Active", "Inactive", "Deleted")})
+
+
+def member_status(text: str | None) -> str:
+    """Return the standard's word for a member's status; nothing said means active, an unknown word stays as it is."""
+    said = (text or "").strip().replace("/", "#").rsplit("#", 1)[-1]
+    return MEMBER_STATUSES.get(said.lower(), said) if said else "Active"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.cli.desk import acting, json_flag, main, school_flags, show, table
+from gateway.cli.desk import FAILED, OK, acting, json_flag, main, school_flags, show, table
 
 if TYPE_CHECKING:
     from gateway.flows.parts import Office
@@ -134,3 +134,27 @@ def lms_list(parts: Office, by: Person, as_json: bool) -> None:
             for r in directory.lms(session)
         ]
     table("LMS", ("deployment", "issuer", "client", "deployment id", "product", "agreement", "schools"), rows, as_json)
+
+
+@lms.command("test")
+@click.argument("deployment")
+@json_flag
+@acting
+def lms_test(parts: Office, by: Person, deployment: str, as_json: bool) -> int:
+    """Try the connection to an LMS: nine checks, what was seen, and who must mend it.
+
+    Nothing is written in the LMS, and nothing of what is read there is kept. Exits with 0 when all nine are ok.
+    """
+    from dataclasses import asdict
+
+    from gateway.app import make_parts
+    from gateway.flows import connection_test
+
+    found = connection_test.run(make_parts(parts), by, deployment)
+    ok = all(check.state == "ok" for check in found)
+    if as_json:
+        show(True, {"deployment": deployment, "ok": ok, "checks": [asdict(check) for check in found]}, [])
+    else:
+        rows = [(check.name, check.state.value, check.seen, check.who) for check in found]
+        table("Connection", ("check", "state", "seen", "who must mend it"), rows, False)
+    return OK if ok else FAILED

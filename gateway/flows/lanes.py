@@ -20,6 +20,7 @@ from connectors.errors import (
     AnswerRefused,
     ConnectorError,
     CredentialsRefused,
+    NotOffered,
     Unreachable,
 )
 from mappings.products import Product
@@ -99,11 +100,10 @@ def classify(error: ConnectorError, product: Product) -> Event:
         if error.status in product.throttle or error.status in (502, 503, 504):
             return Event.NOT_APPLIED if error.status in product.throttle else Event.DOUBTFUL
         return Event.DOUBTFUL if error.status >= 500 else Event.SAID_NO
-    if isinstance(error, CredentialsRefused | AddressRefused):
-        return Event.NOT_APPLIED
-    if isinstance(error, Unreachable) and not error.sent:
-        return Event.NOT_APPLIED
-    return Event.DOUBTFUL
+    if isinstance(error, NotOffered):
+        return Event.SAID_NO
+    never_sent = isinstance(error, CredentialsRefused | AddressRefused | Unreachable) and not error.sent
+    return Event.NOT_APPLIED if never_sent else Event.DOUBTFUL
 
 
 def stamp(given: datetime, last: datetime | None, now: datetime, resolution: timedelta) -> datetime:

@@ -61,6 +61,12 @@ class PlatformKeys:
             raise Refused(errors.LTI_KEY_UNKNOWN)
         return known.keys[kid]
 
+    def look(self, jwks_url: str) -> tuple[int, int]:
+        """Fetch a key set anew and keep nothing: how many of its keys are usable, and how many are not. Raises
+        ConnectorError, and ValueError for what is no key set."""
+        keys, weak = _read(self._fetch(jwks_url))
+        return len(keys), len(weak)
+
     def _renew(self, registration: str, jwks_url: str, kid: str) -> _Remembered:
         """Ask what another process has fetched, then the platform; at most once per pause."""
         now = self._clock.now()

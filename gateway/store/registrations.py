@@ -170,6 +170,16 @@ def course(session: Session, deployment: str, context_id: str) -> Any | None:
     )  # fmt: skip
 
 
+def launched(session: Session, deployment: str) -> str | None:
+    """Return the course of a deployment, at the session's school, that was linked first and launched since."""
+    row = session.row(
+        "SELECT context_id FROM context_link WHERE district = %(district)s AND school = %(school)s "
+        "AND deployment = %(deployment)s AND services <> '{}' ORDER BY linked_at, context_id LIMIT 1",
+        deployment=deployment,
+    )
+    return str(row.context_id) if row else None
+
+
 # --- people in an LMS ------------------------------------------------------------------------------
 
 

@@ -47,6 +47,14 @@ def product(name: str) -> Product:
 
 
 @lru_cache
+def sites(name: str) -> frozenset[str]:
+    """Return the domains a product lives on where they are not its issuer's own, none where nobody wrote them down."""
+    path = files("mappings.products") / f"{name if name in names() else DEFAULT}.toml"
+    said = tomllib.loads(path.read_text(encoding="utf-8")).get("lms", {}).get("sites", {})
+    return frozenset(said.get("value", ()))
+
+
+@lru_cache
 def names() -> frozenset[str]:
     """Return the products there are profiles of."""
     return frozenset(p.name[:-5] for p in files("mappings.products").iterdir() if p.name.endswith(".toml"))

@@ -7,10 +7,8 @@ kernel queued there is what was connected: the guard's own word is not asked.
 from __future__ import annotations
 
 import contextlib
-import re
 import socket
 from ipaddress import IPv4Address, IPv6Address
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -18,18 +16,7 @@ from hypothesis import strategies as st
 
 from connectors.egress import Reach, judge_address, open_session, system_resolver
 from connectors.errors import AddressRefused, ConnectorError, Unreachable
-
-
-def cases(section: str) -> list[str]:
-    """The lines of one section of hostile.txt."""
-    text = Path(__file__).with_name("hostile.txt").read_text("utf-8")
-    block = text.partition(f"[{section}]\n")[2].partition("\n\n")[0]
-    return [re.sub(r"\\(x..|u....|.)", _unescaped, line) for line in block.splitlines()]
-
-
-def _unescaped(found: re.Match[str]) -> str:
-    return found[0].encode("ascii").decode("unicode_escape")
-
+from tests.connectors.trap import Trap, cases
 
 HOSTILE_ADDRESSES = cases("addresses")
 PUBLIC_ADDRESSES = cases("public")
@@ -50,47 +37,9 @@ CONTROLS = [
 ]
 
 
-class Trap:
-    """Listeners every dial ends at. `seen` are the connections the kernel made."""
-
-    def __init__(self) -> None:
-        self._listeners = {}
-        for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
-            listener = socket.socket(family)
-            listener.bind((host, 0))
-            listener.listen(128)
-            listener.setblocking(False)
-            self._listeners[family] = listener
-
-    def close(self) -> None:
-        for listener in self._listeners.values():
-            listener.close()
-
-    def address(self, family: int):
-        return self._listeners[family].getsockname()
-
-    def seen(self) -> list[bytes]:
-        """What each connection since the last look has written. Loopback queues synchronously."""
-        heard = []
-        for listener in self._listeners.values():
-            with contextlib.suppress(BlockingIOError):
-                while True:
-                    line, _ = listener.accept()
-                    with line:
-                        line.settimeout(1)
-                        heard.append(line.recv(65536))
-        return heard
-
-
 @pytest.fixture
 def trap(monkeypatch):
-    trap = Trap()
-    real = socket.socket.connect
-
-    def connect(line, address):
-        return real(line, trap.address(line.family))
-
-    monkeypatch.setattr(socket.socket, "connect", connect)
+    trap = Trap().set(monkeypatch)
     yield trap
     trap.close()
 

@@ -25,6 +25,7 @@ from connectors.errors import (
     AnswerTooLarge,
     ConnectorError,
     Unreachable,
+    Untrusted,
 )
 from tests.connectors.peer import Peer, answer, by_path, drip, once, raw, reply
 
@@ -198,16 +199,16 @@ def test_the_name_is_checked_though_the_address_is_pinned(lines, authority):
 def test_a_certificate_of_another_name_or_day_is_refused(lines, authority, names, days):
     peer, session = secure(lines, authority, authority.server(*names, days=days))
     for weaker in ({}, {"verify": False}):
-        with pytest.raises(Unreachable) as failed:
+        with pytest.raises(Untrusted) as failed:
             session.get(f"https://lms.example:{peer.port}/", **weaker)
-        assert not failed.value.sent
+        assert (failed.value.sent, failed.value.code) == (False, "SRC_CERTIFICATE")
     assert peer.requests == []
 
 
 def test_an_unknown_authority_is_refused(lines, authority):
     peer, session = secure(lines, authority, authority.server("lms.example"), bundle="")
     session.verify = False
-    with pytest.raises(Unreachable):
+    with pytest.raises(Untrusted):
         session.get(f"https://lms.example:{peer.port}/", verify=False)
     assert peer.requests == []
 
@@ -217,7 +218,7 @@ def test_old_tls_is_refused(lines, authority):
     with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         context.maximum_version = ssl.TLSVersion.TLSv1_1
     peer, session = secure(lines, authority, context)
-    with pytest.raises(Unreachable):
+    with pytest.raises(Untrusted):
         session.get(f"https://lms.example:{peer.port}/")
 
 

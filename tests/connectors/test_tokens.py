@@ -366,6 +366,32 @@ def test_a_fetch_that_fails_says_why(lines, signing_key, way, script, error):
         assert failed.value.retry_after == 9
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [(b'{"error": "invalid_scope"}', "invalid_scope"), (b'{"error": "password hunter2"}', ""), (b'{"error": [1]}', ""),
+     (b"[]", ""), (b"", "")],
+)  # fmt: skip
+def test_the_word_of_a_refusal_is_told_where_it_is_one_of_the_standards(lines, signing_key, body, said):
+    peer = lines.peer(answer(body, "400 Bad Request"))
+    with pytest.raises(CredentialsRefused) as failed:
+        fetches(lines, peer, signing_key)["jwt"]()
+    assert failed.value.said == said
+
+
+@pytest.mark.parametrize(
+    ("said", "scopes"),
+    [
+        ({}, None),
+        ({"scope": "a b"}, {"a", "b"}),
+        ({"scope": ["a", 1]}, {"a"}),
+        ({"scope": " "}, None),
+        ({"scope": 7}, None),
+    ],
+)
+def test_a_grant_says_its_scopes_where_the_platform_does(said, scopes):
+    assert grant_of({"access_token": "x", **said}).scopes == scopes
+
+
 @pytest.mark.parametrize("expires", ['"soon"', "1e400", "-1", '"3600"', "null", "[]", "true"])
 @pytest.mark.parametrize("way", ["secret", "jwt"])
 def test_an_odd_expiry_is_no_failure(lines, signing_key, way, expires):

@@ -20,7 +20,7 @@ from gateway.identity.launch import GatewayLaunch
 from gateway.identity.staff import Person
 from gateway.store import launches, registrations
 from gateway.store.tenant import UNREACHABLE
-from mappings import lti_messages, vocabulary
+from mappings import lti, lti_messages, vocabulary
 
 STEPS = (
     "The LMS asked to open the activity, and is registered here",
@@ -93,8 +93,8 @@ def _redacted(gate: GatewayLaunch, now: float) -> dict[str, Any]:
     claims, header = gate.claims, gate.header
     issued, expires = _number(claims.get("iat")), _number(claims.get("exp"))
     named = {name.rsplit("/", 1)[-1] for name in claims}
-    kind = claims.get(lti_messages.CLAIM + "message_type")
-    roles = claims.get(lti_messages.CLAIM + "roles")
+    kind = claims.get(lti.CLAIM + "message_type")
+    roles = claims.get(lti.CLAIM + "roles")
     words = vocabulary.course_roles([r for r in roles if isinstance(r, str)]) if isinstance(roles, list) else ()
     return {
         "tier": gate.tier, "alg": header.get("alg"), "has_kid": "kid" in header,

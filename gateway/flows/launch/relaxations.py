@@ -10,7 +10,7 @@ from typing import Any
 from gateway import errors
 from gateway.errors import Refused
 from gateway.flows import disclosure
-from gateway.flows.onboarding.lines import deployment_called
+from gateway.flows.onboarding.lines import deployment_named
 from gateway.flows.onboarding.typed import readable
 from gateway.flows.parts import Office
 from gateway.identity.staff import Person
@@ -38,7 +38,7 @@ def relax(parts: Office, by: Person, deployment: str, name: str, reason: str, un
         raise Refused(errors.REQ_INVALID, f"a relaxation ends within {LONGEST.days} days")
     reason, value = readable(reason, "reason"), _value(name, value)
     with parts.database.open_district(by.district) as session:
-        found = deployment_called(session, deployment)
+        found = deployment_named(session, deployment)
         _require_own(session.district, registrations.by_ref(session, found.registration))
         registrations.relax(session, found.registration, name, value, reason, now, ends, by.ref)
     _note(parts, found, "recorded")
@@ -49,7 +49,7 @@ def end_relaxation(parts: Office, by: Person, deployment: str, name: str) -> str
     """End a relaxation now. Return the registration. Raises Refused."""
     by.acts_for_district()
     with parts.database.open_district(by.district) as session:
-        found = deployment_called(session, deployment)
+        found = deployment_named(session, deployment)
         _require_own(session.district, registrations.by_ref(session, found.registration))
         if not registrations.end_relaxation(session, found.registration, name):
             raise Refused(errors.REQ_UNKNOWN, f"{name} is not relaxed there")
