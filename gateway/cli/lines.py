@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -87,7 +88,7 @@ def _sheet(found: dict[str, Any]) -> Sequence[str]:
     typed = [(one["label"], one["value"] if one["kind"] == "ours" else f"choose: {one['value']}", one["evidence"])
              for one in found["type"]]  # fmt: skip
     brought = [(one["label"], f"{one['option']} {one['value']}".rstrip(), one["evidence"]) for one in found["bring"]]
-    filled = [(one["name"], one["value"], one["evidence"]) for one in found["filled"]]
+    filled = [(one["name"], _open(one["value"]), one["evidence"]) for one in found["filled"]]
     at, look = found["type_at"], found["look_at"]
     return [
         f"{found['label']}: the paste sheet. Each line is seen, documented or reported; docs/products.md says where.",
@@ -98,6 +99,11 @@ def _sheet(found: dict[str, Any]) -> Sequence[str]:
           if found["habits"] else []),
         "", f"Then: {shlex.join(found['next'])}",
     ]  # fmt: skip
+
+
+def _open(template: str) -> str:
+    """What is not known yet, in capitals as in the command that follows."""
+    return re.sub(r"\{(\w+)\}", lambda found: found[1].upper(), template)
 
 
 def _rows(rows: Sequence[tuple[str, str, str]]) -> list[str]:

@@ -81,9 +81,27 @@ def test_an_address_without_tls_is_refused(public, site):
 
 
 @pytest.mark.parametrize("name", ["client_id", "deployment_id"])
-@pytest.mark.parametrize("value", ["x\ny", "é", "x" * 201, "  "])
+@pytest.mark.parametrize("value", ["x\ny", "é", "x" * 256, "  "])
 def test_an_id_that_is_none_is_refused(public, name, value):
     assert refusal(public, "moodle", **{**MOODLE, name: value})[0] == "REQ_INVALID"
+
+
+def test_what_a_make_does_not_take_is_not_taken_in_silence(public):
+    said = {"client_id": "1", "deployment_id": "2"}
+    assert refusal(public, "schoology", site="https://x.example", **said)[1] == "Schoology takes no --site"
+    assert refusal(public, "moodle", registration_id="7", **MOODLE)[1] == "Moodle takes no --registration-id"
+    with pytest.raises(Refused, match="Schoology takes no --site"):
+        onboarding.sheet(public, "schoology", "https://x.example")
+
+
+def test_the_sheet_is_whole_without_a_site(public):
+    found = onboarding.sheet(public, "sakai", None)
+    assert [row["option"] for row in found["bring"]] == ["--site", "--client-id", "--registration-id"]
+    (token,) = [row["value"] for row in found["filled"] if row["name"] == "token_url"]
+    assert token == "{site}/imsblis/lti13/token/{registration_id}"
+    typed = {row["label"]: row["value"] for row in found["type"]}
+    assert typed["LTI 1.3 Tool Keyset URL"] == "https://gateway.example/.well-known/jwks.json"
+    assert found["next"][:6] == ["schoolgate", "lms", "add", "VENDOR", "--product", "sakai"]
 
 
 def test_a_second_site_of_one_client_id_is_served_and_another_address_is_not(world):

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlsplit
 
 from gateway import errors
 from gateway.errors import Refused
-from gateway.flows.onboarding.typed import check_address, readable
+from gateway.flows.onboarding.typed import check_address
 from gateway.settings import Settings
 from mappings import products
 from mappings.products.shape import ADDRESSES, ASKED, LAUNCH, SERVICES, Entry, Habit, Line, Product, variables
@@ -39,6 +39,7 @@ def ours(url: str) -> dict[str, str]:
 def complete(settings: Settings, name: str, said: Mapping[str, Any]) -> dict[str, Any]:
     """Return a whole registration from what a person typed; what they typed wins over the profile. Raises Refused."""
     known, typed = profile(name), {key: value for key, value in said.items() if value}
+    _refuse_unasked(known, typed)
     typed |= {key: _plain(key, typed[key]) for key in _IDS if key in typed}
     site = site_of(settings, typed.pop("site", None))
     values = _known(site, typed)
@@ -67,11 +68,18 @@ def _known(site: str | None, typed: Mapping[str, str]) -> dict[str, str]:
     return known | ({"site": site, "host": urlsplit(site).netloc} if site else {})
 
 
+def _refuse_unasked(known: Product, typed: Mapping[str, Any]) -> None:
+    """What would be put nowhere is not taken in silence."""
+    extra = [one for one in ("site", "registration_id") if one in typed and one not in known.setup.asks.value]
+    if extra:
+        raise Refused(errors.REQ_INVALID, f"{known.label} takes no {', '.join(ASKED[one] for one in extra)}")
+
+
 def _plain(name: str, value: str) -> str:
     """An id as the LMS shows it, without the blanks that copying adds. Raises Refused."""
-    found = readable(value, ASKED[name])
-    if len(found) > _LONGEST_ID or not found.isascii():
-        raise Refused(errors.REQ_INVALID, f"{ASKED[name]} is not an id of an LMS")
+    found = value.strip()
+    if not found or len(found) > _LONGEST_ID or not found.isascii() or not found.isprintable():
+        raise Refused(errors.REQ_INVALID, f"{ASKED[name]} is 1 to {_LONGEST_ID} characters of plain ASCII")
     return found
 
 
@@ -95,6 +103,7 @@ def site_of(settings: Settings, said: str | None) -> str | None:
 def sheet(settings: Settings, name: str, site: str | None) -> dict[str, Any]:
     """Return both halves of the paste sheet of a make: what to type into it, and what to bring back. Raises Refused."""
     known, where = profile(name), site_of(settings, site)
+    _refuse_unasked(known, {"site": where} if where else {})
     values = known.setup.fill(_known(where, {}))
     hosts = values.pop("hosts")
     lines = {**known.setup.values, **({"hosts": known.setup.hosts} if hosts else {})}
