@@ -21,6 +21,7 @@ from click.testing import CliRunner, Result
 from gateway.cli import main
 from gateway.store import roles
 from gateway.store.secrets import open_vault
+from mappings import products
 from tests.deliveries import two_schools
 from tests.worlds import OR
 
@@ -768,7 +769,7 @@ def test_the_lms_paste_sheet(desk):
     ]  # fmt: skip
     done = desk.run(*words, "--product", "zz")
     assert refusal(done) == (1, "REQ_INVALID")
-    assert "products are canvas, generic, moodle" in done.stderr
+    assert "products are blackboard, brightspace, canvas, generic, moodle, openedx, sakai, schoology" in done.stderr
     done = desk.run(*words)
     for line in ("Type into the LMS:", "login_url", "/lti/login", "redirect_uri", "/.well-known/jwks.json"):
         assert line in done.stdout
@@ -785,6 +786,41 @@ def test_the_lms_paste_sheet(desk):
     assert refusal(done) == (1, "REQ_AMBIGUOUS")
     assert row["deployment"] in done.stderr
     assert desk.run("lms", "agree", row["deployment"], agreement).exit_code == 0
+
+
+def test_a_known_make_needs_three_options(desk):
+    desk.onboard()
+    desk.said("vendor", "add", "Moodle HQ", "--category", "lms", "--contact", "m@example.org")
+    words = ["lms", "add", "Moodle HQ", "--product", "moodle", "--school", "School A"]
+    done = desk.run(*words, "--client-id", "c")
+    assert refusal(done) == (1, "REQ_INVALID")
+    assert "Moodle needs --site, --deployment-id" in done.stderr
+    site = f"https://{desk.folder.name}.moodle.example".replace("_", "-")
+    done = desk.run(*words, "--site", f"{site}/", "--client-id", " c ", "--deployment-id", "1")
+    assert "schoolgate lms sheet moodle" in done.stdout, done.output
+    (row,) = [r for r in desk.said("lms", "list") if r["product"] == "moodle"]
+    assert (row["issuer"], row["client"], row["deployment id"]) == (site.lower(), "c", "1")
+
+
+def test_the_sheet_needs_no_installation_and_says_how_each_line_is_known(tmp_path):
+    environment = {"SCHOOLGATE_INSTANCE": str(tmp_path / "none"), "SCHOOLGATE_URL": "https://gate.example"}
+    run = CliRunner(env=environment).invoke
+    done = run(main, ["lms", "sheet", "moodle", "--site", "moodle.school.example"])
+    assert done.exit_code == 0, done.output
+    for line in (
+        "Initiate login URL                     https://gate.example/lti/login  (reported)",
+        "Platform ID    --site https://moodle.school.example  (reported)",
+        "jwks_url   https://moodle.school.example/mod/lti/certs.php  (seen)",
+        "Then: schoolgate lms add VENDOR --product moodle --site https://moodle.school.example --client-id CLIENT_ID",
+    ):
+        assert line in done.stdout
+    for name in products.names():
+        said = json.loads(run(main, ["lms", "sheet", name, "--json"]).stdout)
+        rows = [*said["type"], *said["bring"], *said["filled"], *said["habits"], said["type_at"], said["look_at"]]
+        assert {row["evidence"] for row in rows} <= {"seen", "documented", "reported"}
+        assert [row for row in said["type"] if row["value"] == "https://gate.example/lti/launch"]
+    assert refusal(run(main, ["lms", "sheet", "zz"])) == (1, "REQ_INVALID")
+    assert not (tmp_path / "none").exists()
 
 
 def test_families_get_codes_and_the_school_sees_their_requests(desk):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -66,33 +67,88 @@ def lms() -> None:
     """LMS registrations, deployments and course links."""
 
 
+@lms.command("sheet")
+@click.argument("product")
+@click.option("--site", help="The address the LMS runs at; the sheet then names its addresses.")
+@json_flag
+def lms_sheet(product: str, site: str | None, as_json: bool) -> None:
+    """Print the paste sheet of a make of LMS: what to type into it, and what to bring back.
+
+    It needs no registration and no token. Every line says whether it was seen, is documented or was reported.
+    """
+    from gateway.flows import onboarding
+    from gateway.settings import load
+
+    found = onboarding.sheet(load(), product, site)
+    show(as_json, found, _sheet(found))
+
+
+def _sheet(found: dict[str, Any]) -> Sequence[str]:
+    """A paste sheet as text, the evidence word at the end of each line."""
+    typed = [(one["label"], one["value"] if one["kind"] == "ours" else f"choose: {one['value']}", one["evidence"])
+             for one in found["type"]]  # fmt: skip
+    brought = [(one["label"], f"{one['option']} {one['value']}".rstrip(), one["evidence"]) for one in found["bring"]]
+    filled = [(one["name"], _open(one["value"]), one["evidence"]) for one in found["filled"]]
+    at, look = found["type_at"], found["look_at"]
+    return [
+        f"{found['label']}: the paste sheet. Each line is seen, documented or reported; docs/products.md says where.",
+        "", "1. Type into the LMS", f"   at {at['value']}  ({at['evidence']})", *_rows(typed),
+        "", "2. Bring back", f"   from {look['value']}  ({look['evidence']})", *_rows(brought),
+        *(["", "3. What Schoolgate then knows by itself", *_rows(filled)] if filled else []),
+        *(["", "Good to know", *(f"   {one['sentence']}  ({one['evidence']})" for one in found["habits"])]
+          if found["habits"] else []),
+        "", f"Then: {shlex.join(found['next'])}",
+    ]  # fmt: skip
+
+
+def _open(template: str) -> str:
+    """What is not known yet, in capitals as in the command that follows."""
+    return re.sub(r"\{(\w+)\}", lambda found: found[1].upper(), template)
+
+
+def _rows(rows: Sequence[tuple[str, str, str]]) -> list[str]:
+    wide = min(max(len(label) for label, *_ in rows), 44)
+    return [f"   {label:{wide}}  {value}  ({evidence})" for label, value, evidence in rows]
+
+
 @lms.command("add")
 @click.argument("vendor")
-@click.option("--issuer", required=True)
-@click.option("--client-id", required=True)
-@click.option("--deployment-id", required=True)
-@click.option("--auth-url", required=True, help="OIDC authorization endpoint.")
-@click.option("--token-url", required=True)
-@click.option("--jwks-url", required=True)
+@click.option(
+    "--product", default="generic", show_default=True, help="Its make; `lms sheet PRODUCT` says what to type."
+)
+@click.option("--site", help="The address the LMS runs at, as in https://lms.school.example.")
+@click.option("--client-id", help="As the LMS shows it.")
+@click.option("--deployment-id", help="As the LMS shows it.")
+@click.option(
+    "--registration-id", help="Last part of the LMS's own token address (Sakai) or key set address (Open edX)."
+)
+@click.option("--issuer", help="Instead of the make's own.")
+@click.option("--auth-url", help="OIDC authorization endpoint, instead of the make's own.")
+@click.option("--token-url", help="Instead of the make's own.")
+@click.option("--jwks-url", help="Instead of the make's own.")
 @click.option("--token-audience", help="When the LMS wants another audience than its token URL.")
-@click.option("--product", default="generic", show_default=True, help="moodle, canvas, generic.")
 @click.option("--host", "hosts", multiple=True, help="Another host of this LMS's services.")
 @click.option("--agreement", help="The vendor's agreement under which grades may go there.")
 @school_flags
 @json_flag
 @acting
-def lms_add(parts: Office, by: Person, vendor: str, schools: Sequence[str], as_json: bool, **said: Any) -> None:
-    """Register an LMS of a vendor for schools, and print what its administrator types in."""
+def lms_add(
+    parts: Office, by: Person, vendor: str, product: str, schools: Sequence[str], as_json: bool, **said: Any
+) -> None:
+    """Register an LMS of a vendor for schools, and print what its administrator types in.
+
+    A make that Schoolgate knows needs three options at most; the generic one needs every address.
+    """
     from gateway.flows import onboarding
 
-    said["hosts"] = tuple(said["hosts"])
-    deployment = onboarding.add_lms(parts, by, vendor, onboarding.Lms(**said), schools)
-    url = parts.settings.url
-    ours = {
-        "deployment": deployment, "login_url": f"{url}/lti/login", "redirect_uri": f"{url}/lti/launch",
-        "target_link_uri": f"{url}/lti/launch", "jwks_url": f"{url}/.well-known/jwks.json",
-    }  # fmt: skip
-    show(as_json, ours, ["Type into the LMS:", *(f"  {k:16} {v}" for k, v in ours.items())])
+    whole = onboarding.Lms(**onboarding.complete(parts.settings, product, said))
+    deployment = onboarding.add_lms(parts, by, vendor, whole, schools)
+    told = onboarding.ours(parts.settings.url)
+    ours = {"deployment": deployment} | {
+        k: told[k] for k in ("login_url", "redirect_uri", "target_link_uri", "jwks_url")
+    }
+    more = f"`schoolgate lms sheet {product}` says where each goes."
+    show(as_json, ours, ["Type into the LMS:", *(f"  {k:16} {v}" for k, v in ours.items()), more])
 
 
 @lms.command("agree")

@@ -38,7 +38,7 @@ from gateway.identity.staff import Person
 from gateway.store import registrations
 from gateway.store.tenant import Place
 from mappings import lti
-from mappings.products import sites
+from mappings.products import product
 
 GRADE_SCOPES = (lti.SCOPE_LINE_ITEM, lti.SCOPE_LINE_ITEM_READ, lti.SCOPE_RESULT, lti.SCOPE_SCORE)
 
@@ -215,7 +215,7 @@ def _issuer(trial: _Trial) -> str:
         return "the LMS's own description says the same as the registration"
     if _same_site(theirs, host):
         return f"the keys are at {host}, the site of the issuer"
-    if all(any(_within(one, site) for site in sites(trial.platform.product)) for one in (theirs, host)):
+    if all(any(_within(one, site) for site in product(trial.platform.product).domains) for one in (theirs, host)):
         return f"issuer and keys are at sites of {trial.platform.product}"
     if trial.parts.settings.sandbox and _is_number(host):
         return "the keys are on this machine: a sandbox plays this issuer"

@@ -20,77 +20,13 @@ from joserfc.jwk import RSAKey
 
 from gateway.sandbox.district import CAST, Person, district
 from gateway.sandbox.loopback import Tokens
+from gateway.sandbox.products import Profile
 
 _USERS = uuid.UUID("0b0d7f0e-5a8c-5d58-9a43-3c1f2f7f5a10")
 _VOCABULARY = "http://purl.imsglobal.org/vocab/lis/v2/"
 _HASHES: dict[str, type[hashes.SHA256 | hashes.SHA384 | hashes.SHA512]] = {
     "RS384": hashes.SHA384,
     "RS512": hashes.SHA512,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """How one make of LMS differs from the book."""
-
-    name: str = "plain"
-    issuer: str = ""  # empty: the URL it is served at
-    client_id: str = "schoolgate-at-plain"
-    deployment_id: str = "deployment-1"
-    token_seconds: int = 3600  # life of an id_token
-    short_roles: bool = False  # in NRPS
-    institution_roles: bool = False
-    integers_in_custom: bool = False
-    login_by_form: bool = False
-    login_extras: tuple[tuple[str, str], ...] = ()
-    query: str = ""  # of each AGS URL
-    curly_links: bool = False
-    results_limit_fails: bool = False
-    own_clock: bool = False  # the stamp on record is the time of arrival, in whole seconds
-    equal_is_stale: bool = False
-    stale: tuple[int, str] = (409, "The result on record has a later timestamp.")
-    not_gradable: tuple[int, str] = (422, "This member cannot be graded.")
-    not_a_member: tuple[int, str] = (404, "User not found in this course.")
-    no_maximum: int = 400
-
-
-# reference/lti.md §4.1 (numbers 1, 2, 3, 4, 6, 8, 9) and §4.2 (numbers 1, 2, 4, 9, 10).
-PROFILES = {
-    "plain": Profile(),
-    "moodle": Profile(
-        name="moodle",
-        client_id="qV7mWc2LxHtKd0s",
-        deployment_id="1",
-        token_seconds=60,
-        short_roles=True,
-        login_by_form=True,
-        query="?type_id=1",
-        curly_links=True,
-        results_limit_fails=True,
-        own_clock=True,
-        equal_is_stale=True,
-        stale=(409, "Refusing score with an earlier timestamp"),
-        not_gradable=(400, "Incorrect score received"),
-        not_a_member=(400, "Incorrect score received"),
-    ),
-    "canvas": Profile(
-        name="canvas",
-        issuer="https://canvas.instructure.com",
-        client_id="10000000000042",
-        deployment_id="7:8865aa05b4b79b64a91a86042e43af5ea8ae79eb",
-        institution_roles=True,
-        integers_in_custom=True,
-        login_by_form=True,
-        login_extras=(
-            ("canvas_region", "us-east-1"),
-            ("canvas_environment", "prod"),
-            ("lti_storage_target", "post_message_forwarding"),
-        ),
-        stale=(400, "Provided timestamp is before last updated timestamp"),
-        not_gradable=(422, "User not found in course or is not a student"),
-        not_a_member=(422, "User not found in course or is not a student"),
-        no_maximum=422,
-    ),
 }
 
 
@@ -160,9 +96,26 @@ class Column:
     stamps: dict[str, datetime] = field(default_factory=dict)
 
 
-def user_id(sourced_id: str) -> str:
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Somebody came into a course, or left it."""
+
+    course: str
+    user: User
+    status: str  # Active or Deleted
+
+
+@dataclass(slots=True)
+class Window:
+    """Calls counted since a moment."""
+
+    began: float = 0
+    calls: int = 0
+
+
+def user_id(sourced_id: str, prefix: str = "") -> str:
     """Return the LMS's own id of a person of the SIS."""
-    return str(uuid.uuid5(_USERS, sourced_id))
+    return prefix + str(uuid.uuid5(_USERS, sourced_id))
 
 
 _CLASS = next(c for c in district().classes if c.sourced_id == CAST["class"])
@@ -170,11 +123,11 @@ _CLASS = next(c for c in district().classes if c.sourced_id == CAST["class"])
 ABSENT, NOT_GRADABLE, TUTOR = _CLASS.pupils[20], _CLASS.pupils[21], _CLASS.pupils[22]
 
 
-def _courses() -> dict[str, Course]:
+def _courses(prefix: str) -> dict[str, Course]:
     found, people = {}, district().people
     for n, c in enumerate(district().classes, 101):
         keys = [*c.teachers, *(k for k in c.pupils if (k, c) != (ABSENT, _CLASS))]
-        users = [User(user_id(k), people[k]) for k in keys]
+        users = [User(user_id(k, prefix), people[k]) for k in keys]
         found[str(n)] = Course(str(n), c.sourced_id, c.title, {u.id: u for u in users})
     return found
 
@@ -190,7 +143,7 @@ class Campus:
     url: str
     profile: Profile
     tokens: Tokens = field(default_factory=Tokens)
-    courses: dict[str, Course] = field(default_factory=_courses)
+    courses: dict[str, Course] = field(default_factory=dict)
     tools: dict[str, Tool] = field(default_factory=dict)
     sessions: dict[str, User] = field(default_factory=dict)
     launches: dict[str, Launch] = field(default_factory=dict)
@@ -198,9 +151,17 @@ class Campus:
     received: list[dict[str, Any]] = field(default_factory=list)
     seen: set[tuple[str, str]] = field(default_factory=set)
     keys: list[RSAKey] = field(default_factory=lambda: [_new_key()])
-    page_size: int = 10
+    changes: list[Change] = field(default_factory=list)
+    window: Window = field(default_factory=Window)
     lock: threading.RLock = field(default_factory=threading.RLock)
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+
+    def __post_init__(self) -> None:
+        self.courses = self.courses or _courses(self.profile.subject_prefix)
+
+    @property
+    def token_url(self) -> str:
+        return self.url + self.profile.token
 
     @property
     def issuer(self) -> str:
@@ -210,16 +171,41 @@ class Campus:
     def users(self) -> dict[str, User]:
         return {key: u for c in self.courses.values() for key, u in c.members.items()}
 
+    @property
+    def everyone(self) -> dict[str, User]:
+        """Who is in a course, or has been."""
+        return {one.user.id: one.user for one in self.changes} | self.users
+
     def course_of(self, sourced_id: str) -> Course:
         return next(c for c in self.courses.values() if c.sourced_id == sourced_id)
 
     def begin(self, launch: Launch) -> str:
         """Keep a launch and return the lti_message_hint that finds it again."""
         hint = secrets.token_urlsafe(12)
-        if self.profile.name == "moodle":
+        if self.profile.hint_is_json:
             hint = json.dumps({"cmid": 5, "launchid": hint})
         self.launches[hint] = launch
         return hint
+
+    def member(self, course: Course, user: User, status: str) -> None:
+        """Take somebody into a course, or out of it, and remember that for whoever asks what has changed."""
+        with self.lock:
+            if status == "Deleted":
+                course.members.pop(user.id, None)
+            else:
+                course.members[user.id] = user
+            self.changes.append(Change(course.id, user, status))
+
+    def wait(self) -> float:
+        """Count one call of a service; return how many seconds the caller must wait, if it was one too many."""
+        now, profile = self.now().timestamp(), self.profile
+        with self.lock:
+            if now - self.window.began >= profile.throttle_seconds:
+                self.window = Window(now)
+            self.window.calls += 1
+            if not profile.throttle_calls or self.window.calls <= profile.throttle_calls:
+                return 0
+            return self.window.began + profile.throttle_seconds - now
 
     def rotate(self) -> None:
         """Sign with a new key; the JWKS shows that one only."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 import secrets
-import time
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,11 +12,11 @@ from flask import Blueprint, Flask, Response, jsonify, redirect, request
 from markupsafe import Markup
 from werkzeug.wrappers import Response as AnyResponse
 
+from gateway.sandbox import lms_members
 from gateway.sandbox import lms_services as services
 from gateway.sandbox.campus import (
     ABSENT,
     NOT_GRADABLE,
-    PROFILES,
     TUTOR,
     Campus,
     Course,
@@ -29,6 +28,7 @@ from gateway.sandbox.campus import (
 from gateway.sandbox.district import CAST
 from gateway.sandbox.lms_services import campus, course
 from gateway.sandbox.loopback import Faults, RefusalError, page, refusal, serve
+from gateway.sandbox.products import PROFILES, behaviour
 
 bp = Blueprint("lms", __name__)
 
@@ -51,6 +51,10 @@ def create_app(url: str, profile: str = "plain") -> Flask:
     app.extensions |= {"campus": here, "announce": announcement(here)}
     app.register_blueprint(bp)
     app.register_blueprint(services.bp)
+    app.register_blueprint(lms_members.bp)
+    app.add_url_rule(here.profile.auth, "auth", auth, methods=["GET", "POST"])
+    app.add_url_rule(here.profile.token, "token", services.token, methods=["POST"])
+    app.add_url_rule(here.profile.jwks, "jwks", jwks)
     app.register_error_handler(RefusalError, refusal)
     Faults(app)
     return app
@@ -60,7 +64,8 @@ def announcement(here: Campus) -> dict[str, Any]:
     """Return what an administrator of the tool is told, and who plays in the story."""
     names = {"teacher": CAST["teacher"], "amara": CAST["amara"], "absent_pupil_sis_id": ABSENT}
     names |= {"not_gradable": NOT_GRADABLE, "tutor": TUTOR, "birch_teacher": CAST["birch_teacher"]}
-    cast = {name: key if "sis_id" in name else user_id(key) for name, key in names.items()}
+    prefix = here.profile.subject_prefix
+    cast = {name: key if "sis_id" in name else user_id(key, prefix) for name, key in names.items()}
     cast["course"] = here.course_of(CAST["class"]).id
     cast["birch_course"] = here.course_of(CAST["birch_class"]).id
     return {
@@ -69,9 +74,11 @@ def announcement(here: Campus) -> dict[str, Any]:
         "issuer": here.issuer,
         "client_id": here.profile.client_id,
         "deployment_id": here.profile.deployment_id,
-        "auth_url": f"{here.url}/auth",
-        "token_url": f"{here.url}/token",
-        "jwks_url": f"{here.url}/jwks",
+        "registration_id": here.profile.registration_id,
+        "auth_url": here.url + here.profile.auth,
+        "token_url": here.token_url,
+        "token_audience": here.profile.token_audience or here.token_url,
+        "jwks_url": here.url + here.profile.jwks,
         "cast": cast,
     }
 
@@ -140,7 +147,7 @@ def open_tool(course_id: str) -> AnyResponse:
         "lti_message_hint": hint,
         "client_id": tool.client_id,
         "lti_deployment_id": tool.deployment_id,
-        **dict(profile.login_extras),
+        **profile.login_extras,
     }
     if profile.login_by_form:
         return post_form(tool.login_url, asked)
@@ -153,7 +160,6 @@ def post_form(action: str, values: dict[str, str]) -> Response:
     return page("One moment", _FORM.format(action, hidden))
 
 
-@bp.route("/auth", methods=["GET", "POST"])
 def auth() -> Response:
     """Answer an authentication request by form post; an unregistered redirect_uri gets nothing."""
     asked = request.values
@@ -189,8 +195,9 @@ def _objection(tool: Tool, launch: Launch | None) -> str:
 
 def claims_of(launch: Launch, nonce: str) -> dict[str, Any]:
     """Return the claims of a resource link launch."""
-    user, here, tool, now = launch.user, launch.course, launch.tool, int(time.time())
-    ours = campus()
+    user, here, tool = launch.user, launch.course, launch.tool
+    ours, now = campus(), int(campus().now().timestamp())
+    family = ours.profile.family or ours.profile.name
     lti = {
         "message_type": "LtiResourceLinkRequest",
         "version": "1.3.0",
@@ -199,12 +206,13 @@ def claims_of(launch: Launch, nonce: str) -> dict[str, Any]:
         "roles": user.roles(ours.profile),
         "resource_link": {"id": here.link, "title": tool.title},
         "context": _context(here),
-        "tool_platform": {"guid": ours.issuer, "name": "Alder Valley LMS"} | {"product_family_code": ours.profile.name},
-        "lis": {"person_sourcedid": user.person.sourced_id} | {"course_section_sourcedid": here.sourced_id},
+        "tool_platform": {"guid": ours.issuer, "name": "Alder Valley LMS", "product_family_code": family},
         "launch_presentation": {"document_target": "window", "locale": "en-US"}
         | {"return_url": f"{ours.url}/courses/{here.id}"},
         "custom": _custom(tool, launch),
     }
+    if ours.profile.sis_ids:
+        lti["lis"] = {"person_sourcedid": user.person.sourced_id, "course_section_sourcedid": here.sourced_id}
     return {
         "iss": ours.issuer,
         "aud": tool.client_id,
@@ -212,7 +220,9 @@ def claims_of(launch: Launch, nonce: str) -> dict[str, Any]:
         "sub": user.id,
         "iat": now,
         "exp": now + ours.profile.token_seconds,
+        **({"nbf": now} if ours.profile.not_before else {}),
         "nonce": nonce,
+        **ours.profile.claims,
         **_names(user),
         **{f"{_LTI}{name}": value for name, value in lti.items()},
         **_service_claims(launch),
@@ -264,7 +274,6 @@ def _service_claims(launch: Launch) -> dict[str, Any]:
     }
 
 
-@bp.get("/jwks")
 def jwks() -> Response:
     return jsonify(keys=[campus().keys[-1].as_dict(private=False)])
 
@@ -289,8 +298,28 @@ def scores() -> Response:
 @bp.post("/_sandbox/page_size")
 def page_size() -> Response:
     """Take {"size": n} for every list."""
-    campus().page_size = int(request.get_json()["size"])
-    return jsonify(size=campus().page_size)
+    campus().profile = replace(campus().profile, page_size=int(request.get_json()["size"]))
+    return jsonify(size=campus().profile.page_size)
+
+
+@bp.post("/_sandbox/habits")
+def habits() -> Response:
+    """Take habits of this make by name, from now on."""
+    wish = request.get_json()
+    try:
+        campus().profile = replace(campus().profile, **behaviour(wish))
+    except KeyError as error:
+        raise RefusalError(400, "no_such_habit", str(error.args[0])) from error
+    return jsonify(wish)
+
+
+@bp.post("/_sandbox/member")
+def member() -> Response:
+    """Somebody comes into a course or leaves it: {"course", "user", "status": "Active" or "Deleted"}."""
+    wish = request.get_json()
+    user = next(u for u in campus().everyone.values() if u.id == wish["user"])
+    campus().member(course(wish["course"]), user, wish["status"])
+    return jsonify(wish)
 
 
 @bp.post("/_sandbox/grade")

@@ -1,4 +1,4 @@
-"""LTI Advantage as the LMS offers it: tokens, members (NRPS 2.0), line items and scores (AGS 2.0)."""
+"""LTI Advantage as the LMS offers it: tokens, line items and scores (AGS 2.0), and how its lists have pages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from joserfc.jwk import KeySet
 from joserfc.jws import extract_compact
 from markupsafe import escape
 
-from gateway.sandbox.campus import NOT_GRADABLE, Campus, Column, Course, Tool, User
+from gateway.sandbox.campus import NOT_GRADABLE, Campus, Column, Course, Tool
 from gateway.sandbox.loopback import RefusalError
 from gateway.sandbox.wire import fetch
 
@@ -32,7 +32,6 @@ _ITEM = "application/vnd.ims.lis.v2.lineitem+json"
 _ITEM_LIST = "application/vnd.ims.lis.v2.lineitemcontainer+json"
 _RESULT_LIST = "application/vnd.ims.lis.v2.resultcontainer+json"
 _SCORE = "application/vnd.ims.lis.v1.score+json"
-_MEMBERS = "application/vnd.ims.lti-nrps.v2.membershipcontainer+json"
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _ACTIVITY = {"Initialized", "Started", "InProgress", "Submitted", "Completed"}
 _GRADING = {"FullyGraded", "Pending", "PendingManual", "Failed", "NotReady"}
@@ -53,7 +52,6 @@ def course(course_id: str) -> Course:
 # 1EdTech Security Framework 1.0 §4.1, RFC 7523
 
 
-@bp.post("/token")
 def token() -> Response:
     form = request.form
     if form.get("grant_type") != "client_credentials":
@@ -64,7 +62,8 @@ def token() -> Response:
     granted = _OFFERED & set(form.get("scope", "").split())
     if not granted:
         raise RefusalError(400, "invalid_scope")
-    return jsonify(campus().tokens.issue(tool.client_id, granted))
+    profile = campus().profile
+    return jsonify(campus().tokens.issue(tool.client_id, granted, profile.bearer_seconds, profile.token_type))
 
 
 def _asserted(assertion: str) -> Tool:
@@ -82,10 +81,14 @@ def _asserted(assertion: str) -> Tool:
 
 def _check_assertion(claims: dict[str, Any], tool: Tool) -> None:
     now, aud = time.time(), claims.get("aud")
+    missing = [name for name in ("sub", "aud", "exp", "iat", "jti") if name not in claims]
+    if missing and campus().profile.claim_missing != 401:
+        raise RefusalError(campus().profile.claim_missing, "invalid_request", f"missing claims: {' '.join(missing)}")
+    audience = campus().profile.token_audience or campus().token_url
     seen = (tool.client_id, str(claims.get("jti")))
     faults = {
         "sub": claims.get("sub") != tool.client_id,
-        "aud": f"{campus().url}/token" not in (aud if isinstance(aud, list) else [aud]),
+        "aud": audience not in (aud if isinstance(aud, list) else [aud]),
         "exp": not now < _number(claims.get("exp")) <= now + 3600,
         "iat": not now - 3600 < _number(claims.get("iat")) < now + 60,
         "jti": "jti" not in claims,
@@ -104,72 +107,79 @@ def _number(value: object) -> float:
     return float(value) if proper else math.nan  # type: ignore[arg-type]
 
 
-@bp.get("/courses/<course_id>/members")
-def members(course_id: str) -> Response:
-    campus().tokens.require(MEMBERS)
-    here, wanted = course(course_id), request.args.get("role")
-    if request.args.get("rlid") not in (None, here.link):
-        raise RefusalError(404, "not_found", "No such resource link.")
-    people = [u for u in here.members.values() if wanted in (None, u.role(), u.role(short=True))]
-    chosen, links = _page([_member(u) for u in people], f"{campus().url}{request.path}")
-    context = {"id": here.id, "label": here.title, "title": here.title}
-    body = {"id": f"{campus().url}{request.path}", "context": context, "members": chosen}
-    return _answer(body, _MEMBERS, links)
-
-
-def _member(u: User) -> dict[str, Any]:
-    person, profile = u.person, campus().profile
-    known = {
-        "status": "Active",
-        "name": u.name,
-        "given_name": person.given,
-        "family_name": person.family,
-        "email": person.email,
-        "user_id": u.id,
-        "lis_person_sourcedid": person.sourced_id,
-    }
-    known = {k: v for k, v in known.items() if v}
-    return known | {"roles": u.roles(profile, short=profile.short_roles)}
-
-
-def _page(rows: list[Any], url: str) -> tuple[list[Any], dict[str, str]]:
-    """Return this page of the rows and the Link header, if there is a next one."""
-    asked = request.args.to_dict()
-    if campus().profile.results_limit_fails and url.endswith("/results"):
-        return rows, {}
-    size = max(1, int(asked.get("limit") or campus().page_size))
+def page_of(rows: list[Any], url: str, *, endless: bool = False) -> tuple[list[Any], dict[str, str]]:
+    """Return this page of the rows, and links by relation. An endless list always has a next page."""
+    asked, profile = request.args.to_dict(), campus().profile
+    size = max(1, int(asked.get("limit") or profile.page_size))
+    size = min(size, profile.largest_page or size)
     start = int(asked.get("from") or 0)
-    if start + size >= len(rows):
+    if endless:
+        start = min(start, max(0, len(rows) - size))
+    elif start + size >= len(rows):
         return rows[start:], {}
-    following = urlencode(asked | {"limit": size, "from": start + size})
-    if campus().profile.curly_links and "/lineitems" in url:  # UTF-8 read as Latin-1, as Moodle
-        word = "“next”".encode().decode("latin-1")
-        return rows[start : start + size], {"Link": f"<{url}?{escape(following)}>; rel={word}"}
-    return rows[start : start + size], {"Link": f'<{url}?{following}>; rel="next"'}
+    following = urlencode(asked | {"limit": size, "from": int(asked.get("from") or 0) + size})
+    return rows[start : start + size], {"next": f"{url}?{following}"}
 
 
-def _answer(body: object, kind: str, headers: dict[str, str] | None = None, status: int = 200) -> Response:
+def link_header(links: dict[str, str]) -> dict[str, str]:
+    """Return the Link header of these relations (RFC 8288)."""
+    return {"Link": ", ".join(f'<{url}>; rel="{name}"' for name, url in links.items())} if links else {}
+
+
+def _curly(links: dict[str, str]) -> dict[str, str]:
+    """The same in curly quotes, UTF-8 read as Latin-1, and escaped for HTML."""
+    word = "“{}”".encode().decode("latin-1")
+    return {"Link": ", ".join(f"<{escape(url)}>; rel={word.format(name)}" for name, url in links.items())}
+
+
+def answer(body: object, kind: str, headers: dict[str, str] | None = None, status: int = 200) -> Response:
     """Return JSON under its own media type; RefusalError 406 when the caller takes another."""
     if not request.accept_mimetypes.best_match([kind]):
         raise RefusalError(406, "not_acceptable", f"This is {kind}.")
     return Response(json.dumps(body, ensure_ascii=False), status, headers, content_type=kind)
 
 
+def throttled() -> Response | None:
+    """Refuse one call too many, in this make's words."""
+    seconds = campus().wait()
+    if not seconds:
+        return None
+    status, sentence = campus().profile.throttle
+    headers = {"Retry-After": str(math.ceil(seconds))} if status == 429 else {}
+    return Response(sentence, status, headers, mimetype="text/plain")
+
+
+def counted(answered: Response) -> Response:
+    """Say what is left, where this make does."""
+    profile = campus().profile
+    if profile.tells_what_is_left:
+        left = max(0, profile.throttle_calls - campus().window.calls)
+        answered.headers["X-Rate-Limit-Remaining"], answered.headers["X-Request-Cost"] = f"{left}.0", "1.0"
+    return answered
+
+
+bp.before_request(throttled)
+bp.after_request(counted)
+
+
 @bp.before_request
-def _need_query() -> None:
-    """Refuse an AGS address that lost the query string this make of LMS gave it."""
-    if campus().profile.query and "/lineitems" in request.path and "type_id" not in request.args:
+def _need_address() -> None:
+    """Refuse an AGS address that is spelled otherwise, or lost the query string this make of LMS gave it."""
+    profile = campus().profile
+    if (request.view_args or {}).pop("items") != profile.items:
+        raise RefusalError(404, "not_found", f"There is no such path; it is {profile.items}.")
+    if profile.query and "type_id" not in request.args:
         raise RefusalError(404, "not_found", "type_id is missing.")
 
 
 def items_url(here: Course) -> str:
     """Return the address of a course's line items."""
-    return f"{campus().url}/courses/{here.id}/lineitems{campus().profile.query}"
+    return f"{campus().url}/courses/{here.id}/{campus().profile.items}{campus().profile.query}"
 
 
 def item_url(number: str) -> str:
     """Return the address, which is the id, of a line item."""
-    url = f"{campus().url}/courses/{campus().columns[number].course.id}/lineitems/{number}"
+    url = f"{campus().url}/courses/{campus().columns[number].course.id}/{campus().profile.items}/{number}"
     return f"{url}/lineitem{campus().profile.query}" if campus().profile.query else url
 
 
@@ -191,7 +201,10 @@ def _column(course_id: str, number: str, *scopes: str) -> Column:
     return campus().columns[number]
 
 
-@bp.get("/courses/<course_id>/lineitems")
+_ALL = "/courses/<course_id>/<any(lineitems, lineItems):items>"
+
+
+@bp.get(_ALL)
 def list_items(course_id: str) -> Response:
     client = campus().tokens.require(ITEMS, ITEMS_READ)
     found = [_item(n) for n in columns_of(course(course_id), client)]
@@ -202,18 +215,18 @@ def list_items(course_id: str) -> Response:
     ):
         if asked in request.args:
             found = [i for i in found if i.get(name) == request.args[asked]]
-    rows, links = _page(found, f"{campus().url}{request.path}")
-    return _answer(rows, _ITEM_LIST, links)
+    rows, links = page_of(found, f"{campus().url}{request.path}")
+    return answer(rows, _ITEM_LIST, _curly(links) if links and campus().profile.curly_links else link_header(links))
 
 
-@bp.post("/courses/<course_id>/lineitems")
+@bp.post(_ALL)
 def create_item(course_id: str) -> Response:
     client, here = campus().tokens.require(ITEMS), course(course_id)
     column = Column(here, client, _item_body(here))
     with campus().lock:
         number = str(max(map(int, campus().columns), default=500) + 1)
         campus().columns[number] = column
-    return _answer(_item(number), _ITEM, {"Location": item_url(number)}, 201)
+    return answer(_item(number), _ITEM, {"Location": item_url(number)}, 201)
 
 
 def _item_body(here: Course) -> dict[str, Any]:
@@ -222,6 +235,8 @@ def _item_body(here: Course) -> dict[str, Any]:
         raise RefusalError(400, "bad_line_item", "label is missing.")
     if not _number(body.get("scoreMaximum")) > 0:
         raise RefusalError(400, "bad_line_item", "scoreMaximum is not above zero.")
+    if "resourceLinkId" in body and not campus().profile.link_by_post:
+        raise RefusalError(400, "bad_line_item", "resourceLinkId cannot be set.")
     if body.get("resourceLinkId", here.link) != here.link:
         raise RefusalError(404, "not_found", "No such resource link.")
     return {k: v for k, v in body.items() if k != "id"}
@@ -236,28 +251,35 @@ def _json_of(kind: str) -> dict[str, Any]:
     return body
 
 
-_ONE = ("/courses/<course_id>/lineitems/<number>", "/courses/<course_id>/lineitems/<number>/lineitem")
+_ONE = (f"{_ALL}/<number>", f"{_ALL}/<number>/lineitem")
 
 
 @bp.get(_ONE[0])
 @bp.get(_ONE[1])
 def read_item(course_id: str, number: str) -> Response:
     _column(course_id, number, ITEMS, ITEMS_READ)
-    return _answer(_item(number), _ITEM)
+    return answer(_item(number), _ITEM)
 
 
 @bp.put(_ONE[0])
 @bp.put(_ONE[1])
 def replace_item(course_id: str, number: str) -> Response:
     column = _column(course_id, number, ITEMS)
-    column.body = _item_body(column.course)
-    return _answer(_item(number), _ITEM)
+    fixed = {"resourceLinkId": column.body["resourceLinkId"]} if _belongs_to_a_link(column) else {}
+    column.body = _item_body(column.course) | fixed
+    return answer(_item(number), _ITEM)
+
+
+def _belongs_to_a_link(column: Column) -> bool:
+    return "resourceLinkId" in column.body and campus().profile.coupled_delete >= 400
 
 
 @bp.delete(_ONE[0])
 @bp.delete(_ONE[1])
 def delete_item(course_id: str, number: str) -> Response:
-    _column(course_id, number, ITEMS)
+    column, profile = _column(course_id, number, ITEMS), campus().profile
+    if _belongs_to_a_link(column):
+        raise RefusalError(profile.coupled_delete, "coupled", "This column belongs to a link.")
     del campus().columns[number]
     return Response(status=204)
 
@@ -267,7 +289,8 @@ def delete_item(course_id: str, number: str) -> Response:
 def score(course_id: str, number: str) -> Response:
     """Keep every score that arrives, with the answer it got."""
     arrived = campus().now().isoformat()
-    entry = {"at": arrived, "course": course_id, "status": 200}
+    accepted = campus().profile.score_status
+    entry = {"at": arrived, "course": course_id, "status": accepted}
     entry["lineitem"] = item_url(number) if number in campus().columns else number
     entry["body"] = request.get_json(force=True, silent=True)
     campus().received.append(entry)
@@ -277,7 +300,7 @@ def score(course_id: str, number: str) -> Response:
     except RefusalError as refused:
         entry["status"] = refused.status
         raise
-    return Response(status=200)
+    return Response(status=accepted)
 
 
 def _take_score(column: Column, sent: dict[str, Any]) -> None:
@@ -311,6 +334,8 @@ def _checked(sent: dict[str, Any]) -> datetime:
     known = {"activityProgress": _ACTIVITY, "gradingProgress": _GRADING}
     wrong = [name for name, words in known.items() if sent.get(name) not in words]
     wrong += [] if isinstance(sent.get("userId"), str) else ["userId"]
+    if campus().profile.maximum_always and "scoreMaximum" not in sent:
+        wrong.append("scoreMaximum")
     if sent.get("scoreGiven") is not None:
         wrong += [] if _number(sent["scoreGiven"]) >= 0 else ["scoreGiven"]
         if not _number(sent.get("scoreMaximum")) > 0:
@@ -337,5 +362,7 @@ def results(course_id: str, number: str) -> Response:
         for who, r in column.results.items()
         if only in (None, who)
     ]
-    chosen, links = _page(rows, f"{campus().url}{request.path}")
-    return _answer(chosen, _RESULT_LIST, links)
+    if campus().profile.results_limit_fails:
+        return answer(rows, _RESULT_LIST)
+    chosen, links = page_of(rows, f"{campus().url}{request.path}")
+    return answer(chosen, _RESULT_LIST, link_header(links))

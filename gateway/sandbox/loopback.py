@@ -58,14 +58,16 @@ class Tokens:
     clock: Callable[[], float] = time.time
     live: dict[str, tuple[str, frozenset[str], float]] = field(default_factory=dict)
 
-    def issue(self, client: str, scopes: Iterable[str]) -> dict[str, Any]:
+    def issue(
+        self, client: str, scopes: Iterable[str], seconds: float = TOKEN_SECONDS, kind: str = "Bearer"
+    ) -> dict[str, Any]:
         """Return a token answer (RFC 6749 §5.1)."""
         token, granted = secrets.token_urlsafe(24), frozenset(scopes)
-        self.live[token] = (client, granted, self.clock() + TOKEN_SECONDS)
+        self.live[token] = (client, granted, self.clock() + seconds)
         return {
             "access_token": token,
-            "token_type": "Bearer",
-            "expires_in": TOKEN_SECONDS,
+            "token_type": kind,
+            "expires_in": seconds,
             "scope": " ".join(sorted(granted)),
         }
 

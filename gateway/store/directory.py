@@ -157,6 +157,14 @@ def add_registration(session: Session, ref: str, now: datetime, by: str, **value
     )  # fmt: skip
 
 
+def serve_from(session: Session, registration: str, hosts: Sequence[str]) -> int:
+    """Set the hosts at which a registration of this district has its services."""
+    return session.run(
+        "UPDATE registration SET hosts = %(hosts)s WHERE registration = %(r)s AND home_district = %(district)s",
+        r=registration, hosts=list(hosts),
+    )  # fmt: skip
+
+
 def add_deployment(
     session: Session, ref: str, registration: str, deployment_id: str, agreement: str | None, places: Sequence[int],
     now: datetime, by: str,

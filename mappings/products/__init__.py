@@ -7,51 +7,21 @@ people who met it. There is no branch on a product's name anywhere.
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
-from datetime import timedelta
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any
+
+from mappings.products.shape import Product, read
+
+__all__ = ["DEFAULT", "Product", "names", "product"]
 
 DEFAULT = "generic"
 
 
-@dataclass(frozen=True, slots=True)
-class Product:
-    """The habits of one make, as the grade flow needs them."""
-
-    name: str
-    resolution: timedelta
-    stale: frozenset[int]
-    throttle: frozenset[int]
-    not_gradable: frozenset[int]
-
-
 @lru_cache
 def product(name: str) -> Product:
-    """Return the profile of a product; an unknown one is treated as the standard says. Raises KeyError on a
-    malformed profile."""
+    """Return the profile of a product; an unknown one is treated as the standard says. Raises ProfileError."""
     path = files("mappings.products") / f"{name if name in names() else DEFAULT}.toml"
-    said = tomllib.loads(path.read_text(encoding="utf-8"))["grades"]
-
-    def value(key: str) -> Any:
-        return said[key]["value"]
-
-    return Product(
-        name,
-        timedelta(milliseconds=value("resolution_ms")),
-        frozenset(value("stale")),
-        frozenset(value("throttle")),
-        frozenset(value("not_gradable")),
-    )
-
-
-@lru_cache
-def sites(name: str) -> frozenset[str]:
-    """Return the domains a product lives on where they are not its issuer's own, none where nobody wrote them down."""
-    path = files("mappings.products") / f"{name if name in names() else DEFAULT}.toml"
-    said = tomllib.loads(path.read_text(encoding="utf-8")).get("lms", {}).get("sites", {})
-    return frozenset(said.get("value", ()))
+    return read(name, tomllib.loads(path.read_text(encoding="utf-8")))
 
 
 @lru_cache

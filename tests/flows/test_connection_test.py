@@ -181,9 +181,9 @@ def test_names_of_one_site(one, other, same):
 
 
 def test_an_issuer_of_the_cloud_is_known_by_its_product():
-    sites = connection_test.sites("canvas")
+    sites = connection_test.product("canvas").domains
     assert any(connection_test._within("sso.canvaslms.com", site) for site in sites)
-    assert connection_test.sites("moodle") == connection_test.sites("nobody") == frozenset()
+    assert connection_test.product("moodle").domains == connection_test.product("nobody").domains == frozenset()
 
 
 @pytest.mark.parametrize(

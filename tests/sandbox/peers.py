@@ -41,8 +41,11 @@ class Desk:
 
     def assertion(self, **changed):
         now, me = int(time.time()), self.told["client_id"]
-        claims = {"iss": me, "sub": me, "aud": self.told["token_url"], "iat": now, "exp": now + 60}
+        claims = {"iss": me, "sub": me, "aud": self.told["token_audience"], "iat": now, "exp": now + 60}
         claims |= {"jti": secrets.token_hex(8)} | changed
+        return self.signed({name: value for name, value in claims.items() if value is not None})
+
+    def signed(self, claims):
         return jwt.encode(claims, KEY, "RS256", {"kid": "tool-1"})
 
     def ask_token(self, scope, assertion=None):
@@ -58,10 +61,10 @@ class Desk:
 
     def column(self, **more):
         """Create a line item in the cast's course and return its id."""
-        course = f"{self.lms}/courses/{self.told['cast']['course']}/lineitems"
-        query = "?type_id=1" if self.told["profile"] == "moodle" else ""
+        word = {"moodle": "lineitems?type_id=1", "blackboard": "lineItems"}.get(self.told["profile"], "lineitems")
+        course = f"{self.lms}/courses/{self.told['cast']['course']}/{word}"
         body = {"label": "Unit 3", "scoreMaximum": 20} | more
-        made = self.call("POST", course + query, f"{AGS}lineitem", body)
+        made = self.call("POST", course, f"{AGS}lineitem", body)
         assert made.status_code == 201, made.text
         return made.json()["id"]
 

@@ -2,6 +2,7 @@
 
 from gateway.flows.onboarding.lines import Lms, add_lms, add_source, agree_lms, link_class
 from gateway.flows.onboarding.places import add_district, add_school, add_schools, add_staff, places, readable_schools
+from gateway.flows.onboarding.profiles import complete, ours, sheet
 from gateway.flows.onboarding.vendors import add_vendor, connect_vendor
 
 __all__ = [
@@ -14,8 +15,11 @@ __all__ = [
     "add_staff",
     "add_vendor",
     "agree_lms",
+    "complete",
     "connect_vendor",
     "link_class",
+    "ours",
     "places",
     "readable_schools",
+    "sheet",
 ]

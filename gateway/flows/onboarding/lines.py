@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 from gateway import errors
 from gateway.errors import Refused
 from gateway.flows.onboarding.places import places
+from gateway.flows.onboarding.profiles import profile
 from gateway.flows.onboarding.typed import readable, require_address
 from gateway.flows.onboarding.vendors import covered, vendor_named
 from gateway.flows.parts import Office
 from gateway.identity.staff import Person
 from gateway.store import directory, registrations, sources
 from gateway.store.tenant import Place, Session
-from mappings import products
 
 
 def add_source(
@@ -59,13 +59,12 @@ class Lms:
 def add_lms(parts: Office, by: Person, vendor: str, lms: Lms, schools: Sequence[str]) -> str:
     """Register an LMS and a deployment of it for schools. Return the deployment's reference."""
     by.acts_for_district()
-    if lms.product not in products.names():
-        raise Refused(errors.REQ_INVALID, f"products are {', '.join(sorted(products.names()))}")
+    profile(lms.product)
     for url in (lms.auth_url, lms.token_url, lms.jwks_url):
         require_address(parts, url)
     where = places(parts, by, schools)
     now, ref, deployment = parts.clock.now(), parts.ids.new("re"), parts.ids.new("dep")
-    hosts = sorted({urlsplit(u).netloc for u in (lms.token_url, lms.jwks_url)} | set(lms.hosts))
+    hosts = sorted({urlsplit(u).netloc.lower() for u in (lms.token_url, lms.jwks_url)} | set(lms.hosts))
     with parts.database.open_district(by.district) as session:
         maker = vendor_named(session, vendor)
         if lms.agreement:
@@ -80,8 +79,8 @@ def add_lms(parts: Office, by: Person, vendor: str, lms: Lms, schools: Sequence[
                 product=lms.product, auth_url=lms.auth_url, token_url=lms.token_url,
                 token_audience=lms.token_audience or lms.token_url, jwks_url=lms.jwks_url, hosts=hosts, kid=kid,
             )  # fmt: skip
-        elif known[0].home_district != by.district:
-            raise Refused(errors.REQ_CONFLICT, "this registration belongs to somebody else; ask the operator")
+        else:
+            _widen(session, by, known[0], lms, hosts)
         registration = known[0].registration if known else ref
         made = directory.add_deployment(
             session, deployment, registration, lms.deployment_id, lms.agreement, [p.school for p in where], now, by.ref
@@ -89,6 +88,20 @@ def add_lms(parts: Office, by: Person, vendor: str, lms: Lms, schools: Sequence[
         if not made:
             raise Refused(errors.REQ_CONFLICT, "this deployment is registered already")
     return deployment
+
+
+def _widen(session: Session, by: Person, known: Any, lms: Lms, hosts: list[str]) -> None:
+    """Another deployment of a registration of the district's own may serve from further hosts (one client id for every
+    site of a make); its addresses stay what they are. Raises Refused."""
+    if known.home_district != by.district:
+        raise Refused(errors.REQ_CONFLICT, "this registration belongs to somebody else; ask the operator")
+    said = {"auth_url": lms.auth_url, "token_url": lms.token_url, "jwks_url": lms.jwks_url,
+            "token_audience": lms.token_audience or lms.token_url}  # fmt: skip
+    other = [name for name, value in said.items() if getattr(known, name) != value]
+    if other:
+        raise Refused(errors.REQ_CONFLICT, f"this client id is registered already, with another {', '.join(other)}")
+    if not set(hosts) <= set(known.hosts):
+        directory.serve_from(session, known.registration, sorted({*known.hosts, *hosts}))
 
 
 def agree_lms(parts: Office, by: Person, deployment: str, agreement: str) -> None:

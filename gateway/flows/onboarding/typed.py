@@ -32,13 +32,17 @@ def readable(text: str, what: str) -> str:
 
 def require_address(parts: Office, url: str | None) -> None:
     """An address that is registered is https, or loopback in a sandbox; the line itself judges it again."""
-    if url is None:
-        return
+    if url is not None:
+        check_address(url, sandbox=parts.settings.sandbox)
+
+
+def check_address(url: str, *, sandbox: bool) -> None:
+    """Raises Refused unless an address is https, or loopback in a sandbox."""
     try:
         address = urlsplit(url)
         _ = address.port
     except ValueError as error:
         raise Refused(errors.REQ_INVALID, "this is not an address: its host or port cannot be read") from error
-    loopback = parts.settings.sandbox and address.hostname in LOOPBACK
+    loopback = sandbox and address.hostname in LOOPBACK
     if not address.hostname or not (address.scheme == "https" or (loopback and address.scheme == "http")):
         raise Refused(errors.SRC_ADDRESS_REFUSED, f"{address.scheme}://{address.hostname} is not https")

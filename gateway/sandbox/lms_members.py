@@ -1,0 +1,65 @@
+"""Names and roles as the LMS offers them (NRPS 2.0): pages, filters, and what has changed since."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from gateway.sandbox.campus import Course, User
+from gateway.sandbox.lms_services import MEMBERS, answer, campus, counted, course, link_header, page_of, throttled
+from gateway.sandbox.loopback import RefusalError
+
+bp = Blueprint("members", __name__)
+bp.before_request(throttled)
+bp.after_request(counted)
+
+_MEDIA = "application/vnd.ims.lti-nrps.v2.membershipcontainer+json"
+
+
+@bp.get("/courses/<course_id>/members")
+def members(course_id: str) -> Response:
+    """One page of a course's members; `role` and `rlid` choose, `limit` sizes, `since` asks for differences."""
+    campus().tokens.require(MEMBERS)
+    here, wanted = course(course_id), request.args.get("role")
+    if request.args.get("rlid") not in (None, here.link):
+        raise RefusalError(404, "not_found", "No such resource link.")
+    people = _changed(here) if "since" in request.args else [(u, "Active") for u in here.members.values()]
+    rows = [_member(u, status) for u, status in people if wanted in (None, u.role(), u.role(short=True))]
+    if "rlid" in request.args:
+        rows = [row | {"message": [_message(here)]} for row in rows]
+    url, above = f"{campus().url}{request.path}", campus().profile.endless_above
+    chosen, links = page_of(rows, url, endless=bool(above) and len(rows) > above)
+    if campus().profile.differences and "next" not in links:
+        links["differences"] = f"{url}?since={len(campus().changes)}"
+    body = {"id": url, "context": {"id": here.id, "label": here.title, "title": here.title}, "members": chosen}
+    return answer(body, _MEDIA, link_header(links))
+
+
+def _changed(here: Course) -> list[tuple[User, str]]:
+    """Who came or left since a number of changes, each once, as they are now (section 2.4.2)."""
+    if not campus().profile.differences or not request.args["since"].isdigit():
+        raise RefusalError(404, "not_found", "No such differences.")
+    later = campus().changes[int(request.args["since"]) :]
+    return list({one.user.id: (one.user, one.status) for one in later if one.course == here.id}.values())
+
+
+def _member(u: User, status: str) -> dict[str, Any]:
+    person, profile = u.person, campus().profile
+    known = {
+        "status": status,
+        "name": u.name,
+        "given_name": person.given,
+        "family_name": person.family,
+        "email": person.email,
+        "user_id": u.id,
+        "lis_person_sourcedid": person.sourced_id if profile.sis_ids else "",
+    }
+    known = {k: v for k, v in known.items() if v}
+    return known | {"roles": u.roles(profile, short=profile.short_roles)}
+
+
+def _message(here: Course) -> dict[str, Any]:
+    """What a launch from the link would say of the member (section 3)."""
+    claim = "https://purl.imsglobal.org/spec/lti/claim/"
+    return {f"{claim}message_type": "LtiResourceLinkRequest", f"{claim}resource_link": {"id": here.link}}
