@@ -25,6 +25,11 @@ def by_ref(session: Session, registration: str) -> Any | None:
     return session.row("SELECT * FROM registration WHERE registration = %(r)s", r=registration)
 
 
+def lock(session: Session, registration: str) -> Any | None:
+    """Return a registration; until this transaction ends nobody else changes it."""
+    return session.row("SELECT * FROM registration WHERE registration = %(r)s FOR UPDATE", r=registration)
+
+
 def has_deployment(session: Session, registration: str, deployment_id: str) -> bool:
     """Whether the registration has a deployment of this id."""
     row = session.row(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from flask import Blueprint, Response, redirect, request
@@ -12,6 +13,7 @@ from gateway.flows import launch
 from gateway.identity import keys
 from gateway.identity.states import bind
 from gateway.web.contract import Audience, declares, running
+from mappings.text import is_text
 
 blueprint = Blueprint("lti", __name__)
 
@@ -60,6 +62,27 @@ def arrive() -> Response:
 @declares(Audience.PUBLIC, summary="The public keys of this gateway's LTI registrations")
 def key_set() -> Response:
     """Our public keys; platforms may keep them for ten minutes."""
-    with running().parts.database.open_identity() as session:
-        body = keys.public_set(session)
-    return Response(body, mimetype="application/json", headers={"Cache-Control": "public, max-age=600"})
+    parts = running().parts
+    with parts.database.open_identity() as session:
+        body = keys.public_set(session, parts.clock.now())
+    return _kept(body)
+
+
+@blueprint.route("/lti/keys/<name>.json", methods=["GET"])
+@declares(Audience.PUBLIC, refusals=(errors.REQ_NOT_FOUND,), summary="The public keys of one LTI registration")
+def key_set_of(name: str) -> Response:
+    """The keys that this gateway signs with at one platform."""
+    parts = running().parts
+    if not is_text(name):
+        raise Refused(errors.REQ_NOT_FOUND)
+    with parts.database.open_identity() as session:
+        body = keys.public_set_of(session, name, parts.clock.now())
+    return _kept(body)
+
+
+def _kept(body: bytes) -> Response:
+    """A key set that may be kept for ten minutes and asked for again by its tag (RFC 9110, section 13)."""
+    response = Response(body, mimetype="application/json", headers={"Cache-Control": "public, max-age=600"})
+    response.set_etag(hashlib.sha256(body).hexdigest()[:32])
+    response.make_conditional(request)
+    return response
