@@ -83,14 +83,14 @@ def lms() -> None:
 @acting
 def lms_add(parts: Office, by: Person, vendor: str, schools: Sequence[str], as_json: bool, **said: Any) -> None:
     """Register an LMS of a vendor for schools, and print what its administrator types in."""
-    from gateway.flows import onboarding
+    from gateway.flows import onboarding, registration_desk
 
     said["hosts"] = tuple(said["hosts"])
     deployment = onboarding.add_lms(parts, by, vendor, onboarding.Lms(**said), schools)
     url = parts.settings.url
     ours = {
         "deployment": deployment, "login_url": f"{url}/lti/login", "redirect_uri": f"{url}/lti/launch",
-        "target_link_uri": f"{url}/lti/launch", "jwks_url": f"{url}/.well-known/jwks.json",
+        "target_link_uri": f"{url}/lti/launch", "jwks_url": registration_desk.key_address(parts, by, deployment),
     }  # fmt: skip
     show(as_json, ours, ["Type into the LMS:", *(f"  {k:16} {v}" for k, v in ours.items())])
 

@@ -27,6 +27,7 @@ from gateway.sandbox.campus import (
     user_id,
 )
 from gateway.sandbox.district import CAST
+from gateway.sandbox.lms_registration import open_desk
 from gateway.sandbox.lms_services import campus, course
 from gateway.sandbox.loopback import Faults, RefusalError, page, refusal, serve
 
@@ -51,6 +52,7 @@ def create_app(url: str, profile: str = "plain") -> Flask:
     app.extensions |= {"campus": here, "announce": announcement(here)}
     app.register_blueprint(bp)
     app.register_blueprint(services.bp)
+    open_desk(app)
     app.register_error_handler(RefusalError, refusal)
     Faults(app)
     return app

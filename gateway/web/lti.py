@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from flask import Blueprint, Response, redirect, request
+from flask import Blueprint, Response, g, redirect, render_template, request
 
 from gateway import errors
 from gateway.errors import Refused
-from gateway.flows import launch
+from gateway.flows import launch, registration
 from gateway.identity import keys
 from gateway.identity.states import bind
+from gateway.web import security
 from gateway.web.contract import Audience, declares, running
 from mappings.text import is_text
 
@@ -23,8 +24,10 @@ _LOGIN = (
     errors.LTI_TARGET_NOT_ALLOWED, errors.LTI_STORAGE_TARGET,
 )  # fmt: skip
 _LAUNCH = tuple(
-    reason for code, reason in errors.VOCABULARY.items() if code.startswith("LTI_") and reason not in _LOGIN
-)
+    reason for code, reason in errors.VOCABULARY.items()
+    if code.startswith("LTI_") and not code.startswith("LTI_REG_") and reason not in _LOGIN
+)  # fmt: skip
+_REGISTRATION = tuple(reason for code, reason in errors.VOCABULARY.items() if code.startswith("LTI_REG_"))
 
 
 def _single(values: Any, refusal: errors.Reason) -> dict[str, str]:
@@ -56,6 +59,19 @@ def arrive() -> Response:
     if entry.teacher:
         bind(response, *entry.teacher, launch.LAUNCH_HOURS * 3600)
     return response
+
+
+@blueprint.route("/lti/register", methods=["GET"])
+@declares(Audience.PLATFORM, refusals=_REGISTRATION, summary="An LMS registers itself (LTI Dynamic Registration 1.0)")
+def register() -> Response:
+    """Register at the LMS whose administrator opened an invite's address; it waits for a person of the district."""
+    if request.method != "GET":  # HEAD: whoever only looks uses nothing up
+        return Response()
+    landed = registration.register(running().parts, _single(request.args, errors.LTI_REG_REQUEST))
+    page = render_template(
+        "registered.html", landed=landed, nonce=security.script_nonce(), request_id=g.get("request_id", "")
+    )
+    return Response(page)
 
 
 @blueprint.route("/.well-known/jwks.json", methods=["GET"])

@@ -95,7 +95,7 @@ def agree_lms(parts: Office, by: Person, deployment: str, agreement: str) -> Non
     """Name the agreement under which grades go to a deployment from now on. Raises Refused."""
     by.acts_for_district()
     with parts.database.open_district(by.district) as session:
-        found = _deployment(session, deployment)
+        found = deployment_named(session, deployment)
         covered(parts, by, found.vendor, agreement, [Place(by.district, school) for school in found.schools])
         directory.agree(session, found.deployment, agreement)
 
@@ -107,7 +107,7 @@ def link_class(parts: Office, by: Person, deployment: str, context_id: str, scho
     (place,) = places(parts, by, [school])
     by.acts_for(place.school)
     with parts.database.open_district(by.district) as session:
-        found = _deployment(session, deployment)
+        found = deployment_named(session, deployment)
     if place.school not in found.schools:
         raise Refused(errors.ACT_WRONG_SCHOOL, "the deployment is not granted this school")
     with parts.database.open_school(place) as session:
@@ -116,7 +116,7 @@ def link_class(parts: Office, by: Person, deployment: str, context_id: str, scho
         registrations.link_context(session, found.deployment, context_id, class_id, parts.clock.now(), by.ref)
 
 
-def _deployment(session: Session, text: str) -> Any:
+def deployment_named(session: Session, text: str) -> Any:
     found = directory.find_deployments(session, text)
     if not found:
         raise Refused(errors.REQ_UNKNOWN, f"there is no LMS deployment {text} in this district")
