@@ -210,7 +210,7 @@ class Base:
         for path in ("/", "/healthz", "/readyz", "/family", "/errors/OWN_NOT_ASSOCIATED", "/errors/NONE",
                      "/.well-known/jwks.json", "/v1/openapi.json", "/nowhere", "/static/none",
                      f"/lti/keys/{self.registration}.json", "/lti/keys/re_0000000000000000.json",
-                     "/lti/register", "/lti/register?invite=none&openid_configuration=https://lms.example"):  # fmt: skip
+                     "/lti/register", "/lti/register?invite=none&openid_configuration=https://x.example"):  # fmt: skip
             yield lambda p=path: client.get(p)
         for name in self.callers:
             caller = self._as(name, client)
