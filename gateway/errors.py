@@ -785,6 +785,59 @@ LTI_CODE = _reason(
     "Exchange the code once, right after the redirect; otherwise let the person launch again.",
 )  # fmt: skip
 
+# --- an LMS registers itself -------------------------------------------------------------------------
+_AGAIN = "then open the same registration address in the LMS again: it works until a registration was made."
+LTI_REG_INVITE = _reason(
+    "LTI_REG_INVITE", 404, _S,
+    "This registration address is unknown, has been used, or is older than a week.",
+    "Ask the district for a new one: `schoolgate lms invite`.",
+)  # fmt: skip
+LTI_REG_BUSY = _reason(
+    "LTI_REG_BUSY", 409, _L,
+    "A registration at this address is under way.",
+    "Wait a minute and look there; a registration address registers one LMS.",
+)  # fmt: skip
+LTI_REG_REQUEST = _reason(
+    "LTI_REG_REQUEST", 400, _L,
+    "The LMS did not say where its configuration is, or a parameter is repeated, too long or not of its form.",
+    f"Begin at the page of the LMS that registers tools; {_AGAIN}",
+)  # fmt: skip
+LTI_REG_ADDRESS = _reason(
+    "LTI_REG_ADDRESS", 403, _L,
+    "An address of the LMS is none that this gateway may call: it is not public, not https, or leads elsewhere.",
+    f"Serve the LMS at a public https address without redirects; {_AGAIN}",
+)  # fmt: skip
+LTI_REG_UNREACHABLE = _reason(
+    "LTI_REG_UNREACHABLE", 503, _L,
+    "The LMS could not be reached, or did not answer in time.",
+    f"Look whether it answers from outside, and whether a half-made registration is to be deleted there; {_AGAIN}",
+)  # fmt: skip
+LTI_REG_CONFIGURATION = _reason(
+    "LTI_REG_CONFIGURATION", 422, _L,
+    "The configuration of the LMS is not what LTI Dynamic Registration says it is.",
+    f"Mend the members that the detail names, or register by hand with `schoolgate lms add`; else {_AGAIN}",
+)  # fmt: skip
+LTI_REG_ISSUER = _reason(
+    "LTI_REG_ISSUER", 403, _S,
+    "The issuer is not on the host of the LMS's configuration, and the invitation does not name its host.",
+    "If that host is the issuer of this LMS, invite it again with `schoolgate lms invite --host`.",
+)  # fmt: skip
+LTI_REG_ENDPOINT = _reason(
+    "LTI_REG_ENDPOINT", 403, _S,
+    "The configuration of the LMS points to another host, and the invitation does not name that one.",
+    "If that host is this LMS's too, invite it again with `schoolgate lms invite --host`.",
+)  # fmt: skip
+LTI_REG_UNSUPPORTED = _reason(
+    "LTI_REG_UNSUPPORTED", 422, _L,
+    "The LMS does not offer what this gateway cannot do without.",
+    f"Switch on in the LMS what the detail names; {_AGAIN}",
+)  # fmt: skip
+LTI_REG_ANSWER = _reason(
+    "LTI_REG_ANSWER", 422, _L,
+    "The LMS did not register this gateway, or answered what cannot be used.",
+    f"Look at the LMS's own log, and delete a half-made registration there; {_AGAIN}",
+)  # fmt: skip
+
 # --- rosters as files ------------------------------------------------------------------------------
 CSV_NOT_A_ZIP = _reason(
     "CSV_NOT_A_ZIP", 422, _R,

@@ -64,6 +64,14 @@ def make_worker(parts: Parts) -> procrastinate.App:
             await app.job_manager.retry_job(job)
         await asyncio.to_thread(forget_expired, parts)
 
+    @app.periodic(cron="17 3 * * *")
+    @app.task(name="rotate_keys", queueing_lock="rotate_keys")
+    def rotate_keys(timestamp: int) -> None:  # noqa: ARG001
+        """Publish the next key of registrations whose key is old; when it signs is a matter of its own time."""
+        from gateway.flows import registration_desk
+
+        registration_desk.rotate_old(parts)
+
     return app
 
 

@@ -139,6 +139,7 @@ _ALL = (
     Element("gradebook.scale", "NON", "grading scales", _NONE, _PLAIN),
     Element("launch.context", "SCH", "which class and activity were opened", _LOW, _VISIT),
     Element("launch.proof", "NON", "marks that show that an opening is genuine", _NONE, _VISIT),
+    Element("launch.setup", "NON", "how an LMS and this gateway are introduced to each other", _NONE, _PLAIN),
     Element("launch.custom", OTHER, "settings that the LMS hands over with an activity", _MEDIUM, _VISIT),
     Element("result.score", "SAP", "points in an activity", _MEDIUM, _RECORD),
     Element("result.level", "SAP", "mastery level in an activity", _MEDIUM, _RECORD),

@@ -21,6 +21,7 @@ AGS = "https://purl.imsglobal.org/spec/lti-ags/claim/endpoint"
 NRPS = "https://purl.imsglobal.org/spec/lti-nrps/claim/namesroleservice"
 DEEP_LINKING = "https://purl.imsglobal.org/spec/lti-dl/claim/deep_linking_settings"
 VERSION = "1.3.0"
+RESOURCE_LINK_REQUEST, DEEP_LINKING_REQUEST = "LtiResourceLinkRequest", "LtiDeepLinkingRequest"
 
 _ID = validate.Length(1, 255)
 _CONTEXT = element("launch.context")
@@ -169,8 +170,8 @@ class PrivacySchema(MessageSchema):
 # that platforms test against spell its type in two ways.
 KINDS = MappingProxyType(
     {
-        "LtiResourceLinkRequest": ("resource_link", LaunchSchema()),
-        "LtiDeepLinkingRequest": ("deep_linking", PickerSchema()),
+        RESOURCE_LINK_REQUEST: ("resource_link", LaunchSchema()),
+        DEEP_LINKING_REQUEST: ("deep_linking", PickerSchema()),
         "LtiSubmissionReviewRequest": ("submission_review", ReviewSchema()),
         "LtiDataPrivacyLaunchRequest": ("data_privacy", PrivacySchema()),
         "DataPrivacyLaunchRequest": ("data_privacy", PrivacySchema()),

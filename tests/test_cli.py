@@ -771,7 +771,7 @@ def test_the_lms_paste_sheet(desk):
     assert refusal(done) == (1, "REQ_INVALID")
     assert "products are blackboard, brightspace, canvas, generic, moodle, openedx, sakai, schoology" in done.stderr
     done = desk.run(*words)
-    for line in ("Type into the LMS:", "login_url", "/lti/login", "redirect_uri", "/.well-known/jwks.json"):
+    for line in ("Type into the LMS:", "login_url", "/lti/login", "redirect_uri", "/lti/keys/re_"):
         assert line in done.stdout
     (row,) = desk.said("lms", "list")
     link = ["lms", "link", row["deployment"], "--context", "c1", "--class", "kA", "--school"]

@@ -1,6 +1,20 @@
 """The `schoolgate` command: nouns, then verbs; plan before apply; every command acts as a named person."""
 
-from gateway.cli import families, launches, lines, on_file, places, questions, running, sync, vendors
+from gateway.cli import (
+    families,
+    launches,
+    lines,
+    on_file,
+    places,
+    questions,
+    registrations,
+    running,
+    sync,
+    vendors,
+)
 from gateway.cli.desk import main
 
-__all__ = ["families", "launches", "lines", "main", "on_file", "places", "questions", "running", "sync", "vendors"]
+__all__ = [
+    "families", "launches", "lines", "main", "on_file", "places", "questions", "registrations", "running", "sync",
+    "vendors",
+]  # fmt: skip

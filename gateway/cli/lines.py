@@ -139,14 +139,13 @@ def lms_add(
 
     A make that Schoolgate knows needs three options at most; the generic one needs every address.
     """
-    from gateway.flows import onboarding
+    from gateway.flows import onboarding, registration_desk
 
     whole = onboarding.Lms(**onboarding.complete(parts.settings, product, said))
     deployment = onboarding.add_lms(parts, by, vendor, whole, schools)
     told = onboarding.ours(parts.settings.url)
-    ours = {"deployment": deployment} | {
-        k: told[k] for k in ("login_url", "redirect_uri", "target_link_uri", "jwks_url")
-    }
+    ours = {"deployment": deployment} | {k: told[k] for k in ("login_url", "redirect_uri", "target_link_uri")}
+    ours["jwks_url"] = registration_desk.key_address(parts, by, deployment)
     more = f"`schoolgate lms sheet {product}` says where each goes."
     show(as_json, ours, ["Type into the LMS:", *(f"  {k:16} {v}" for k, v in ours.items()), more])
 

@@ -9,7 +9,7 @@ from connectors.errors import ConnectorError
 from connectors.lti_advantage import Course, LtiAdvantage
 from gateway.flows.parts import Parts
 from gateway.identity import keys
-from gateway.store import registrations, roster
+from gateway.store import credentials, registrations, roster
 from gateway.store.tenant import Place, Session
 from mappings import lti, vocabulary
 
@@ -22,12 +22,13 @@ def open_course(parts: Parts, session: Session, deployment: str, context_id: str
     platform = registrations.by_ref(session, link.registration)
     if platform is None:
         return None
+    kid = credentials.signing_kid(session, platform.registration, parts.clock.now())
     course = Course(
         f"{session.place.district}:{session.place.school}", platform.registration, platform.client_id,
-        link.deployment_id, platform.token_url, platform.token_audience, platform.kid, frozenset(platform.hosts),
+        link.deployment_id, platform.token_url, platform.token_audience, kid, frozenset(platform.hosts),
         link.services.get("ags", {}), link.services.get("nrps", {}),
     )  # fmt: skip
-    return LtiAdvantage(course, keys.tool_key(session, parts.vault, platform.kid), parts.broker, parts.open_line)
+    return LtiAdvantage(course, keys.tool_key(session, parts.vault, kid), parts.broker, parts.open_line)
 
 
 def refresh_members(parts: Parts, place: Place, class_id: str) -> set[str]:

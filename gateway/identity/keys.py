@@ -154,14 +154,35 @@ def usable(jwk: dict[str, Any]) -> RSAKey | None:
 
 # --- ours ------------------------------------------------------------------------------------------
 
+# A key set may be kept for a day by those who fetch it (some LMSs do): a key is published for two
+# before it signs, and for two after it has signed last.
+OVERLAP = timedelta(hours=48)
+KEY_AGE = timedelta(days=90)  # then the worker makes the next one
 
-def make_tool_key(session: Session, vault: Vault, kid: str, now: datetime) -> str:
-    """Make an RSA key for a registration, sealed at rest; return its kid."""
+
+def make_tool_key(
+    session: Session, vault: Vault, kid: str, registration: str, now: datetime, used_from: datetime | None = None
+) -> str:
+    """Make an RSA key for a registration, sealed at rest; return its kid. It signs at once, or from `used_from` on."""
     key = RSAKey.generate_key(MIN_BITS, private=True)
     public = {**key.as_dict(private=False), "kid": kid, "alg": "RS256", "use": "sig"}
     sealed = vault.seal(key.as_pem(private=True), f"signing_key:{kid}")
-    credentials.keep_signing_key(session, kid, "lti", public, sealed, now)
+    credentials.keep_signing_key(session, kid, "lti", public, sealed, now, registration, used_from or now)
     return kid
+
+
+def rotate_tool_key(session: Session, vault: Vault, kid: str, registration: str, now: datetime) -> datetime:
+    """Make the next key of a registration, published at once; return from when on it signs. The one before it stays
+    published for as long again. Raises Refused while a next one is waiting already."""
+    registrations.lock(session, registration)
+    waiting = credentials.next_key_from(session, registration, now)
+    if waiting is not None:
+        raise Refused(
+            errors.REQ_CONFLICT, f"the next key is published already and signs from {waiting:%Y-%m-%d %H:%M} UTC"
+        )
+    credentials.retire_keys(session, registration, now + 2 * OVERLAP)
+    make_tool_key(session, vault, kid, registration, now, now + OVERLAP)
+    return now + OVERLAP
 
 
 def tool_key(session: Session, vault: Vault, kid: str) -> RSAKey:
@@ -174,8 +195,21 @@ def sign(session: Session, vault: Vault, kid: str, claims: dict[str, Any]) -> st
     return jwt.encode({"alg": "RS256", "kid": kid, "typ": "JWT"}, claims, tool_key(session, vault, kid))
 
 
-def public_set(session: Session) -> bytes:
+_PUBLIC = ("kty", "n", "e", "kid", "alg", "use")
+
+
+def public_set(session: Session, now: datetime) -> bytes:
     """Return our key set as JSON: public members only."""
-    members = ("kty", "n", "e", "kid", "alg", "use")
-    found = credentials.public_keys(session, "lti")
-    return orjson.dumps({"keys": [{name: key[name] for name in members} for key in found]})
+    return _as_set(credentials.public_keys(session, "lti", now))
+
+
+def public_set_of(session: Session, key_set: str, now: datetime) -> bytes:
+    """Return the key set of one registration. Raises Refused where there is none."""
+    found = credentials.public_keys_of(session, key_set, now)
+    if not found:
+        raise Refused(errors.REQ_NOT_FOUND)
+    return _as_set(found)
+
+
+def _as_set(found: list[dict[str, Any]]) -> bytes:
+    return orjson.dumps({"keys": [{name: key[name] for name in _PUBLIC} for key in found]})

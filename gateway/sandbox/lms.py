@@ -26,6 +26,7 @@ from gateway.sandbox.campus import (
     user_id,
 )
 from gateway.sandbox.district import CAST
+from gateway.sandbox.lms_registration import open_desk
 from gateway.sandbox.lms_services import campus, course
 from gateway.sandbox.loopback import Faults, RefusalError, page, refusal, serve
 from gateway.sandbox.products import PROFILES, behaviour
@@ -55,6 +56,7 @@ def create_app(url: str, profile: str = "plain") -> Flask:
     app.add_url_rule(here.profile.auth, "auth", auth, methods=["GET", "POST"])
     app.add_url_rule(here.profile.token, "token", services.token, methods=["POST"])
     app.add_url_rule(here.profile.jwks, "jwks", jwks)
+    open_desk(app)
     app.register_error_handler(RefusalError, refusal)
     Faults(app)
     return app

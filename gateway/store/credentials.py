@@ -90,10 +90,15 @@ def clients_of(session: Session, access_grant: str) -> Sequence[Any]:
 
 
 def keep_signing_key(
-    session: Session, kid: str, purpose: str, public: dict[str, Any], sealed: bytes, now: datetime
-) -> None:
-    """Write a key of ours: its private half sealed, its public half to publish."""
-    session.insert(tables.signing_key, kid=kid, purpose=purpose, public=public, private=sealed, created_at=now)
+    session: Session, kid: str, purpose: str, public: dict[str, Any], sealed: bytes, now: datetime,
+    registration: str | None = None, used_from: datetime | None = None,
+) -> None:  # fmt: skip
+    """Write a key of ours: its private half sealed, its public half to publish. One of a registration signs from
+    `used_from` on."""
+    session.insert(
+        tables.signing_key, kid=kid, purpose=purpose, public=public, private=sealed, created_at=now,
+        registration=registration, used_from=used_from,
+    )  # fmt: skip
 
 
 def signing_key(session: Session, kid: str, purpose: str) -> bytes:
@@ -104,13 +109,63 @@ def signing_key(session: Session, kid: str, purpose: str) -> bytes:
     return bytes(row.private)
 
 
-def public_keys(session: Session, purpose: str) -> list[dict[str, Any]]:
-    """Return the public halves of our keys that are in use."""
+def public_keys(session: Session, purpose: str, now: datetime) -> list[dict[str, Any]]:
+    """Return the public halves of our keys that are in use, those to come and those just retired among them."""
     rows = session.rows(
-        "SELECT public FROM signing_key WHERE purpose = %(purpose)s AND retired_at IS NULL ORDER BY kid",
-        purpose=purpose,
-    )
+        "SELECT public FROM signing_key WHERE purpose = %(purpose)s AND (retired_at IS NULL OR retired_at > %(now)s) "
+        "ORDER BY kid",
+        purpose=purpose, now=now,
+    )  # fmt: skip
     return [row.public for row in rows]
+
+
+def public_keys_of(session: Session, key_set: str, now: datetime) -> list[dict[str, Any]]:
+    """Return the same of one registration, by its own reference or the name that its invite gave its key set."""
+    rows = session.rows(
+        "SELECT public FROM signing_key WHERE purpose = 'lti' AND (retired_at IS NULL OR retired_at > %(now)s) AND "
+        "(registration = %(set)s OR registration = (SELECT registration FROM lms_invite WHERE key_set = %(set)s "
+        "AND state IN ('pending', 'approved'))) ORDER BY kid",
+        set=key_set, now=now,
+    )  # fmt: skip
+    return [row.public for row in rows]
+
+
+def signing_kid(session: Session, registration: str, now: datetime) -> str:
+    """Return which key of a registration signs now: the newest whose time has come."""
+    (row,) = session.rows(
+        "SELECT kid FROM signing_key WHERE purpose = 'lti' AND registration = %(r)s AND used_from <= %(now)s "
+        "ORDER BY used_from DESC, kid LIMIT 1",
+        r=registration, now=now,
+    )  # fmt: skip
+    return str(row.kid)
+
+
+def next_key_from(session: Session, registration: str, now: datetime) -> datetime | None:
+    """Return when the key that is published already and does not sign yet will, where there is one."""
+    row = session.row(
+        "SELECT used_from FROM signing_key WHERE purpose = 'lti' AND registration = %(r)s AND used_from > %(now)s",
+        r=registration, now=now,
+    )  # fmt: skip
+    return row.used_from if row else None
+
+
+def retire_keys(session: Session, registration: str, at: datetime) -> int:
+    """Say from when on the keys that a registration has now are not published any more."""
+    return session.run(
+        "UPDATE signing_key SET retired_at = %(at)s WHERE purpose = 'lti' AND registration = %(r)s "
+        "AND (retired_at IS NULL OR retired_at > %(at)s)",
+        r=registration, at=at,
+    )  # fmt: skip
+
+
+def with_old_keys(session: Session, before: datetime) -> Sequence[Any]:
+    """Return the registrations in use whose newest key was made before a time, with their districts."""
+    return session.rows(
+        "SELECT registration, home_district FROM registration r WHERE status = 'active' AND NOT EXISTS (SELECT FROM "
+        "signing_key k WHERE k.registration = r.registration AND k.purpose = 'lti' AND k.created_at >= %(before)s) "
+        "ORDER BY registration",
+        before=before,
+    )
 
 
 # --- people who act ---------------------------------------------------------------------------------

@@ -149,10 +149,12 @@ def add_client(
     )  # fmt: skip
 
 
-def add_registration(session: Session, ref: str, now: datetime, by: str, **values: Any) -> bool:
+def add_registration(
+    session: Session, ref: str, now: datetime, by: str, *, status: str = "active", **values: Any
+) -> bool:
     """Write an LMS registration; False when the issuer and client id are registered already."""
     return session.insert(
-        tables.registration, ignore=True, registration=ref, home_district=session.district, status="active",
+        tables.registration, ignore=True, registration=ref, home_district=session.district, status=status,
         created_at=now, created_by=by, **values,
     )  # fmt: skip
 

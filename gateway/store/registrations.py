@@ -26,6 +26,11 @@ def by_ref(session: Session, registration: str) -> Any | None:
     return session.row("SELECT * FROM registration WHERE registration = %(r)s", r=registration)
 
 
+def lock(session: Session, registration: str) -> Any | None:
+    """Return a registration; until this transaction ends nobody else changes it."""
+    return session.row("SELECT * FROM registration WHERE registration = %(r)s FOR UPDATE", r=registration)
+
+
 def has_deployment(session: Session, registration: str, deployment_id: str) -> bool:
     """Whether the registration has a deployment of this id."""
     row = session.row(
@@ -130,6 +135,112 @@ def keep_key_set(session: Session, registration: str, key_set: dict[str, Any], n
 
 def key_set(session: Session, registration: str) -> Any | None:
     return session.row("SELECT key_set, fetched_at FROM platform_keys WHERE registration = %(r)s", r=registration)
+
+
+def forget_key_set(session: Session, registration: str) -> None:
+    """Let nothing more be verified by keys from an address that a registration no longer has."""
+    session.run(
+        "UPDATE platform_keys SET key_set = '{\"keys\": []}', fetched_at = 'epoch' WHERE registration = %(r)s",
+        r=registration,
+    )
+
+
+# --- registering itself ----------------------------------------------------------------------------
+
+
+def add_invite(session: Session, ref: str, **values: Any) -> None:
+    """Write an address at which one LMS may register itself, by its hash."""
+    session.insert(tables.lms_invite, invite=ref, state="open", **values)
+
+
+def invite_by_key(session: Session, key_hash: bytes, now: datetime) -> Any | None:
+    """Return the invite behind an address that still works."""
+    return session.row(
+        "SELECT * FROM lms_invite WHERE key_hash = %(key)s AND state = 'open' AND expires_at > %(now)s",
+        key=key_hash, now=now,
+    )  # fmt: skip
+
+
+def claim_invite(session: Session, ref: str, now: datetime, until: datetime) -> bool:
+    """Take an invite for one attempt; False while another is under way, or when it was used."""
+    taken = session.run(
+        "UPDATE lms_invite SET claimed_until = %(until)s WHERE district = %(district)s AND invite = %(ref)s "
+        "AND state = 'open' AND expires_at > %(now)s AND (claimed_until IS NULL OR claimed_until <= %(now)s)",
+        ref=ref, now=now, until=until,
+    )  # fmt: skip
+    return taken == 1
+
+
+def release_invite(session: Session, ref: str, claimed_until: datetime, problem: str) -> None:
+    """Give an invite back after an attempt that came to nothing, with what was wrong."""
+    session.run(
+        "UPDATE lms_invite SET claimed_until = NULL, problem = %(problem)s WHERE district = %(district)s "
+        "AND invite = %(ref)s AND state = 'open' AND claimed_until = %(until)s",
+        ref=ref, problem=problem, until=claimed_until,
+    )  # fmt: skip
+
+
+def answer_invite(session: Session, ref: str, claimed_until: datetime, now: datetime, said: Any, **values: Any) -> bool:
+    """Use up an invite: what an LMS registered at it waits for a person. False when the claim was lost meanwhile."""
+    written = session.run(
+        "UPDATE lms_invite SET state = 'pending', problem = NULL, registration = %(registration)s, issuer = %(issuer)s, "
+        "client_id = %(client_id)s, deployment_id = %(deployment_id)s, said = %(said)s, answered_at = %(now)s "
+        "WHERE district = %(district)s AND invite = %(ref)s AND state = 'open' AND claimed_until = %(until)s",
+        ref=ref, until=claimed_until, now=now, said=Jsonb(said), **values,
+    )  # fmt: skip
+    return written == 1
+
+
+def waiting_invites(session: Session, now: datetime) -> Sequence[Any]:
+    """Return the district's invites that an LMS may still use, or that wait for a person."""
+    return session.rows(
+        "SELECT i.*, v.name AS vendor_name FROM lms_invite i JOIN vendor v USING (district, vendor) "
+        "WHERE i.district = %(district)s AND (i.state = 'pending' OR (i.state = 'open' AND i.expires_at > %(now)s)) "
+        "ORDER BY i.created_at, i.invite",
+        now=now,
+    )  # fmt: skip
+
+
+def lock_invite(session: Session, ref: str) -> Any | None:
+    """Return an invite; until this transaction ends nobody else decides about it."""
+    return session.row(
+        "SELECT * FROM lms_invite WHERE district = %(district)s AND invite = %(ref)s FOR UPDATE", ref=ref
+    )
+
+
+def decide_invite(session: Session, ref: str, state: str, now: datetime, by: str) -> None:
+    session.run(
+        "UPDATE lms_invite SET state = %(state)s, decided_at = %(now)s, decided_by = %(by)s "
+        "WHERE district = %(district)s AND invite = %(ref)s",
+        ref=ref, state=state, now=now, by=by,
+    )  # fmt: skip
+
+
+def change(session: Session, registration: str, **values: Any) -> None:
+    """Change columns of a registration of the session's district."""
+    columns = ", ".join(f"{tables.registration.c[name].name} = %({name})s" for name in values)
+    session.run(
+        f"UPDATE registration SET {columns} WHERE registration = %(r)s AND home_district = %(district)s",
+        r=registration, **values,
+    )  # fmt: skip
+
+
+def forget_pending(session: Session, registration: str) -> None:
+    """Remove a registration that nobody approved, so that its name is free again."""
+    session.run(
+        "DELETE FROM registration WHERE registration = %(r)s AND home_district = %(district)s AND status = 'pending'",
+        r=registration,
+    )
+
+
+def schools_of(session: Session, registration: str) -> list[int]:
+    """Return the schools of the district that any deployment of a registration is granted, in order."""
+    rows = session.rows(
+        "SELECT DISTINCT s.school FROM deployment d JOIN deployment_school s USING (district, deployment) "
+        "WHERE d.district = %(district)s AND d.registration = %(r)s ORDER BY s.school",
+        r=registration,
+    )
+    return [row.school for row in rows]
 
 
 # --- courses ---------------------------------------------------------------------------------------

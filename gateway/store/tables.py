@@ -117,7 +117,7 @@ access_token = _table(
 used_assertion = _table("used_assertion", "shared", "client_id jti", "client_id jti expires_at:time", {IDENTITY: _SID})
 signing_key = _table(
     "signing_key", "shared", "kid",
-    "kid purpose private:bytes public:json created_at:time retired_at:time?",
+    "kid purpose private:bytes public:json created_at:time registration? used_from:time? retired_at:time?",
     {ONBOARDING: _SIU, IDENTITY: _S, SCHOOL: _SI, INTAKE: _SI},
 )  # fmt: skip
 # An unguessable key that opens one thing at one school until it expires: a launch code, a teacher's page,
@@ -132,8 +132,16 @@ doorkey = _table(
 registration = _table(
     "registration", "shared", "registration",
     """registration home_district:int issuer client_id vendor product auth_url token_url token_audience
-    jwks_url hosts:ids kid status created_at:time created_by""",
-    _PLACES, sa.UniqueConstraint("issuer", "client_id"),
+    jwks_url hosts:ids status created_at:time created_by""",
+    _PLACES | {ONBOARDING: _SIUD}, sa.UniqueConstraint("issuer", "client_id"),
+)  # fmt: skip
+# An address at which an LMS may register itself once, and what came of it. Only the address's hash is kept.
+lms_invite = _table(
+    "lms_invite", "district", "invite",
+    """invite key_hash:bytes vendor schools:ids agreement? hosts:ids key_set state created_at:time created_by
+    expires_at:time claimed_until:time? problem? registration? issuer? client_id? deployment_id? said:json?
+    answered_at:time? decided_at:time? decided_by?""",
+    {ONBOARDING: _SIU, IDENTITY: _S}, sa.UniqueConstraint("key_hash"), sa.UniqueConstraint("key_set"),
 )  # fmt: skip
 relaxation = _table(  # what one registration is excused from, by whom, why, and until when
     "relaxation", "shared", "registration name",

@@ -129,7 +129,8 @@ def _network(address: str) -> str:
 def register(app: Flask, redis_url: str) -> None:
     """Limit the requests of one address to the doors that anybody can knock at."""
     by_endpoint = {
-        "lti.login": LAUNCHES, "lti.arrive": LAUNCHES, "oauth.token": TOKENS, "family.page": CODES,
+        "lti.login": LAUNCHES, "lti.arrive": LAUNCHES, "lti.register": CODES,
+        "oauth.token": TOKENS, "family.page": CODES,
         "on_file.file": PAPERS, "on_file.listing": TOKENS, "on_file.end": TOKENS,
     }  # fmt: skip
     app.before_request(Limits(redis_url, by_endpoint).check)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from flask import Blueprint, Response, g, make_response, redirect, render_template, request, url_for
 
 from gateway import errors
 from gateway.errors import Refused
-from gateway.flows import launch
+from gateway.flows import launch, registration
 from gateway.identity import keys
 from gateway.identity.launch import Unproven
 from gateway.identity.states import STATE_SECONDS, bind
 from gateway.web.contract import Audience, declares, running
 from gateway.web.security import scripted
+from mappings.text import is_text
 
 blueprint = Blueprint("lti", __name__)
 
@@ -23,8 +25,10 @@ _LOGIN = (
     errors.LTI_TARGET_NOT_ALLOWED, errors.LTI_STORAGE_TARGET,
 )  # fmt: skip
 _LAUNCH = tuple(
-    reason for code, reason in errors.VOCABULARY.items() if code.startswith("LTI_") and reason not in _LOGIN
-)
+    reason for code, reason in errors.VOCABULARY.items()
+    if code.startswith("LTI_") and not code.startswith("LTI_REG_") and reason not in _LOGIN
+)  # fmt: skip
+_REGISTRATION = tuple(reason for code, reason in errors.VOCABULARY.items() if code.startswith("LTI_REG_"))
 
 
 _FRAMES = frozenset({"iframe", "frame", "embed", "object", "fencedframe"})
@@ -108,10 +112,44 @@ def pick(key: str) -> Response:
     return scripted(make_response(render_template("picked.html", answer=done)), done.url)
 
 
+@blueprint.route("/lti/register", methods=["GET"])
+@declares(Audience.PLATFORM, refusals=_REGISTRATION, summary="An LMS registers itself (LTI Dynamic Registration 1.0)")
+def register() -> Response:
+    """Register at the LMS whose administrator opened an invite's address; it waits for a person of the district."""
+    if request.method != "GET":  # HEAD: whoever only looks uses nothing up
+        return Response()
+    landed = registration.register(running().parts, _single(request.args, errors.LTI_REG_REQUEST))
+    page = render_template("registered.html", landed=landed, request_id=g.get("request_id", ""))
+    return scripted(make_response(page), running().parts.settings.url)
+
+
 @blueprint.route("/.well-known/jwks.json", methods=["GET"])
 @declares(Audience.PUBLIC, summary="The public keys of this gateway's LTI registrations")
 def key_set() -> Response:
     """Our public keys; platforms may keep them for ten minutes."""
-    with running().parts.database.open_identity() as session:
-        body = keys.public_set(session)
-    return Response(body, mimetype="application/json", headers={"Cache-Control": "public, max-age=600"})
+    parts = running().parts
+    with parts.database.open_identity() as session:
+        body = keys.public_set(session, parts.clock.now())
+    return _kept(body)
+
+
+@blueprint.route("/lti/keys/<name>.json", methods=["GET"])
+@declares(Audience.PUBLIC, refusals=(errors.REQ_NOT_FOUND,), summary="The public keys of one LTI registration")
+def key_set_of(name: str) -> Response:
+    """The keys that this gateway signs with at one platform."""
+    parts = running().parts
+    if not is_text(name):
+        raise Refused(errors.REQ_NOT_FOUND)
+    with parts.database.open_identity() as session:
+        body = keys.public_set_of(session, name, parts.clock.now())
+    return _kept(body)
+
+
+def _kept(body: bytes) -> Response:
+    """A key set that may be kept for ten minutes and asked for again by its tag (RFC 9110, section 13)."""
+    tag = hashlib.sha256(body).hexdigest()[:32]
+    known = request.if_none_match.contains_weak(tag)
+    response = Response(b"" if known else body, 304 if known else 200, mimetype="application/json")
+    response.headers["Cache-Control"] = "public, max-age=600"
+    response.set_etag(tag)
+    return response

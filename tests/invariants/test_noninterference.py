@@ -30,7 +30,7 @@ from gateway.flows import erasure, onboarding, rights_request
 from gateway.identity import staff
 from gateway.office import make_office
 from gateway.settings import Settings
-from gateway.store import on_file
+from gateway.store import on_file, registrations
 from tests.canaries import flying, tapped
 from tests.conftest import Cluster
 from tests.deliveries import Delivery, two_schools
@@ -141,6 +141,9 @@ class Base:
         world.direct(world.agreements["College"], "transcript.deliver", ["A"], record=f"{self.transcript}@1")
         self.code, _ = rights_request.issue_code(world.office, world.by, world.places["A"], "p0")
         _, self.desk = onboarding.add_staff(world.office, world.by, "S. Desk", "school_admin", world.refs["A"])
+        with world.office.database.open_identity() as session:
+            (row,) = registrations.by_issuer(session, lesson.lms.issuer, lesson.lms.client_id)
+        self.registration = row.registration
         self.opt_out = world.file("opt_out", school="School A", pupil="p4", category="lms")
 
     def questions(self, client: Any, world: World) -> Iterator[Callable[[], Any]]:
@@ -207,7 +210,9 @@ class Base:
 
     def _of_anybody(self, client: Any) -> Iterator[Callable[[], Any]]:
         for path in ("/", "/healthz", "/readyz", "/family", "/errors/OWN_NOT_ASSOCIATED", "/errors/NONE",
-                     "/.well-known/jwks.json", "/v1/openapi.json", "/nowhere", "/static/none"):  # fmt: skip
+                     "/.well-known/jwks.json", "/v1/openapi.json", "/nowhere", "/static/none",
+                     f"/lti/keys/{self.registration}.json", "/lti/keys/re_0000000000000000.json",
+                     "/lti/register", "/lti/register?invite=none&openid_configuration=https://x.example"):  # fmt: skip
             yield lambda p=path: client.get(p)
         for name in self.callers:
             caller = self._as(name, client)

@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from marshmallow import Schema, fields
 
-from mappings import application, family, lti_items, lti_messages, on_file
+from mappings import application, family, lti_items, lti_messages, lti_registration, on_file
 from mappings import fields as field_map
 from mappings.elements import REGISTER, element
 from mappings.fields import OPEN, Binding, Unclassified, agree, binding, carries, element_of, names, read, require
@@ -31,7 +31,7 @@ OFFICIAL = Path(__file__).parent / "official"
 STANDARDS = ["lti_ags", "lti_launch", "lti_nrps", "oneroster_1p1_csv", "oneroster_1p1_rest", "oneroster_1p2_csv",
              "oneroster_1p2_rest"]  # fmt: skip
 OURS = {"application": application, "family": family, "transcript": application, "on_file": on_file,
-        "content_items": lti_items}  # fmt: skip
+        "content_items": lti_items, "lti_registration": lti_registration}  # fmt: skip
 CSV = {"oneroster_1p1_csv": "1.1", "oneroster_1p2_csv": "1.2"}
 CALM = settings(max_examples=100, deadline=None, derandomize=True)
 every_binding = pytest.mark.parametrize("name", names())
@@ -168,6 +168,7 @@ def test_a_field_holds_a_table_that_exists():
 
 # What no field holds: a message, a file, an answer.
 ROOTS = {
+    "lti_registration": {"Configuration", "Registration"},
     "application": {"Launch", "Members", "Exchange", "Activity", "ResultBatch"},
     "transcript": {"TranscriptRequest", "Transcript"},
     "family": {"Report"},

@@ -22,7 +22,7 @@ from gateway.flows.launch.hand_over import CODE_SECONDS
 from gateway.flows.parts import Parts
 from gateway.identity import keys
 from gateway.identity.clients import Grant
-from gateway.store import launches, registrations, results, roster
+from gateway.store import credentials, launches, registrations, results, roster
 from gateway.store.secrets import token_hash
 from gateway.store.tenant import Place, Session
 from mappings import lti_items
@@ -166,7 +166,8 @@ def _sign(parts: Parts, session: Session, launch: Any, items: Sequence[Mapping[s
     registration = Registration().set_client_id(platform.client_id).set_issuer(platform.issuer)
     now = int(parts.clock.now().timestamp())
     said = _Response(registration, launch, course.deployment_id, now, parts.ids.secret()).answer(items)
-    token = keys.sign(session, parts.vault, platform.kid, said)
+    kid = credentials.signing_kid(session, platform.registration, parts.clock.now())
+    token = keys.sign(session, parts.vault, kid, said)
     return Answer(launch.facts["settings"]["deep_link_return_url"], token, len(items))
 
 

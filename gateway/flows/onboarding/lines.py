@@ -73,11 +73,11 @@ def add_lms(parts: Office, by: Person, vendor: str, lms: Lms, schools: Sequence[
         if not known:
             from gateway.identity import keys
 
-            kid = keys.make_tool_key(session, parts.vault, parts.ids.new("key"), now)
+            keys.make_tool_key(session, parts.vault, parts.ids.new("key"), ref, now)
             directory.add_registration(
                 session, ref, now, by.ref, issuer=lms.issuer, client_id=lms.client_id, vendor=maker.vendor,
                 product=lms.product, auth_url=lms.auth_url, token_url=lms.token_url,
-                token_audience=lms.token_audience or lms.token_url, jwks_url=lms.jwks_url, hosts=hosts, kid=kid,
+                token_audience=lms.token_audience or lms.token_url, jwks_url=lms.jwks_url, hosts=hosts,
             )  # fmt: skip
         else:
             _widen(session, by, known[0], lms, hosts)

@@ -149,6 +149,34 @@ CREATE TABLE failed_launch (
 
 CREATE INDEX failed_launch_by_registration ON failed_launch (registration, at);
 
+CREATE TABLE lms_invite (
+    district INTEGER NOT NULL,
+    invite TEXT COLLATE "C" NOT NULL,
+    key_hash BYTEA NOT NULL,
+    vendor TEXT COLLATE "C" NOT NULL,
+    schools TEXT[] COLLATE "C" NOT NULL,
+    agreement TEXT COLLATE "C",
+    hosts TEXT[] COLLATE "C" NOT NULL,
+    key_set TEXT COLLATE "C" NOT NULL,
+    state TEXT COLLATE "C" NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    created_by TEXT COLLATE "C" NOT NULL,
+    expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    claimed_until TIMESTAMP WITH TIME ZONE,
+    problem TEXT COLLATE "C",
+    registration TEXT COLLATE "C",
+    issuer TEXT COLLATE "C",
+    client_id TEXT COLLATE "C",
+    deployment_id TEXT COLLATE "C",
+    said JSONB,
+    answered_at TIMESTAMP WITH TIME ZONE,
+    decided_at TIMESTAMP WITH TIME ZONE,
+    decided_by TEXT COLLATE "C",
+    PRIMARY KEY (district, invite),
+    UNIQUE (key_hash),
+    UNIQUE (key_set)
+);
+
 CREATE TABLE platform_keys (
     registration TEXT COLLATE "C" NOT NULL,
     key_set JSONB NOT NULL,
@@ -168,7 +196,6 @@ CREATE TABLE registration (
     token_audience TEXT COLLATE "C" NOT NULL,
     jwks_url TEXT COLLATE "C" NOT NULL,
     hosts TEXT[] COLLATE "C" NOT NULL,
-    kid TEXT COLLATE "C" NOT NULL,
     status TEXT COLLATE "C" NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE NOT NULL,
     created_by TEXT COLLATE "C" NOT NULL,
@@ -329,6 +356,8 @@ CREATE TABLE signing_key (
     private BYTEA NOT NULL,
     public JSONB NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    registration TEXT COLLATE "C",
+    used_from TIMESTAMP WITH TIME ZONE,
     retired_at TIMESTAMP WITH TIME ZONE,
     PRIMARY KEY (kid)
 );
@@ -1120,6 +1149,9 @@ ALTER TABLE access_grant ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_onboarding ON access_grant TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
 CREATE POLICY of_identity ON access_grant TO schoolgate_identity USING (true) WITH CHECK (true);
 CREATE POLICY of_school ON access_grant TO schoolgate_school USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+ALTER TABLE lms_invite ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_onboarding ON lms_invite TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+CREATE POLICY of_identity ON lms_invite TO schoolgate_identity USING (true) WITH CHECK (true);
 ALTER TABLE deployment ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_onboarding ON deployment TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
 CREATE POLICY of_identity ON deployment TO schoolgate_identity USING (true) WITH CHECK (true);
@@ -1178,8 +1210,10 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON waiting_link TO schoolgate_identity;
 GRANT SELECT ON waiting_link TO schoolgate_onboarding;
 GRANT SELECT, INSERT, DELETE ON failed_launch TO schoolgate_identity;
 GRANT SELECT ON failed_launch TO schoolgate_onboarding;
+GRANT SELECT, INSERT, UPDATE ON lms_invite TO schoolgate_onboarding;
+GRANT SELECT ON lms_invite TO schoolgate_identity;
 GRANT SELECT, INSERT, UPDATE ON platform_keys TO schoolgate_identity;
-GRANT SELECT, INSERT, UPDATE ON registration TO schoolgate_onboarding;
+GRANT SELECT, INSERT, UPDATE, DELETE ON registration TO schoolgate_onboarding;
 GRANT SELECT ON registration TO schoolgate_identity;
 GRANT SELECT ON registration TO schoolgate_school;
 GRANT SELECT, INSERT, UPDATE ON roster_class TO schoolgate_intake;

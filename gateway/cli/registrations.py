@@ -1,0 +1,145 @@
+"""LMSs that register themselves: invite, look, approve or reject; and what is changed of a registration by hand."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gateway.cli.desk import acting, json_flag, school_flags, show, table
+from gateway.cli.lines import lms
+
+if TYPE_CHECKING:
+    from gateway.flows.parts import Office
+    from gateway.identity.staff import Person
+
+
+@lms.command("invite")
+@click.argument("vendor")
+@school_flags
+@click.option("--agreement", help="The vendor's agreement under which grades may go there.")
+@click.option("--host", "hosts", multiple=True, help="Another host of this LMS, such as that of a shared issuer.")
+@json_flag
+@acting
+def lms_invite(
+    parts: Office, by: Person, vendor: str, schools: Sequence[str], agreement: str | None, hosts: Sequence[str],
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Make a one-time address at which an LMS registers itself."""
+    from gateway.flows import registration_desk
+
+    made = registration_desk.invite(parts, by, vendor, schools, agreement, hosts)
+    show(
+        as_json,
+        {"invite": made.ref, "address": made.url, "expires_at": made.expires_at},
+        [
+            f"Registration address {made.ref}, until {made.expires_at:%Y-%m-%d %H:%M} UTC; it is shown this once:",
+            f"  {made.url}",
+            "The administrator of the LMS gives it to the LMS, where tools are registered by URL. It works once; an",
+            "attempt that fails can be repeated with it. What comes of it waits: schoolgate lms pending",
+        ],
+    )
+
+
+@lms.command("pending")
+@json_flag
+@acting
+def lms_pending(parts: Office, by: Person, as_json: bool) -> None:
+    """Show invites that are still good, and registrations that wait, with what the LMS did otherwise than asked."""
+    from gateway.flows import registration_desk
+
+    rows = [
+        (r.invite, _state(r), r.vendor_name, r.issuer, r.client_id, r.deployment_id, list(_otherwise(r.said or {})))
+        for r in registration_desk.waiting(parts, by)
+    ]
+    columns = ("ref", "state", "vendor", "issuer", "client", "deployment id", "differences")
+    table("LMS registrations", columns, rows, as_json)
+
+
+def _state(row: Any) -> str:
+    if row.state == "open":
+        return f"open; the last attempt failed with {row.problem}" if row.problem else "open"
+    return "waits, changes a registration" if row.said["update"] else "waits, new"
+
+
+def _otherwise(said: Mapping[str, Any]) -> Iterator[str]:
+    """What differs: from what was asked for, and from what an update would replace."""
+    for kind, names in said.get("differences", {}).items():
+        yield f"{kind} {'; '.join(names)}"
+    for name, old in said.get("old", {}).items():
+        new = said["columns"][name]
+        if old != new:
+            yield f"{name} {_plain(old)} -> {_plain(new)}"
+
+
+def _plain(value: Any) -> str:
+    return " ".join(value) if isinstance(value, list) else str(value)
+
+
+@lms.command("approve")
+@click.argument("ref")
+@click.option("--deployment-id", help="As the LMS shows it, where the LMS did not say it itself.")
+@json_flag
+@acting
+def lms_approve(parts: Office, by: Person, ref: str, deployment_id: str | None, as_json: bool) -> None:
+    """Let a registration that waits take effect."""
+    from gateway.flows import registration_desk
+
+    done = registration_desk.approve(parts, by, ref, deployment_id)
+    said = {"registration": done.registration, "deployment": done.deployment, "update": done.update}
+    text = ["The registration is changed." if done.update else "The LMS is registered."]
+    if done.deployment:
+        text.append(f"Next: schoolgate lms link {shlex.quote(done.deployment)} --context COURSE --school … --class …")
+    show(as_json, said, text)
+
+
+@lms.command("reject")
+@click.argument("ref")
+@acting
+def lms_reject(parts: Office, by: Person, ref: str) -> None:
+    """Turn down a registration that waits; nothing of it stays in effect."""
+    from gateway.flows import registration_desk
+
+    registration_desk.reject(parts, by, ref)
+    click.echo(f"{ref} is rejected. The LMS may still show the tool: its administrator deletes it there.")
+
+
+@lms.command("update")
+@click.argument("deployment")
+@click.option("--auth-url", help="OIDC authorization endpoint.")
+@click.option("--token-url")
+@click.option("--jwks-url")
+@click.option("--token-audience", help="When the LMS wants another audience than its token URL.")
+@click.option("--host", "hosts", multiple=True, help="Other hosts of this LMS's services, in place of those on file.")
+@json_flag
+@acting
+def lms_update(
+    parts: Office, by: Person, deployment: str, hosts: Sequence[str], as_json: bool, **said: str | None
+) -> None:  # fmt: skip
+    """Change the addresses of an LMS registration."""
+    from gateway.flows import registration_desk
+
+    changed = registration_desk.update(parts, by, deployment, said, hosts)
+    show(as_json, {"changed": changed}, [f"Changed: {', '.join(changed)}."])
+
+
+@lms.command("rotate")
+@click.argument("deployment")
+@json_flag
+@acting
+def lms_rotate(parts: Office, by: Person, deployment: str, as_json: bool) -> None:
+    """Publish the next key of an LMS registration; the worker does it by itself every 90 days."""
+    from gateway.flows import registration_desk
+
+    at = registration_desk.rotate(parts, by, deployment)
+    address = registration_desk.key_address(parts, by, deployment)
+    show(
+        as_json,
+        {"signs_from": at, "jwks_url": address},
+        [
+            f"The next key is published and signs from {at:%Y-%m-%d %H:%M} UTC; the present one stays published",
+            f"for 48 hours more. The LMS finds both at {address}",
+        ],
+    )
