@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -11,16 +12,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Response
-from itsdangerous import BadSignature, Serializer, URLSafeSerializer
-from itsdangerous.encoding import base64_encode
+from itsdangerous import BadData, BadSignature, Serializer, URLSafeSerializer
+from itsdangerous.encoding import base64_decode, base64_encode
 
 from gateway import errors
 from gateway.clock import Clock, Ids
 from gateway.errors import Refused
 from gateway.identity.platforms import Platform
-from gateway.store.secrets import Vault
+from gateway.store.secrets import Vault, WrongKey
 
 STATE_SECONDS = 600
+_FORM = "launch form"
 _PREFIX = "state-"  # written by PyLTI1p3
 
 
@@ -75,7 +77,7 @@ class States:
         self._cookie_key = vault.derive("lti-state-cookie")
         self._storage_key = vault.derive("lti-state-storage")
         self._teacher_key = vault.derive("lti-teacher-cookie")
-        self._clock, self._ids = clock, ids
+        self._clock, self._ids, self._vault = clock, ids, vault
 
     def make(self, platform: Platform, deployment_id: str, target: str, frame: str = "") -> tuple[State, str]:
         """Return a new state and its text."""
@@ -116,6 +118,18 @@ class States:
         name = hmac.digest(self._teacher_key, who.encode(), "sha256").hex()
         value = hmac.digest(self._teacher_key, f"{day}\n{who}".encode(), "sha256").hex()
         return f"__Host-teacher-{name[:12]}", value
+
+    def put_away(self, form: Mapping[str, str]) -> str:
+        """Return a posted form as a word that only we can read: a page that asks the browser to come back holds it."""
+        return base64_encode(self._vault.seal(json.dumps(dict(form)).encode(), _FORM)).decode()
+
+    def take_back(self, word: str) -> dict[str, str] | None:
+        """Return the form behind such a word; None for any other text. Its state says how old it may be."""
+        try:
+            found: dict[str, str] = json.loads(self._vault.open(base64_decode(word), _FORM))
+        except (BadData, WrongKey, ValueError):
+            return None
+        return found
 
     def seal(self, kind: str, values: list[Any]) -> str:
         """Return these values as a word that only we can have said, and when."""

@@ -11,7 +11,7 @@ from gateway import errors
 from gateway.errors import Refused
 from gateway.flows import launch, registration
 from gateway.identity import keys
-from gateway.identity.launch import Unproven
+from gateway.identity.launch import PROOF, Unproven
 from gateway.identity.states import STATE_SECONDS, bind
 from gateway.web.contract import Audience, declares, running
 from gateway.web.security import scripted
@@ -56,19 +56,27 @@ def login() -> Response:
     return response
 
 
+def _resumed(form: dict[str, str]) -> dict[str, str]:
+    """The form that was posted first, with what the LMS kept, where the browser comes back from asking it."""
+    if form.keys() != {"put_away", PROOF}:
+        return form
+    return (running().parts.states.take_back(form["put_away"]) or {}) | {PROOF: form[PROOF]}
+
+
 @blueprint.route("/lti/launch", methods=["POST"])
 @declares(Audience.PLATFORM, refusals=_LAUNCH, summary="The launch itself: an id_token and its state")
 def arrive() -> Response:
     """Let a message in: a launch goes on to the application with a one-time code; others show their page."""
     if request.args.keys() - {"activity"}:
         raise Refused(errors.LTI_FORM)
-    form = _single(request.form, errors.LTI_FORM)
+    form = _resumed(_single(request.form, errors.LTI_FORM))
     if "state" not in form or ("id_token" not in form and "error" not in form):
         raise Refused(errors.LTI_FORM)
     try:
         door = launch.arrive(running().parts, form, request.cookies, g.request_id)
     except Unproven as asked:
-        return scripted(make_response(render_template("prove.html", storage=asked.storage, form=form)))
+        put_away = running().parts.states.put_away(form)
+        return scripted(make_response(render_template("prove.html", storage=asked.storage, put_away=put_away)))
     if isinstance(door, launch.Unlinked):
         return make_response(render_template("link.html", page=door))
     if isinstance(door, launch.Privacy):
