@@ -36,7 +36,7 @@
   };
 
   const blocked = () => {
-    page.querySelector("[data-wait]").textContent = "This browser needs a window of its own for the activity.";
+    page.querySelector("[data-wait]").textContent = "It cannot open in this place.";
     const way = page.querySelector("[data-blocked]");
     way.hidden = false;
     const button = way.querySelector("button");
