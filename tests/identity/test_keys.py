@@ -12,6 +12,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from gateway.app import create_app, make_parts
+from gateway.errors import Refused
 from gateway.identity import keys
 from gateway.store.secrets import Vault, WrongKey, open_vault
 from tests.platforms import Platform, public_jwk, refusal_of, rsa_key
@@ -85,6 +86,19 @@ def test_unknown_keys_provoke_one_fetch_in_thirty_seconds(gate: Gate, lms: Platf
         assert fetches(gate, lms) == fetched
     gate.world.clock.forward(seconds=29)
     assert (launch(gate, lms, "k-late"), fetches(gate, lms)) == ("LTI_KEY_UNKNOWN", 3)
+
+
+@pytest.mark.invariants
+def test_ten_thousand_bogus_keys_provoke_one_fetch_in_thirty_seconds(gate: Gate, lms: Platform) -> None:
+    """LV-10."""
+    assert launch(gate, lms) == "in"
+    gate.world.clock.forward(seconds=31)
+    keys, platform = gate.world.parts.keys, gate.world.parts.registrations.platform(lms.issuer, lms.client_id)
+    for _ in range(10_000):
+        with pytest.raises(Refused) as refused:
+            keys.key(platform.ref, platform.jwks_url, secrets.token_hex(8))
+        assert refused.value.reason.code == "LTI_KEY_UNKNOWN"
+    assert fetches(gate, lms) == 2
 
 
 @pytest.mark.parametrize("kid", ["k1", "unknown"])
