@@ -1,5 +1,5 @@
 """Where the measuring happens: one embedded PostgreSQL, a district onboarded through the product's own flows, and
-both web servers, the gateway and the floors, run alike (gunicorn, one process, eight threads).
+all web servers, the gateway's and the floors', run alike (gunicorn, one process, eight threads).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,6 +32,10 @@ from tests.worlds import Steered, World
 
 DATABASE = "bench"
 OPTIONS = "--workers=1 --worker-class=gthread --threads=8 --keep-alive=60 --no-control-socket --log-level=error"
+SERVERS = {
+    "gateway": "gateway.app:create_app()", "floor": "tests.benchmarks.floor_app:create_app()",
+    "raw": "tests.benchmarks.floor_raw:app", "pylti": "tests.benchmarks.floor_pylti:create_app()",
+}  # fmt: skip
 _UNIT = 1 << 20 if sys.platform == "darwin" else 1 << 10  # of ru_maxrss, in a mebibyte
 
 
@@ -52,8 +56,8 @@ class Town:
         addresses = server.ensure(DATABASE)
         upgrade(addresses.owner)
         self.admin = addresses.admin.replace("@/postgres?", f"@/{DATABASE}?")
-        self.sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
-        self.ports = [listening.getsockname()[1] for listening in self.sockets]  # the gateway's, the floors'
+        self.sockets = [socket.create_server(("127.0.0.1", 0)) for _ in SERVERS]
+        self.ports = [listening.getsockname()[1] for listening in self.sockets]
         self.url = f"http://127.0.0.1:{self.ports[0]}"
         settings = Settings(server.instance, self.url, addresses.application, "", "", True, 0, 4096)
         self.office = make_office(settings, addresses.application)
@@ -109,19 +113,24 @@ class Town:
         return Applied(seconds, used.ru_maxrss / _UNIT, json.loads(text.splitlines()[-1]))
 
     @contextmanager
-    def serving(self) -> Iterator[None]:
-        """Run both web servers."""
+    def serving(self, more: Sequence[str] = (), **environment: str) -> Iterator[None]:
+        """Run the gateway and the floor, and more of SERVERS by name."""
         floor = {"BENCH_ADMIN": self.admin, "BENCH_CLIENT": self.platform.client_id,
-                 "BENCH_KEY": json.dumps(public_jwk(self.platform.key))}  # fmt: skip
+                 "BENCH_KEY": json.dumps(public_jwk(self.platform.key, kid=self.platform.kid))}  # fmt: skip
+        wanted = ["gateway", "floor", *more]
         with ExitStack() as stack:
-            stack.enter_context(self._gunicorn(self.sockets[0], "gateway.app:create_app()", self.environment))
-            stack.enter_context(
-                self._gunicorn(self.sockets[1], "tests.benchmarks.floor_app:create_app()", self.environment | floor)
-            )
-            for port in self.ports:
+            for name, listening in zip(SERVERS, self.sockets, strict=True):
+                if name in wanted:
+                    said = self.environment if name == "gateway" else self.environment | floor | environment
+                    stack.enter_context(self._gunicorn(listening, SERVERS[name], said))
+            for port in (self.port(name) for name in wanted):
                 with Connection(port) as connection:
                     require(connection.ask(get("/readyz")).status == 200, "a web server is not ready")
             yield
+
+    def port(self, name: str) -> int:
+        """Where one of SERVERS listens."""
+        return self.ports[list(SERVERS).index(name)]
 
     @contextmanager
     def _gunicorn(self, listening: socket.socket, app: str, environment: dict[str, str]) -> Iterator[None]:
