@@ -555,7 +555,7 @@ LTI_REGISTRATION_AMBIGUOUS = _reason(
 LTI_REGISTRATION_DISABLED = _reason(
     "LTI_REGISTRATION_DISABLED", 403, _S,
     "This LMS registration is switched off.",
-    "A district administrator can enable it.",
+    "A district administrator can enable or approve it (`schoolgate lms pending`).",
 )  # fmt: skip
 LTI_TARGET_NOT_ALLOWED = _reason(
     "LTI_TARGET_NOT_ALLOWED", 400, _L,
@@ -697,7 +697,7 @@ LTI_MESSAGE_TYPE = _reason(
 LTI_DEPLOYMENT = _reason(
     "LTI_DEPLOYMENT", 403, _S,
     "The deployment is missing, not registered, or not the one of the login.",
-    "Add the deployment id shown by the LMS with `schoolgate lms add`.",
+    "The district finds it with `schoolgate lms waiting` and grants it schools with `schoolgate lms add`.",
 )  # fmt: skip
 LTI_TARGET_LINK_URI = _reason(
     "LTI_TARGET_LINK_URI", 403, _L,
@@ -762,7 +762,7 @@ LTI_SERVICE_URL = _reason(
 LTI_CONTEXT_UNLINKED = _reason(
     "LTI_CONTEXT_UNLINKED", 403, _S,
     "This course is not linked to a class of the roster yet.",
-    "A school administrator links it with `schoolgate lms link`.",
+    "Its teacher is asked which class it is; or the district finds it with `schoolgate lms waiting` and links it.",
 )  # fmt: skip
 LTI_CONTEXT_LINKED = _reason(
     "LTI_CONTEXT_LINKED", 409, _S,
