@@ -769,6 +769,11 @@ LTI_CONTEXT_LINKED = _reason(
     "This course is linked already, or may not be linked to that school.",
     "Open the activity again from the course; a school administrator can move the link with `schoolgate lms link`.",
 )  # fmt: skip
+LTI_ITEM_CHANGED = _reason(
+    "LTI_ITEM_CHANGED", 409, _C,
+    "What the application proposed has changed since this page was shown.",
+    "Look at the page again, and add what it shows now.",
+)  # fmt: skip
 LTI_ITEM_NOT_ACCEPTED = _reason(
     "LTI_ITEM_NOT_ACCEPTED", 422, _C,
     "The LMS said that it would not take what was picked.",

@@ -81,6 +81,7 @@ def forget_expired(parts: Parts) -> None:
 
     with parts.database.open_identity() as session:
         registrations.forget_nonces(session, parts.clock.now())
+        registrations.forget_launches(session, parts.clock.now())
         credentials.forget_tokens(session, parts.clock.now())
 
 

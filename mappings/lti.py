@@ -23,7 +23,7 @@ SCOPE_MEMBERS = "https://purl.imsglobal.org/spec/lti-nrps/scope/contextmembershi
 _ID = validate.Length(1, 255)
 
 
-class Open(Schema):
+class _Open(Schema):
     """An object of a platform: what it must hold is checked, what it may hold besides is passed by."""
 
     class Meta:
@@ -42,7 +42,7 @@ def said(value: Any) -> str | None:
 
 
 @carries("lti_nrps", "Message")
-class MessageSchema(Open):
+class MessageSchema(_Open):
     """What a launch of one resource link by this member would carry (NRPS 2.0, section 2.4.5)."""
 
     message_type = Text(data_key=CLAIM + "message_type", allow_none=True, metadata=element("launch.context"))
@@ -51,7 +51,7 @@ class MessageSchema(Open):
 
 
 @carries("lti_nrps", "Member")
-class MemberSchema(Open):
+class MemberSchema(_Open):
     """A member of a course (NRPS 2.0, section 2.2)."""
 
     user_id = Text(required=True, validate=_ID, metadata=element("person.lti_subject"))
@@ -66,7 +66,7 @@ class MemberSchema(Open):
 
 
 @carries("lti_nrps", "MembershipContainer")
-class MemberPageSchema(Open):
+class MemberPageSchema(_Open):
     """One page of a course's membership."""
 
     members = fields.List(fields.Nested(MemberSchema), required=True, metadata=element("enrollment.membership"))
@@ -101,7 +101,7 @@ class _Said(Text):
 
 
 @carries("lti_ags", "LineItem")
-class LineItemSchema(Open):
+class LineItemSchema(_Open):
     """A column of a gradebook (AGS 2.0, section 3.2); its id is its address."""
 
     id = Text(required=True, validate=validate.Length(1), metadata=element("activity.column"))
@@ -163,7 +163,7 @@ class ScoreSchema(Schema):
 
 
 @carries("lti_ags", "Result")
-class ResultSchema(Open):
+class ResultSchema(_Open):
     """A result as a platform keeps it (AGS 2.0, section 3.5)."""
 
     userId = fields.String(required=True, metadata=element("person.lti_subject"))  # noqa: N815

@@ -14,8 +14,8 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 
 from mappings.elements import element
 from mappings.fields import carries
-from mappings.lti import CLAIM, Open
-from mappings.text import Address, JsonObject, Text
+from mappings.lti import CLAIM, _Open
+from mappings.text import Address, JsonObject, Opaque, Text
 
 AGS = "https://purl.imsglobal.org/spec/lti-ags/claim/endpoint"
 NRPS = "https://purl.imsglobal.org/spec/lti-nrps/claim/namesroleservice"
@@ -28,7 +28,7 @@ _CONTEXT = element("launch.context")
 
 
 @carries("lti_launch", "Context")
-class ContextSchema(Open):
+class ContextSchema(_Open):
     id = Text(required=True, validate=_ID, metadata=_CONTEXT)
     label = Text(allow_none=True, metadata=_CONTEXT)
     title = Text(allow_none=True, metadata=_CONTEXT)
@@ -36,47 +36,47 @@ class ContextSchema(Open):
 
 
 @carries("lti_launch", "ResourceLink")
-class ResourceLinkSchema(Open):
+class ResourceLinkSchema(_Open):
     id = Text(required=True, validate=_ID, metadata=_CONTEXT)
     title = Text(allow_none=True, metadata=_CONTEXT)
     description = Text(allow_none=True, metadata=_CONTEXT)
 
 
 @carries("lti_launch", "LaunchPresentation")
-class PresentationSchema(Open):
+class PresentationSchema(_Open):
     return_url = Address(allow_none=True, metadata=_CONTEXT)
     locale = Text(allow_none=True, metadata=element("person.locale"))
     document_target = Text(allow_none=True, metadata=_CONTEXT)
 
 
 @carries("lti_launch", "Lis")
-class LisSchema(Open):
+class LisSchema(_Open):
     person_sourcedid = Text(allow_none=True, metadata=element("record.source_id"))
     course_section_sourcedid = Text(allow_none=True, metadata=_CONTEXT)
 
 
 @carries("lti_launch", "GradeService")
-class AgsSchema(Open):
+class AgsSchema(_Open):
     scope = fields.List(Text(), required=True, metadata=_CONTEXT)
     lineitems = Address(allow_none=True, metadata=_CONTEXT)
     lineitem = Address(allow_none=True, metadata=_CONTEXT)
 
 
 @carries("lti_launch", "MemberService")
-class NrpsSchema(Open):
+class NrpsSchema(_Open):
     context_memberships_url = Address(required=True, metadata=_CONTEXT)
     service_versions = fields.List(Text(), metadata=_CONTEXT)
 
 
 @carries("lti_launch", "ForUser")
-class ForUserSchema(Open):
+class ForUserSchema(_Open):
     """Whose work or data a launch is about; what it says beside the id is not read."""
 
     user_id = Text(required=True, validate=_ID, metadata=element("person.lti_subject"))
 
 
 @carries("lti_launch", "DeepLinkingSettings")
-class DeepLinkingSchema(Open):
+class DeepLinkingSchema(_Open):
     """What a platform takes back from a picker (Deep Linking 2.0, section 4.4.1). `data` is echoed as it came."""
 
     deep_link_return_url = Address(required=True, metadata=_CONTEXT)
@@ -85,11 +85,11 @@ class DeepLinkingSchema(Open):
     accept_media_types = Text(allow_none=True, metadata=_CONTEXT)
     accept_multiple = fields.Boolean(load_default=False, metadata=_CONTEXT)
     accept_lineitem = fields.Boolean(load_default=None, allow_none=True, metadata=_CONTEXT)
-    data = fields.Raw(metadata=_CONTEXT)
+    data = Opaque(metadata=_CONTEXT)
 
 
 @carries("lti_launch", "Launch")
-class MessageSchema(Open):
+class MessageSchema(_Open):
     """The claims that every message has (LTI Core 1.3, section 5.3 and 5.4)."""
 
     version = Text(data_key=CLAIM + "version", required=True, validate=validate.Equal(VERSION), metadata=_CONTEXT)
@@ -199,6 +199,14 @@ CLAIM_CODES = MappingProxyType(
 )
 OTHER_CLAIM_CODE = "LTI_CLAIM"
 _ANY = MessageSchema()
+
+
+def needed(kind: str) -> frozenset[str]:
+    """Return what a message of a kind must hold, by our names."""
+    return frozenset(
+        name for named, schema in KINDS.values() if named == kind
+        for name, field in schema.fields.items() if field.required
+    )  # fmt: skip
 
 
 def read_launch(claims: Mapping[str, Any], excused: Set[str] = frozenset()) -> tuple[dict[str, Any], str, str]:

@@ -53,6 +53,15 @@ class Address(fields.Url):
         return _require_text(super()._deserialize(value, attr, data, **more))
 
 
+class Opaque(fields.Raw):
+    """Any JSON value, kept and given back as it came."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **more: Any) -> Any:
+        if not all_text(value):
+            raise ValidationError("not a text")
+        return super()._deserialize(value, attr, data, **more)
+
+
 class JsonObject(fields.Dict):
     """A JSON object whose values are the sender's business."""
 

@@ -21,6 +21,7 @@ from gateway.flows.class_members import find_class
 from gateway.flows.lanes import OPEN, State, stamp
 from gateway.flows.parts import Parts
 from gateway.identity.clients import Grant
+from gateway.policy import rowplan
 from gateway.policy.decide import Decision, decide
 from gateway.policy.request import Actor, ActorKind, Operation, Purpose, Request
 from gateway.store import aliases, registrations, results, roster
@@ -99,7 +100,7 @@ def hand_in(parts: Parts, grant: Grant, body: Mapping[str, Any], key: str, raw: 
         if earlier is None:
             decision = _decide_hand_in(parts, session, grant, batch.activity.class_id)
             if decision.permits:
-                answer = _take_in(parts, session, grant, batch, body, in_course)
+                answer = _take_in(parts, session, grant, batch, body, in_course, decision)
                 now = parts.clock.now()
                 if not results.keep_answer(session, grant.ref, key, body_hash, 202, answer, now):
                     raise Refused(errors.REQ_CONFLICT, "another request with this key is under way")
@@ -132,10 +133,11 @@ def _locate(parts: Parts, grant: Grant, body: Mapping[str, Any]) -> _Batch:
 
 
 def _take_in(
-    parts: Parts, session: Session, grant: Grant, batch: _Batch, body: Mapping[str, Any], in_course: set[str]
+    parts: Parts, session: Session, grant: Grant, batch: _Batch, body: Mapping[str, Any], in_course: set[str],
+    decision: Decision,
 ) -> dict[str, Any]:
     now, ref = parts.clock.now(), parts.ids.new("ba")
-    judged = _judge(parts, session, grant, batch, body["results"], in_course)
+    judged = _judge(parts, session, grant, batch, body["results"], in_course, decision)
     results.keep_batch(
         session, batch=ref, access_grant=grant.ref, activity=batch.activity.activity, launch=batch.launch.launch,
         state="preview", created_at=now, directed_by=None,
@@ -166,6 +168,7 @@ def _judge(
     batch: _Batch,
     handed: Sequence[Mapping[str, Any]],
     in_course: set[str],
+    decision: Decision,
 ) -> list[dict[str, Any]]:
     """Say of each result whether it could go, before anything goes."""
     refs = Counter(one["ref"] for one in handed)
@@ -173,7 +176,8 @@ def _judge(
         raise Refused(errors.REQ_INVALID, "a ref stands twice")
     wanted = [application.inward(application.PERSON, one["person"]) for one in handed]
     known = aliases.inward(session, grant.ref, "user", wanted)
-    people = {alias: person for alias, (_, person) in known.items()} | aliases.people_behind(session, grant.ref, wanted)
+    people = _named(session, decision, {alias: person for alias, (_, person) in known.items()},
+                    aliases.people_behind(session, grant.ref, wanted))  # fmt: skip
     barred = _barred(parts, session, batch, people.values(), in_course)
     judged = []
     for one, alias in zip(handed, wanted, strict=True):
@@ -186,6 +190,18 @@ def _judge(
              "reason": reason.code if reason else None}
         )  # fmt: skip
     return judged
+
+
+def _named(
+    session: Session, decision: Decision, named: Mapping[str, str], unnamed: Mapping[str, str]
+) -> dict[str, str]:
+    """Return whom the application means, by one name each: a pupil who takes part without a name is found by the
+    pseudonym alone, any other by the alias alone. Two names that both worked would tell whose they are."""
+    facts = fact_store.people(session, {*named.values(), *unnamed.values()})
+    hidden = {person for person in facts if rowplan.judge(decision.plan, facts[person])}
+    return {alias: p for alias, p in named.items() if p not in hidden} | {
+        alias: p for alias, p in unnamed.items() if p in hidden
+    }  # fmt: skip
 
 
 def _barred(

@@ -36,6 +36,7 @@ OpenLine = Callable[..., GuardedSession]
 @dataclass(slots=True)
 class _Remembered:
     fetched_at: datetime
+    url: str
     keys: dict[str, RSAKey] = field(default_factory=dict)
     weak: frozenset[str] = frozenset()
 
@@ -53,7 +54,8 @@ class PlatformKeys:
         """Return the platform's key. Raises Refused: unknown, weak, or the set cannot be read."""
         known = self._memory.get(registration)
         now = self._clock.now()
-        if known is None or now - known.fetched_at > FRESH or kid not in known.keys | dict.fromkeys(known.weak):
+        fresh = known is not None and known.url == jwks_url and now - known.fetched_at <= FRESH
+        if known is None or not fresh or kid not in known.keys | dict.fromkeys(known.weak):
             known = self._renew(registration, jwks_url, kid)
         if kid in known.weak:
             raise Refused(errors.LTI_KEY_WEAK)
@@ -73,6 +75,8 @@ class PlatformKeys:
         with self._cache.alone(f"jwks:{registration}"):
             with self._database.open_identity() as session:
                 kept = registrations.key_set(session, registration)
+            if kept is not None and kept.key_set.get("url") != jwks_url:
+                kept = None  # of an address that is no longer registered
             newer = kept is not None and now - kept.fetched_at < PAUSE
             if kept is not None and (newer or (now - kept.fetched_at < FRESH and _has(kept.key_set, kid))):
                 return self._remember(registration, kept.key_set, kept.fetched_at)
@@ -105,10 +109,10 @@ class PlatformKeys:
             raise ValueError("not a key set")
         if len(found["keys"]) > MAX_KEYS or not all(isinstance(k, dict) for k in found["keys"]) or not all_text(found):
             raise ValueError("not a key set")
-        return {"keys": found["keys"]}
+        return {"keys": found["keys"], "url": url}
 
     def _remember(self, registration: str, key_set: dict[str, Any], at: datetime) -> _Remembered:
-        remembered = _Remembered(at)
+        remembered = _Remembered(at, key_set["url"])
         remembered.keys, remembered.weak = _read(key_set)
         with self._guard:
             self._memory[registration] = remembered

@@ -221,7 +221,7 @@ def _message(claims: dict[str, Any], platform: Platform, terms: Terms) -> dict[s
     if code:
         raise Refused(VOCABULARY[code], f"{VOCABULARY[code].sentence} ({claim.rsplit('/', 1)[-1]})")
     for name, left_out in lti_messages.EXCUSES.items():
-        if left_out not in message and message["kind"] == "resource_link":
+        if left_out not in message and (name == "anonymous" or "resource_link" in lti_messages.needed(message["kind"])):
             terms.use(name)
     services = [message.get("ags", {}).get("lineitems"), message.get("ags", {}).get("lineitem"),
                 message.get("nrps", {}).get("context_memberships_url")]  # fmt: skip

@@ -69,6 +69,7 @@ class Registrations(ToolConfAbstract):  # type: ignore[misc]
         Where several share an issuer and no client is named, the deployment decides.
         """
         found = self._find(issuer, client_id)
+        found = [one for one in found if one.status == "active"] or found  # what is off or waits is in nobody's way
         if len(found) > 1 and deployment_id:
             found = [one for one in found if self._has(one.ref, deployment_id)] or found
         if not found:

@@ -22,7 +22,7 @@ from gateway.identity.platforms import Platform
 from gateway.store.secrets import Vault, WrongKey
 
 STATE_SECONDS = 600
-_FORM = "launch form"
+_FORM, _WORD = "launch form", "launch word"
 _PREFIX = "state-"  # written by PyLTI1p3
 
 
@@ -132,14 +132,15 @@ class States:
         return found
 
     def seal(self, kind: str, values: list[Any]) -> str:
-        """Return these values as a word that only we can have said, and when."""
-        return str(self._signer.dumps([kind, int(self._clock.now().timestamp()), values]))
+        """Return these values as a word that only we can read, and have said when."""
+        said = json.dumps([kind, int(self._clock.now().timestamp()), values])
+        return base64_encode(self._vault.seal(said.encode(), _WORD)).decode()
 
     def unseal(self, kind: str, word: str, seconds: int) -> list[Any] | None:
         """Return the values of a word of this kind that is no older; None for any other text."""
         try:
-            said, at, values = self._signer.loads(word)
-        except (BadSignature, TypeError, ValueError):
+            said, at, values = json.loads(self._vault.open(base64_decode(word), _WORD))
+        except (BadData, WrongKey, ValueError):
             return None
         fresh = said == kind and 0 <= self._clock.now().timestamp() - at <= seconds
         return list(values) if fresh else None

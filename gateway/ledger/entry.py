@@ -105,6 +105,7 @@ FIELDS = MappingProxyType(
         "obligations": _list_of(_one_of(*Obligation)),
         "attempt": _count,
         "notice": _ref,
+        "relaxation": _one_of("no_resource_link", "anonymous", "trusted_audience", "clock_skew"),
         "policy": _match(rf"(?:{'|'.join(PROFILES)})@\d{{1,9}}"),
     }
 )  # fmt: skip

@@ -14,6 +14,7 @@ from gateway import errors
 from gateway.policy.decide import Decision, decide
 from gateway.policy.facts import Facts
 from gateway.policy.request import Request
+from gateway.policy.rowplan import OfAge
 
 ELEMENTS = frozenset({"record.alias", "person.role", "launch.context", "class.section"})
 _UNCONSENTED = frozenset(
@@ -26,8 +27,10 @@ _UNCONSENTED = frozenset(
 
 
 def is_called_for(decision: Decision) -> bool:
-    """Whether only the lack of somebody's consent stands between a person and taking part."""
-    return decision.of_row and set(decision.reasons) <= _UNCONSENTED
+    """Whether only somebody's consent is missing between a person and taking part, and it is no child's."""
+    if not decision.of_row or decision.row is None or not set(decision.reasons) <= _UNCONSENTED:
+        return False
+    return not any(isinstance(part, OfAge) and part.fault(decision.row) for part in decision.rows.parts)
 
 
 def decide_unnamed(request: Request, facts: Facts, now: datetime) -> Decision:

@@ -15,7 +15,14 @@ from gateway.store.tenant import Session
 
 _HERE = "district = %(district)s AND school = %(school)s"
 _MINE = f"SELECT {{}} FROM {{}} WHERE {_HERE} AND person_id = %(person)s"
-_LAUNCHES, _BATCHES = _MINE.format("launch", "launch"), _MINE.format("batch", "result")
+_SUBS = f"SELECT {{}} FROM lms_identity WHERE {_HERE} AND person_id = %(person)s"
+_VISITOR = _SUBS.format("registration || ' ' || sub")
+# Their own launches, those about them, and those of a visitor who turned out to be them.
+_OWN = (
+    "person_id = %(person)s OR facts ->> 'about' = %(person)s OR (person_id IS NULL AND (facts ->> 'registration', sub) "
+    f"IN ({_SUBS.format('registration, sub')}))"
+)
+_LAUNCHES, _BATCHES = f"SELECT launch FROM launch WHERE {_HERE} AND ({_OWN})", _MINE.format("batch", "result")
 _ENROLLMENTS = f'SELECT sourced_id FROM roster_enrollment WHERE {_HERE} AND "user" = %(person)s'
 _OTHERS = f'SELECT sourced_id FROM roster_enrollment WHERE {_HERE} AND until IS NULL AND "user" <> %(person)s'
 
@@ -23,15 +30,16 @@ _OTHERS = f'SELECT sourced_id FROM roster_enrollment WHERE {_HERE} AND until IS 
 HELD: dict[str, str] = {
     "doorkey": f"(opens = 'family' AND ref = %(person)s) OR (opens IN ('launch', 'picker') AND ref IN ({_LAUNCHES})) "
     f"OR (opens = 'teacher_page' AND holder IN ({_LAUNCHES}))",
-    "launch": "person_id = %(person)s OR facts ->> 'about' = %(person)s",
-    "lms_identity": "person_id = %(person)s",
+    "launch": _OWN,
     "outbox": "person_id = %(person)s",
     "result": "person_id = %(person)s",
     "transcript": "person_id = %(person)s",
     "consent": "person_id = %(person)s",
     "opt_out": "person_id = %(person)s",
     "alias": f"(kind IN ('user', 'demographics', 'pseudonym') AND sourced_id = %(person)s) "
+    f"OR (kind = 'visitor' AND sourced_id IN ({_VISITOR})) "
     f"OR (kind = 'enrollment' AND sourced_id IN ({_ENROLLMENTS}) AND sourced_id NOT IN ({_OTHERS}))",
+    "lms_identity": "person_id = %(person)s",
     "roster_enrollment": '"user" = %(person)s',
     "roster_demographics": "sourced_id = %(person)s",
     "roster_user": "sourced_id = %(person)s",

@@ -92,10 +92,11 @@ def standing(
 
 
 def application(session: Session, grant: str) -> Any | None:
-    """Return the application behind a grant, by name and address."""
+    """Return the application behind a grant that stands, by name and address."""
     return session.row(
         "SELECT v.name, v.launch_url FROM access_grant g JOIN vendor v ON v.district = g.district AND "
-        "v.vendor = g.vendor WHERE g.district = %(district)s AND g.access_grant = %(grant)s",
+        "v.vendor = g.vendor WHERE g.district = %(district)s AND g.access_grant = %(grant)s AND g.status = 'active' "
+        "AND v.launch_url IS NOT NULL",
         grant=grant,
     )
 
@@ -105,13 +106,20 @@ def school_name(session: Session) -> str:
     return str(row.name)
 
 
+def source_of(session: Session) -> str | None:
+    """Return which source delivers the session's school."""
+    (row,) = session.rows("SELECT source FROM school WHERE district = %(district)s AND school = %(school)s")
+    return str(row.source) if row.source else None
+
+
 def may_link(session: Session, deployment: str, context_id: str, district: int, school: int) -> bool:
     """Whether a course of a deployment may still be linked to a class of a school: granted, and linked nowhere."""
     row = session.row(
         "SELECT NOT EXISTS (SELECT FROM context_link l WHERE l.district = d.district AND l.deployment = d.deployment "
         "AND l.context_id = %(context)s) AS free FROM deployment d JOIN deployment_school s ON s.district = d.district "
         "AND s.deployment = d.deployment WHERE d.district = %(home)s AND d.deployment = %(deployment)s "
-        "AND d.status = 'active' AND s.school = %(at)s",
+        "AND d.status = 'active' AND s.school = %(at)s AND EXISTS (SELECT FROM registration r WHERE "
+        "r.registration = d.registration AND r.status = 'active')",
         context=context_id, deployment=deployment, home=district, at=school,
     )  # fmt: skip
     return bool(row and row.free)

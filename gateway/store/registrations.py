@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from psycopg.types.json import Jsonb
@@ -17,7 +17,7 @@ def by_issuer(session: Session, issuer: str, client_id: str | None) -> Sequence[
     return session.rows(
         "SELECT r.*, (SELECT jsonb_agg(to_jsonb(x)) FROM relaxation x WHERE x.registration = r.registration) AS "
         "relaxations FROM registration r WHERE issuer = %(issuer)s AND (%(client_id)s::text IS NULL "
-        "OR client_id = %(client_id)s) ORDER BY registration LIMIT 3",
+        "OR client_id = %(client_id)s) ORDER BY registration LIMIT 500",
         issuer=issuer, client_id=client_id,
     )  # fmt: skip
 
@@ -114,11 +114,20 @@ def keep_failure(
         "VALUES (%(support)s, %(r)s, %(home)s, %(now)s, %(code)s, %(facts)s) ON CONFLICT DO NOTHING",
         support=support, r=registration, home=district, code=code, facts=Jsonb(facts), now=now,
     )  # fmt: skip
+    verified = bool(facts.get("verified"))  # anybody can fail before that: those take none of the others' room
     session.run(
         "DELETE FROM failed_launch WHERE registration = %(r)s AND support IN (SELECT support FROM failed_launch "
-        "WHERE registration = %(r)s ORDER BY at DESC OFFSET 200)",
-        r=registration,
+        "WHERE registration = %(r)s AND (facts -> 'verified')::boolean = %(verified)s ORDER BY at DESC, support "
+        "OFFSET %(room)s)",
+        r=registration, verified=verified, room=200 if verified else 20,
     )
+
+
+def forget_launches(session: Session, now: datetime) -> None:
+    """Remove keys that open nothing any more, and what waited or failed longer ago than a month."""
+    session.run("DELETE FROM doorkey WHERE expires_at < %(now)s", now=now)
+    for table, column in (("waiting_link", "seen_at"), ("failed_launch", "at")):
+        session.run(f"DELETE FROM {table} WHERE {column} < %(then)s", then=now - timedelta(days=30))
 
 
 # --- platform keys ---------------------------------------------------------------------------------
@@ -246,14 +255,33 @@ def schools_of(session: Session, registration: str) -> list[int]:
 # --- courses ---------------------------------------------------------------------------------------
 
 
-def link_context(session: Session, deployment: str, context_id: str, class_id: str, now: datetime, by: str) -> None:
-    """Link a course to a class of the session's school; linking again moves the link."""
-    session.run(
+def link_context(session: Session, deployment: str, context_id: str, class_id: str, now: datetime, by: str) -> bool:
+    """Link a course to a class of the session's school; linking again moves the link. False where it is linked to a class
+    of a school that the session does not see."""
+    moved = session.run(
+        "UPDATE context_link SET class_id = %(class)s, linked_at = %(now)s, linked_by = %(by)s WHERE district = "
+        "%(district)s AND school = %(school)s AND deployment = %(deployment)s AND context_id = %(context)s",
+        deployment=deployment, context=context_id, now=now, by=by, **{"class": class_id},
+    )  # fmt: skip
+    return bool(moved) or link_new(session, deployment, context_id, class_id, now, by)
+
+
+def link_new(session: Session, deployment: str, context_id: str, class_id: str, now: datetime, by: str) -> bool:
+    """Link a course that is linked nowhere to a class of the session's school; False where somebody was quicker."""
+    return bool(session.run(
         "INSERT INTO context_link (district, school, deployment, context_id, class_id, services, linked_at, linked_by) "
         "VALUES (%(district)s, %(school)s, %(deployment)s, %(context)s, %(class)s, '{}', %(now)s, %(by)s) "
-        "ON CONFLICT (district, school, deployment, context_id) DO UPDATE SET class_id = excluded.class_id, "
-        "linked_at = excluded.linked_at, linked_by = excluded.linked_by",
+        "ON CONFLICT DO NOTHING",
         deployment=deployment, context=context_id, now=now, by=by, **{"class": class_id},
+    ))  # fmt: skip
+
+
+def unlink_elsewhere(session: Session, deployment: str, context_id: str, school: int) -> None:
+    """Take a course from the classes of other schools of the session."""
+    session.run(
+        "DELETE FROM context_link WHERE district = %(district)s AND school = ANY(%(schools)s) AND school <> %(to)s "
+        "AND deployment = %(deployment)s AND context_id = %(context)s",
+        deployment=deployment, context=context_id, to=school,
     )  # fmt: skip
 
 

@@ -169,6 +169,7 @@ deployment_school = _table("deployment_school", "school", "deployment", "deploym
 context_link = _table(
     "context_link", "school", "deployment context_id",
     "deployment context_id class_id services:json linked_at:time linked_by", {SCHOOL: _SIUD, IDENTITY: _S},
+    sa.UniqueConstraint("district", "deployment", "context_id"),
 )  # fmt: skip
 launch_nonce = _table("launch_nonce", "shared", "nonce_hash", "nonce_hash:bytes expires_at:time", {IDENTITY: _SID})
 launch = _table(

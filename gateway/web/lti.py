@@ -49,7 +49,7 @@ def login() -> Response:
     begun = launch.begin(running().parts, said)
     if request.headers.get("Sec-Fetch-Dest") in _FRAMES:
         page = render_template("probe.html", begun=begun, again=url_for("lti.login"), said=said)
-        response = scripted(make_response(page), begun.url)
+        response = scripted(make_response(page))
     else:
         response = redirect(begun.url)  # type: ignore[assignment]
     bind(response, *begun.cookie, STATE_SECONDS)
@@ -57,9 +57,12 @@ def login() -> Response:
 
 
 def _resumed(form: dict[str, str]) -> dict[str, str]:
-    """The form that was posted first, with what the LMS kept, where the browser comes back from asking it."""
+    """The form that was posted first, with what the LMS kept, where the browser comes back from asking it. Only our own
+    page can bring that: of another site's it would prove that site's browser, not this one (login CSRF)."""
     if form.keys() != {"put_away", PROOF}:
-        return form
+        return {name: value for name, value in form.items() if name != PROOF}
+    if request.headers.get("Sec-Fetch-Site") != "same-origin":
+        raise Refused(errors.LTI_BROWSER)
     return (running().parts.states.take_back(form["put_away"]) or {}) | {PROOF: form[PROOF]}
 
 
@@ -100,9 +103,10 @@ def link() -> Response:
 
 @blueprint.route("/lti/pick/<key>", methods=["GET"])
 @declares(Audience.TEACHER, refusals=(errors.LTI_CODE,), summary="Pick what to link (Deep Linking 2.0)")
-def picker(key: str) -> str:
+def picker(key: str) -> Response:
     """Show what can be picked."""
-    return render_template("picker.html", page=launch.open_picker(running().parts, key), action=request.path)
+    page = launch.open_picker(running().parts, key, request.cookies)
+    return scripted(make_response(render_template("picker.html", page=page, action=request.path)), page.launch_url)
 
 
 @blueprint.route("/lti/pick/<key>", methods=["POST"])
@@ -113,7 +117,7 @@ def picker(key: str) -> str:
 def pick(key: str) -> Response:
     """Add, cancel, or go on to the application."""
     deed, chosen = request.form.get("do", "add"), request.form.getlist("item")
-    done = launch.pick(running().parts, key, deed, chosen)
+    done = launch.pick(running().parts, key, deed, chosen, request.form.get("shown", ""), request.cookies)
     if isinstance(done, str):
         response: Response = redirect(done, 303)  # type: ignore[assignment]
         return response

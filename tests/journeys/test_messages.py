@@ -4,6 +4,7 @@ leaves; and somebody who may not be named takes part all the same."""
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,9 +12,14 @@ from urllib.parse import urlsplit
 import jwt
 import pytest
 
-from gateway.flows import launch
+from gateway import jobs
+from gateway.errors import Refused
+from gateway.flows import launch, on_file, onboarding, registration_desk
+from gateway.identity import staff
+from gateway.store import erasure
+from tests.deliveries import two_schools
 from tests.journeys.test_grades import Lesson
-from tests.platforms import HOST, LTI, code_of, refusal_of
+from tests.platforms import HOST, LTI, Platform, application, code_of, public_jwk, refusal_of, rsa_key
 from tests.worlds import World
 
 DL = "https://purl.imsglobal.org/spec/lti-dl/claim/"
@@ -23,6 +29,7 @@ DL = "https://purl.imsglobal.org/spec/lti-dl/claim/"
 def lesson(public_world: World, wire: Any) -> Lesson:
     made = Lesson(public_world, wire)
     made.activity()
+    made.browser = {}
     return made
 
 
@@ -47,13 +54,21 @@ def picker(lesson: Lesson, sub: str = "tA", **settings: Any) -> str:
     """Open the picker of a teacher and return its path."""
     answer = lesson.lms.launch(lesson.world, lesson.lms.picking(sub, **settings))
     assert answer.status_code == 303, answer.text
+    lesson.browser = {"Cookie": answer.headers["Set-Cookie"].partition(";")[0]}
     sent = urlsplit(answer.headers["Location"])
     assert sent.netloc == "gateway.example"
     return sent.path
 
 
 def press(lesson: Lesson, path: str, **form: Any) -> Any:
-    return lesson.world.client.post(path, data=form, base_url="https://gateway.example")
+    """Press a button in the teacher's browser, on the page as it is now."""
+    shown = re.search(r'name="shown" value="(\w+)"', look(lesson, path).text) if "/pick/" in path else None
+    said = form | ({"shown": shown[1]} if shown else {})
+    return lesson.world.client.post(path, data=said, base_url="https://gateway.example", headers=lesson.browser)
+
+
+def look(lesson: Lesson, path: str) -> Any:
+    return lesson.world.client.get(path, base_url="https://gateway.example", headers=lesson.browser)
 
 
 # --- deep linking --------------------------------------------------------------------------------------
@@ -61,7 +76,7 @@ def press(lesson: Lesson, path: str, **form: Any) -> Any:
 
 def test_a_teacher_picks_an_activity_and_the_lms_gets_it_once(lesson):
     path = picker(lesson)
-    page = lesson.world.client.get(path)
+    page = look(lesson, path)
     assert (page.status_code, "Check" in page.text, 'type="checkbox"' in page.text) == (200, True, True)
     answer = press(lesson, path, item="check")
     assert f'action="{HOST}/picked"' in answer.text
@@ -80,7 +95,7 @@ def test_a_teacher_picks_an_activity_and_the_lms_gets_it_once(lesson):
         }
     ]  # fmt: skip
     assert refusal_of(press(lesson, path, item="check")) == "LTI_CODE"
-    assert refusal_of(lesson.world.client.get(path)) == "LTI_CODE"
+    assert refusal_of(look(lesson, path)) == "LTI_CODE"
 
 
 def test_what_was_picked_is_launched_by_its_address_where_the_custom_value_is_lost(lesson):
@@ -90,6 +105,49 @@ def test_what_was_picked_is_launched_by_its_address_where_the_custom_value_is_lo
     token = lesson.lms.sign(lesson.lms.complete(lesson.world, claims, begun))
     code = code_of(lesson.lms.post(lesson.world, token, begun))
     assert lesson.app.call("POST", "/v1/launches/exchange", json={"code": code}).json["activity"]["your_id"] == "check"
+
+
+def test_the_picker_is_the_teachers_browsers_alone(lesson):
+    """Its key passes through the application, which must not press for the teacher."""
+    path, world = picker(lesson), lesson.world
+    for answer in (world.client.get(path), world.client.post(path, data={"item": "check"})):
+        assert refusal_of(answer) == "LTI_CODE"
+    assert look(lesson, path).status_code == 200
+
+
+def test_what_is_sent_is_what_was_shown(lesson):
+    path = picker(lesson)
+    told = in_the_application(lesson, path)
+
+    def offer(title: str) -> str:
+        items = {"items": [{"activity": "check", "title": title}]}
+        answer = lesson.app.call("POST", f"/v1/launches/{told['id']}/content_items", json=items)
+        return urlsplit(answer.json["return_url"]).path
+
+    page = offer("Harmless")
+    shown = hidden(look(lesson, page).text, "shown")
+    offer("Other")
+    said = {"item": "proposed", "shown": shown}
+    answer = lesson.world.client.post(page, data=said, base_url="https://gateway.example", headers=lesson.browser)
+    assert refusal_of(answer) == "LTI_ITEM_CHANGED"
+
+
+@pytest.mark.parametrize("item", ["x" * 200, "", "a\0b", "<b>"])
+def test_an_activity_that_is_none_cannot_be_picked(lesson, item):
+    assert refusal_of(press(lesson, picker(lesson), item=item)) == "OWN_NOT_ASSOCIATED"
+
+
+def test_a_picker_ends_with_what_allowed_it(lesson):
+    path, world = picker(lesson), lesson.world
+    with world.office.database.open_district(world.by.district) as session:
+        session.run("UPDATE access_grant SET status = 'revoked'")
+    assert refusal_of(press(lesson, path, item="check")) == "LTI_CODE"
+
+
+@pytest.mark.parametrize("data", ["a\0b", "\ud800", {"deep": ["\0"]}])
+def test_data_that_cannot_be_kept_is_refused_with_its_code(lesson, data):
+    answer = lesson.lms.launch(lesson.world, lesson.lms.picking("tA", data=data))
+    assert refusal_of(answer) == "LTI_DEEP_LINKING"
 
 
 def test_a_cancelled_picker_goes_back_with_nothing(lesson):
@@ -142,7 +200,7 @@ def test_the_application_hands_back_items_of_every_type(lesson, kind):
     )
     assert answer.status_code == 200, answer.text
     page = urlsplit(answer.json["return_url"]).path
-    assert "Add to your course?" in lesson.world.client.get(page).text
+    assert "Add to your course?" in look(lesson, page).text
     (made,) = verified(lesson, hidden(press(lesson, page, item="proposed").text, "JWT"))[DL + "content_items"]
     assert made["type"] == kind
     assert {name: made.get(name) for name in sent} == sent
@@ -284,6 +342,69 @@ def test_a_family_that_refuses_any_use_is_heard_at_the_door(lesson):
     assert refusal_of(lesson.lms.launch(lesson.world, lesson.lms.message("p0"))) == "LTI_PERSON"
 
 
+def test_a_child_without_a_familys_word_is_not_handed_on_under_any_name(public_world, wire):
+    """Where a family's consent is what lets a child in, its lack is no opting out."""
+    world = public_world.standing()
+    on_file.record_policy(world.office, world.by, "source_policy", {"policy": "mastery_track"})
+    children = two_schools().person("c1", "student", "A", born="2019-01-01").enroll("c1", "kA", "A", "student")
+    assert world.deliver(children).state == "published"
+    application(world, "A", school_agent=False)
+    lms = Platform().register(world, "A").link(world, "A", "kA").serve_keys(wire)
+    assert refusal_of(lms.launch(world, lms.message("c1"))) == "LTI_PERSON"
+    assert world.denials("A") == ["CON_REQUIRED"]
+
+
+def test_what_a_platform_puts_into_a_launch_is_not_handed_on_unread(lesson):
+    world = lesson.world
+    claims = lesson.lms.message("p0") | {
+        LTI + "custom": {"activity": "Givenp0 Familyp0"},
+        LTI + "launch_presentation": {"return_url": "https://elsewhere.example/r?user=p0"},
+    }  # fmt: skip
+    code = code_of(lesson.lms.launch(world, claims))
+    told = lesson.app.call("POST", "/v1/launches/exchange", json={"code": code}).json
+    assert (told["activity"].get("your_id"), told.get("return_url")) == (None, None)
+    claims[LTI + "launch_presentation"] = {"return_url": f"{HOST}/r?user=p0"}
+    world.file("opt_out", school="School A", pupil="p0", category="application")
+    code = code_of(lesson.lms.launch(world, claims))
+    assert lesson.app.call("POST", "/v1/launches/exchange", json={"code": code}).json.get("return_url") is None
+
+
+def test_of_two_names_of_a_pupil_one_works_at_a_time(lesson):
+    world, named = lesson.world, lesson.learn()["p0"]
+    world.file("opt_out", school="School A", pupil="p0", category="application")
+    code = code_of(lesson.lms.launch(world, lesson.lms.message("p0")))
+    unnamed = lesson.app.call("POST", "/v1/launches/exchange", json={"code": code}).json["person"]["id"]
+    results = [{"ref": ref, "person": who, "mastery": "proficient", "at": world.clock.at.isoformat()}
+               for ref, who in (("alias", named), ("pseudonym", unnamed))]  # fmt: skip
+    body = {"mode": "preview", "activity": "check", "launch": lesson.launch["id"], "results": results}
+    answer = lesson.app.call("POST", "/v1/result_batches", json=body, headers={"Idempotency-Key": "two names of one"})
+    states = {one["ref"]: one["state"] for one in answer.json["results"]}
+    assert states == {"alias": "needs_admin", "pseudonym": "ready"} or states["alias"] != "ready"
+    assert states["pseudonym"] == "ready"
+
+
+def test_a_proof_of_storage_counts_from_our_own_page_alone(lesson):
+    """Else another site signs a browser in as somebody else (login CSRF)."""
+    world, lms = lesson.world, lesson.lms
+    begun = lms.login(world, lti_storage_target="_parent")
+    token, state = lms.sign(lms.complete(world, lms.message("p0"), begun)), begun.asked["state"]
+    opened = world.parts.states.open(state)
+    kept = world.parts.states.storage(opened, world.parts.registrations.platform(lms.issuer, lms.client_id))
+    alone = {"id_token": token, "state": state}
+
+    def post(form: dict[str, str], **headers: str) -> Any:
+        return world.client.post("/lti/launch", data=form, base_url="https://gateway.example", headers=headers)
+
+    page = post(alone)
+    word = {"put_away": hidden(page.text, "put_away"), "platform_storage": kept.value}
+    assert token not in page.text
+    assert "put_away" in post(alone | {"platform_storage": kept.value}).text  # asked for, never taken
+    for site in ("cross-site", "same-site", "none", ""):
+        assert refusal_of(post(word, **({"Sec-Fetch-Site": site} if site else {}))) == "LTI_BROWSER"
+    assert refusal_of(post(word | {"platform_storage": "x"}, **{"Sec-Fetch-Site": "same-origin"})) == "LTI_BROWSER"
+    assert post(word, **{"Sec-Fetch-Site": "same-origin"}).status_code == 303
+
+
 def relax(lesson: Lesson, name: str, **more: Any) -> None:
     until = (lesson.world.clock.at + timedelta(days=30)).date().isoformat()
     launch.relax(
@@ -358,7 +479,7 @@ def test_a_teacher_links_a_new_course_to_a_class_of_their_own(lesson):
     assert "Linked to Class kA" in press(lesson, "/lti/link", **{"class": word}).text
     assert refusal_of(press(lesson, "/lti/link", **{"class": word})) == "LTI_CONTEXT_LINKED"
     assert unlinked(lesson, "p0", "Learner").status_code == 303
-    assert [e["type"] for e in lesson.world.ledger("A")].count("link") == 1
+    assert [e["type"] for e in lesson.world.ledger("A")].count("link") == 2
 
 
 @pytest.mark.parametrize(
@@ -416,3 +537,87 @@ def test_a_registration_that_is_off_looks_unknown_and_is_told_to_its_administrat
     assert lesson.lms.login(lesson.world).answer.status_code == 403
     (failed,) = launch.failures(lesson.world.office, lesson.world.by)
     assert failed.code == "LTI_REGISTRATION_DISABLED"
+
+
+def test_failures_that_anybody_can_make_take_no_room_from_others(lesson):
+    world, lms = lesson.world, lesson.lms
+    assert refusal_of(lms.launch(world, lms.message("p99"))) == "LTI_PERSON"
+    begun = lms.login(world)
+    begun.cookies.clear()
+    for _ in range(25):
+        assert refusal_of(lms.post(world, "x", begun)) == "LTI_BROWSER"
+    failed = [one.code for one in launch.failures(world.office, world.by)]
+    assert (failed.count("LTI_BROWSER"), failed.count("LTI_PERSON")) == (20, 1)
+    world.canaries.check()  # whose tokens these were is forgotten too
+    world.clock.forward(days=31)
+    jobs.forget_expired(world.parts)
+    assert launch.failures(world.office, world.by) == []
+
+
+def test_a_review_changes_nothing_about_the_course(lesson):
+    world = lesson.world
+    (ags,) = (value for name, value in lesson.book.claims().items() if name.endswith("endpoint"))
+    item = f"{ags['lineitems'].partition('?')[0]}/7"
+    code_of(lesson.lms.launch(world, lesson.lms.reviewing("tA", "p0", item)))
+    again = code_of(lesson.lms.launch(world, lesson.lms.message("tA", "Instructor")))
+    told = lesson.app.call("POST", "/v1/launches/exchange", json={"code": again}).json
+    assert told["can"]["grades"] is True
+
+
+def test_a_visitor_who_turns_out_to_be_a_pupil_is_erased_with_them(lesson):
+    world, lms = lesson.world, lesson.lms
+    relax(lesson, "anonymous")
+    code_of(lms.launch(world, lms.message("p8") | {LTI + "lis": None}))
+    code = code_of(lms.launch(world, lms.message("p4") | {LTI + "lis": None}))
+    visitor = lesson.app.call("POST", "/v1/launches/exchange", json={"code": code}).json["person"]["id"]
+    code_of(lms.launch(world, lms.message("p4")))
+    assert refusal_of(lms.launch(world, lms.message("gone") | {"sub": "lms-p8"})) == "LTI_PERSON"
+    with world.office.database.open_erasure(world.places["A"]) as session:
+        erasure.erase(session, "p4")
+        left = session.rows("SELECT sourced_id FROM alias WHERE kind = 'visitor'")
+        subs = {row.sub for row in session.rows("SELECT sub FROM launch")}
+    assert [row for row in left if row.sourced_id.endswith("lms-p4")] == []
+    assert "lms-p4" not in subs
+    assert visitor
+
+
+def test_a_registration_that_waits_is_in_nobodys_way(lesson):
+    world = lesson.world
+    lms, other = (Platform(issuer="https://alone.example").register(world, "A", agreed=False) for _ in range(2))
+    said = {"client_id": None, "lti_deployment_id": None}
+    assert refusal_of(lms.login(world, **said).answer) == "LTI_REGISTRATION_AMBIGUOUS"
+    with world.office.database.open_district(world.by.district) as session:
+        session.run("UPDATE registration SET status = 'pending' WHERE client_id = %(c)s", c=other.client_id)
+    world.clock.forward(seconds=31)
+    assert lms.login(world, **said).answer.status_code == 302
+
+
+def test_a_course_is_linked_once_however_many_press_at_once(lesson):
+    word = hidden(unlinked(lesson, "tA").text, "class")
+    with ThreadPoolExecutor(8) as crowd:
+        answers = list(crowd.map(lambda _: press_alone(lesson, word), range(8)))
+    assert sorted(a.status_code for a in answers) == [200] + [409] * 7
+
+
+def press_alone(lesson: Lesson, word: str) -> Any:
+    client = lesson.world.app.test_client(use_cookies=False)
+    return client.post("/lti/link", data={"class": word}, base_url="https://gateway.example")
+
+
+def test_relaxations_are_the_districts_to_read_and_named_in_the_logs(lesson):
+    world = lesson.world
+    relax(lesson, "clock_skew", value="90")
+    (entry,) = [e for e in world.ledger("A") if e["type"] == "relaxation"]
+    assert (entry["relaxation"], entry["actor"]["kind"], entry["outcome"]) == ("clock_skew", "staff", "recorded")
+    _, secret = onboarding.add_staff(world.office, world.by, "S. Desk", "school_admin", world.refs["A"])
+    desk = staff.person(world.office.database, secret, world.clock.at)
+    with pytest.raises(Refused):
+        launch.relaxations(world.office, desk)
+
+
+def test_after_its_key_address_changed_the_old_keys_of_an_lms_let_nobody_in(lesson, wire):
+    world, lms = lesson.world, lesson.lms
+    registration_desk.update(world.office, world.by, lms.deployment, {"jwks_url": f"{HOST}/other-keys"}, ())
+    wire.get(f"{HOST}/other-keys", json={"keys": [public_jwk(rsa_key(3), kid="k3")]})
+    world.clock.forward(seconds=31)
+    assert refusal_of(lms.launch(world, lms.message("p0"))) == "LTI_KEY_UNKNOWN"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from datetime import datetime
 from typing import Any
@@ -75,9 +76,9 @@ def _name_of(session: Session, grant: Grant, row: Any, *, unnamed: bool) -> str:
     if unnamed and row.person_id:
         return aliases.pseudonym(session, grant.ref, "pseudonym", row.person_id)
     if unnamed:
-        return aliases.pseudonym(
-            session, grant.ref, "visitor", f"{row.deployment} {row.sub}" if row.sub else row.launch
-        )
+        if not row.sub:  # nobody to know again: nothing is kept
+            return hashlib.sha256(row.launch.encode()).hexdigest()[:32]
+        return aliases.pseudonym(session, grant.ref, "visitor", f"{row.facts['registration']} {row.sub}")
     return aliases.outward(session, grant.ref, "user", [row.person_id])[row.person_id]
 
 
@@ -132,6 +133,6 @@ def _record(session: Session, grant: Grant, row: Any, decision: Decision, *, unn
         "about": _about(session, grant, row),
         "accepts": _accepts(row.facts["settings"]),
         "withheld": sorted(ELEMENTS - decision.permitted),
-        "return_url": row.facts.get("return_url"),
+        "return_url": None if unnamed else row.facts.get("return_url"),
         "locale": row.facts.get("locale"),
     }  # fmt: skip

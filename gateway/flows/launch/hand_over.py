@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -13,6 +13,7 @@ from gateway.errors import Refused
 from gateway.flows import disclosure
 from gateway.flows.parts import Parts
 from gateway.identity.launch import Admitted
+from gateway.identity.platforms import Platform
 from gateway.policy import anonymity, rowplan
 from gateway.policy.decide import Decision, decide_person
 from gateway.policy.facts import Credential, Facts, Person
@@ -21,7 +22,7 @@ from gateway.store import facts as fact_store
 from gateway.store import launches, registrations, roster
 from gateway.store.secrets import token_hash
 from gateway.store.tenant import Place, Session
-from mappings import lti, vocabulary
+from mappings import application, lti, vocabulary
 
 CODE_SECONDS = 60
 PICKING = timedelta(minutes=30)  # how long a picker stays open
@@ -68,6 +69,8 @@ def hand_over(parts: Parts, session: Session, admitted: Admitted, arrival: Arriv
         refused = disclosure.deny(parts, session, decision, row.access_grant)
         return Refused(errors.LTI_PERSON) if refused.reason is errors.OWN_NOT_ASSOCIATED else refused
     about = _about(session, admitted, arrival, who, decision)
+    if who.visitor:
+        admitted = replace(admitted, excused=tuple(sorted({*admitted.excused, "anonymous"})))
     code = parts.ids.secret()
     cookie = parts.states.teacher_cookie(arrival.deployment, message.get("sub", ""), now.date())
     entry = Entry(_onward(parts, row, message["kind"], code), cookie if who.role == "teacher" else None)
@@ -115,7 +118,7 @@ def _about(session: Session, admitted: Admitted, arrival: Arrival, who: Who, dec
 def _is_column_of(session: Session, arrival: Arrival, ags: Mapping[str, Any]) -> bool:
     """Whether a line item is one of this course: beneath its list of line items, as an earlier launch named it."""
     course = registrations.course(session, arrival.deployment, arrival.context_id)
-    known = (course.services if course else {}).get("ags", {}) or ags
+    known = (course.services if course else {}).get("ags", {})
     listed, item = urlsplit(known.get("lineitems") or ""), urlsplit(ags["lineitem"])
     beneath = item.path.startswith(listed.path.rstrip("/") + "/") and "/../" not in item.path
     return ags["lineitem"] == known.get("lineitem") or (beneath and item.netloc == listed.netloc != "")
@@ -161,7 +164,7 @@ def sis_id(message: Mapping[str, Any]) -> str | None:
 
 
 def _who(row: Any, admitted: Admitted) -> Who:
-    if row.id is None and "anonymous" in admitted.excuses:
+    if row.id is None and "anonymous" in admitted.excuses and sis_id(admitted.message) is None:
         learner = "student" in vocabulary.course_roles(admitted.message["roles"])
         return Who(None, False, "student" if learner else "none", fact_store.NOBODY, visitor=True)
     roles = row.roles or ["none"]
@@ -197,8 +200,8 @@ def _keep(parts: Parts, session: Session, admitted: Admitted, arrival: Arrival, 
         "excused": list(admitted.excused),
         "tier": admitted.tier,
         "settings": message.get("settings"),
-        "activity": lti.said(message.get("custom", {}).get("activity")) or _activity(message["target_link_uri"]),
-        "return_url": shown.get("return_url"),
+        "activity": _activity(message),
+        "return_url": _back(admitted.platform, shown.get("return_url")), "registration": admitted.platform.ref,
         "locale": lti.said(shown.get("locale")),
         "resource_link": message.get("resource_link", {}).get("id"),
         "course_roles": sorted(vocabulary.course_roles(message["roles"])),
@@ -207,13 +210,22 @@ def _keep(parts: Parts, session: Session, admitted: Admitted, arrival: Arrival, 
         session, launch=parts.ids.new("la"), deployment=arrival.deployment, context_id=arrival.context_id,
         class_id=arrival.class_id, registration=admitted.platform.ref, sub=message.get("sub", ""), person_id=who.id,
         by_sis_id=who.by_sis_id, role=who.role, access_grant=keep.access_grant, facts=facts,
-        services={name: message[name] for name in ("ags", "nrps") if name in message},
+        services={name: message[name] for name in ("ags", "nrps") if name in message and kind == "resource_link"},
         code_hash=token_hash(keep.code), opens="picker" if kind == "deep_linking" else "launch",
         code_until=keep.now + (PICKING if kind == "deep_linking" else timedelta(seconds=CODE_SECONDS)),
         created_at=keep.now, expires_at=keep.now + timedelta(hours=LAUNCH_HOURS),
     )  # fmt: skip
 
 
-def _activity(target: str) -> str | None:
-    """The activity in the address of a link; some products lose the custom values of what was picked."""
-    return target.partition("?activity=")[2] or None
+def _activity(message: Mapping[str, Any]) -> str | None:
+    """The application's activity of a link, by its custom value, or by its address: some products lose the values of
+    what was picked. Whatever else a platform puts there (a name it substitutes, say) is nobody's activity."""
+    named = lti.said(message.get("custom", {}).get("activity"))
+    if named is None or not application.is_your_id(named):
+        named = message["target_link_uri"].partition("?activity=")[2]
+    return named or None
+
+
+def _back(platform: Platform, url: str | None) -> str | None:
+    """Where the LMS wants the browser back: an address of its own."""
+    return url if url and platform.serves(url) else None

@@ -12,6 +12,7 @@ from gateway.flows import disclosure
 from gateway.flows.launch.hand_over import sis_id
 from gateway.flows.parts import Parts
 from gateway.identity.launch import Admitted
+from gateway.policy.request import ActorKind
 from gateway.store import launches, registrations, roster
 from gateway.store.tenant import Place
 from mappings import lti, vocabulary
@@ -46,9 +47,21 @@ def offer(parts: Parts, admitted: Admitted, found: Any) -> Unlinked | None:
         return None
     if vocabulary.TEST_USER in message["roles"]:
         return None
+    if len(_sources(parts, found, person)) > 1:
+        return None  # one id in two sources is two people: somebody who sees both must link
     choices = tuple(sorted(_choices(parts, admitted, found, person), key=lambda c: (not c.suggested, c.title)))
     course = message["context"].get("title") or message["context"].get("label") or "this course"
     return Unlinked(course, choices) if choices else None
+
+
+def _sources(parts: Parts, found: Any, person: str) -> set[str | None]:
+    """The sources whose rosters of the deployment's schools have somebody of this id."""
+    sources = set()
+    for school in found.schools or ():
+        with parts.database.open_school(Place(found.district, school)) as session:
+            if roster.user(session, person) is not None:
+                sources.add(launches.source_of(session))
+    return sources
 
 
 def _choices(parts: Parts, admitted: Admitted, found: Any, person: str) -> Iterator[Choice]:
@@ -79,8 +92,10 @@ def link(parts: Parts, word: str) -> str:
         class_ = roster.class_(session, class_id)
         if class_ is None or class_id not in roster.teaches(session, person):
             raise Refused(errors.LTI_PERSON)
-        registrations.link_context(session, deployment, context_id, class_id, parts.clock.now(), BY_TEACHER)
-        disclosure.event(parts, session, "link", deployment, "recorded")
+        if not registrations.link_new(session, deployment, context_id, class_id, parts.clock.now(), BY_TEACHER):
+            raise Refused(errors.LTI_CONTEXT_LINKED)
+        teacher = {"kind": str(ActorKind.TEACHER), "ref": disclosure.actor_ref(ActorKind.TEACHER, None)}
+        disclosure.event(parts, session, "link", deployment, "recorded", actor=teacher)
     with parts.database.open_identity() as session:
         registrations.no_longer_waits(session, deployment, context_id)
     return str(class_.title or class_id)

@@ -6,12 +6,14 @@ said it does not take.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
+import orjson
 from pylti1p3.deep_link import DeepLink
 from pylti1p3.registration import Registration
 
@@ -25,7 +27,7 @@ from gateway.identity.clients import Grant
 from gateway.store import credentials, launches, registrations, results, roster
 from gateway.store.secrets import token_hash
 from gateway.store.tenant import Place, Session
-from mappings import lti_items
+from mappings import application, lti_items
 
 ANSWER_SECONDS = 60  # the LMS gets the answer from the very page that is shown
 _DATA = "https://purl.imsglobal.org/spec/lti-dl/claim/data"
@@ -40,6 +42,8 @@ class Picker:
     multiple: bool
     activities: Sequence[tuple[str, str, float]]  # the application's id, title, points
     proposed: Sequence[str]
+    shown: str  # what was proposed, in a word: only that is sent
+    launch_url: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +55,10 @@ class Answer:
     count: int
 
 
-def open_picker(parts: Parts, key: str) -> Picker:
-    """Return the page behind a key. Raises Refused."""
+def open_picker(parts: Parts, key: str, cookies: Mapping[str, str]) -> Picker:
+    """Return the page behind a key, to the browser of the launch. Raises Refused."""
     with parts.database.open_identity() as session:
-        launch = _open(parts, session, key)
+        launch = _open(parts, session, key, cookies)
         class_ = roster.class_(session, launch.class_id)
         found = results.activities(session, launch.access_grant, launch.class_id)
         maker = launches.application(session, launch.access_grant)
@@ -63,18 +67,28 @@ def open_picker(parts: Parts, key: str) -> Picker:
         class_.title if class_ else "", maker.name if maker else "", launch.facts["settings"]["accept_multiple"],
         [(a.your_id, a.title, a.points) for a in found] if takes else [],
         [item.get("title") or item.get("activity") or item["type"] for item in launch.facts.get("items", ())],
+        _shown(launch), maker.launch_url if maker else "",
     )  # fmt: skip
 
 
-def pick(parts: Parts, key: str, deed: str, chosen: Sequence[str]) -> Answer | str:
+def _shown(launch: Any) -> str:
+    return hashlib.sha256(orjson.dumps(launch.facts.get("items"), option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def pick(
+    parts: Parts, key: str, deed: str, chosen: Sequence[str], shown: str, cookies: Mapping[str, str]
+) -> Answer | str:
     """Do what the teacher pressed: return the signed answer, or the application's address to make one there.
 
-    `deed` is add, cancel or application. The key is used up by an answer. Raises Refused.
+    `deed` is add, cancel or application; `shown` says what was proposed when the page was shown. An answer uses up the
+    key. Raises Refused.
     """
     with parts.database.open_identity() as session:
-        launch = _open(parts, session, key)
+        launch = _open(parts, session, key, cookies)
         if deed == "application":
             return _to_application(parts, session, launch)
+        if "proposed" in chosen and shown != _shown(launch):
+            raise Refused(errors.LTI_ITEM_CHANGED)
         items = [] if deed == "cancel" else _chosen(parts, session, launch, chosen)
         if not launches.close_picker(session, launch.launch):
             raise Refused(errors.LTI_CODE)
@@ -83,22 +97,27 @@ def pick(parts: Parts, key: str, deed: str, chosen: Sequence[str]) -> Answer | s
     return answer
 
 
-def _open(parts: Parts, session: Session, key: str) -> Any:
-    """Enter the school of a picker's launch and return the launch."""
+def _open(parts: Parts, session: Session, key: str, cookies: Mapping[str, str]) -> Any:
+    """Enter the school of a picker's launch and return the launch: as long as its grant stands and the teacher teaches,
+    and to the browser of the launch. One that keeps no cookie is known by the key alone."""
     now = parts.clock.now()
     found = registrations.try_key(session, token_hash(key), "picker", now)
     if found is None:
         raise Refused(errors.LTI_CODE)
     session.narrow(registrations.place_of(found))
     launch = registrations.launch(session, found.ref, now)
-    if launch is None:
+    if launch is None or launch.class_id not in roster.teaches(session, launch.person_id):
+        raise Refused(errors.LTI_CODE)
+    if launch.facts["tier"] == "cookie" and not parts.states.is_teachers_browser(launch, cookies):
+        raise Refused(errors.LTI_CODE)
+    if launches.application(session, launch.access_grant) is None:
         raise Refused(errors.LTI_CODE)
     return launch
 
 
 def _to_application(parts: Parts, session: Session, launch: Any) -> str:
     maker, code = launches.application(session, launch.access_grant), parts.ids.secret()
-    if maker is None or not maker.launch_url:
+    if maker is None:
         raise Refused(errors.AGR_NONE, "no application is connected to this school")
     until = parts.clock.now() + timedelta(seconds=CODE_SECONDS)
     registrations.cut_key(session, token_hash(code), "launch", launch.launch, launch.access_grant, until)
@@ -110,6 +129,8 @@ def _chosen(parts: Parts, session: Session, launch: Any, chosen: Sequence[str]) 
     settings = launch.facts["settings"]
     items = launch.facts.get("items") if "proposed" in chosen else None
     if items is None:
+        for your_id in chosen:
+            _activity(session, launch, your_id)
         items = [lti_items.ContentItem().load({"activity": your_id}) for your_id in dict.fromkeys(chosen)]
     else:
         items = [lti_items.ContentItem().load(item) for item in items]
@@ -131,7 +152,7 @@ def _made(parts: Parts, session: Session, launch: Any, item: Mapping[str, Any]) 
 
 
 def _activity(session: Session, launch: Any, your_id: str) -> dict[str, Any]:
-    found = results.activity(session, launch.access_grant, your_id)
+    found = results.activity(session, launch.access_grant, your_id) if application.is_your_id(your_id) else None
     if found is None or found.class_id != launch.class_id:
         raise Refused(errors.OWN_NOT_ASSOCIATED, "there is no such activity of this class")
     return {"title": found.title, "points": found.points}

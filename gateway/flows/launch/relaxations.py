@@ -14,8 +14,9 @@ from gateway.flows.onboarding.lines import deployment_named
 from gateway.flows.onboarding.typed import readable
 from gateway.flows.parts import Office
 from gateway.identity.staff import Person
+from gateway.policy.request import ActorKind
 from gateway.store import launches, registrations
-from gateway.store.tenant import Place
+from gateway.store.tenant import Place, Session
 
 LONGEST = timedelta(days=400)
 MOST_SKEW = 300
@@ -23,7 +24,8 @@ MOST_SKEW = 300
 KINDS = MappingProxyType(
     {
         "no_resource_link": "launches from placements that name no resource link",
-        "anonymous": "launches that name no user, or one whom the roster does not know: under a pseudonym",
+        "anonymous": "launches that name no user, or one whom the roster does not know: under a pseudonym. An LMS that "
+        "leaves SIS ids out gets past what families refused",
         "trusted_audience": "tokens that are meant for these audiences besides (the value, apart by spaces)",
         "clock_skew": f"clocks that differ by up to the value in seconds, {MOST_SKEW} at most",
     }
@@ -41,7 +43,7 @@ def relax(parts: Office, by: Person, deployment: str, name: str, reason: str, un
         found = deployment_named(session, deployment)
         _require_own(session.district, registrations.by_ref(session, found.registration))
         registrations.relax(session, found.registration, name, value, reason, now, ends, by.ref)
-    _note(parts, found, "recorded")
+        _note(parts, session, by, found, name, "recorded")
     return str(found.registration)
 
 
@@ -53,12 +55,13 @@ def end_relaxation(parts: Office, by: Person, deployment: str, name: str) -> str
         _require_own(session.district, registrations.by_ref(session, found.registration))
         if not registrations.end_relaxation(session, found.registration, name):
             raise Refused(errors.REQ_UNKNOWN, f"{name} is not relaxed there")
-    _note(parts, found, "ended")
+        _note(parts, session, by, found, name, "ended")
     return str(found.registration)
 
 
 def relaxations(parts: Office, by: Person) -> Sequence[Any]:
-    """Return the relaxations of the district's own registrations, those that have ended too."""
+    """Return the relaxations of the district's own registrations, those that have ended too. Raises Refused."""
+    by.acts_for_district()
     with parts.database.open_district(by.district) as session:
         return registrations.relaxations(session)
 
@@ -92,8 +95,9 @@ def _require_own(district: int, registration: Any) -> None:
         raise Refused(errors.REQ_CONFLICT, "this registration belongs to somebody else; ask the operator")
 
 
-def _note(parts: Office, deployment: Any, outcome: str) -> None:
-    """Write it to the log of each school that the deployment is granted."""
-    for school in deployment.schools:
-        with parts.database.open_school(Place(deployment.district, school)) as session:
-            disclosure.event(parts, session, "relaxation", deployment.registration, outcome)
+def _note(parts: Office, session: Session, by: Person, deployment: Any, name: str, outcome: str) -> None:
+    """Write it to the log of each school that the deployment is granted, in the transaction that makes it true."""
+    actor = {"kind": str(ActorKind.STAFF), "ref": by.ref}
+    for school in sorted(deployment.schools):
+        session.narrow(Place(deployment.district, school))
+        disclosure.event(parts, session, "relaxation", deployment.registration, outcome, actor=actor, relaxation=name)

@@ -9,12 +9,14 @@ from urllib.parse import urlsplit
 
 from gateway import errors
 from gateway.errors import Refused
+from gateway.flows import disclosure
 from gateway.flows.onboarding.places import places
 from gateway.flows.onboarding.profiles import profile
 from gateway.flows.onboarding.typed import readable, require_address
 from gateway.flows.onboarding.vendors import covered, vendor_named
 from gateway.flows.parts import Office
 from gateway.identity.staff import Person
+from gateway.policy.request import ActorKind
 from gateway.store import directory, registrations, sources
 from gateway.store.tenant import Place, Session
 
@@ -123,10 +125,18 @@ def link_class(parts: Office, by: Person, deployment: str, context_id: str, scho
         found = deployment_named(session, deployment)
     if place.school not in found.schools:
         raise Refused(errors.ACT_WRONG_SCHOOL, "the deployment is not granted this school")
-    with parts.database.open_school(place) as session:
+    mine = [school for school in found.schools if by.may_act(school)]
+    with parts.database.open_schools(by.district, mine) as session:
+        registrations.unlink_elsewhere(session, found.deployment, context_id, place.school)
+        session.narrow(place)
         if roster.class_(session, class_id) is None:
             raise Refused(errors.OWN_NOT_ASSOCIATED, "there is no such class at this school")
-        registrations.link_context(session, found.deployment, context_id, class_id, parts.clock.now(), by.ref)
+        if not registrations.link_context(session, found.deployment, context_id, class_id, parts.clock.now(), by.ref):
+            raise Refused(errors.REQ_CONFLICT, "the course is linked to a class of another school")
+        actor = {"kind": str(ActorKind.STAFF), "ref": by.ref}
+        disclosure.event(parts, session, "link", found.deployment, "recorded", actor=actor)
+    with parts.database.open_identity() as session:
+        registrations.no_longer_waits(session, found.deployment, context_id)
 
 
 def deployment_named(session: Session, text: str) -> Any:

@@ -779,6 +779,7 @@ CREATE TABLE context_link (
     linked_at TIMESTAMP WITH TIME ZONE NOT NULL,
     linked_by TEXT COLLATE "C" NOT NULL,
     PRIMARY KEY (district, school, deployment, context_id),
+    UNIQUE (district, deployment, context_id),
     FOREIGN KEY(district, school) REFERENCES school (district, school)
 );
 
