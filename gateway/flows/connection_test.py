@@ -35,7 +35,7 @@ from gateway.flows.onboarding.lines import deployment_named
 from gateway.flows.parts import Parts
 from gateway.identity import keys
 from gateway.identity.staff import Person
-from gateway.store import registrations
+from gateway.store import credentials, registrations
 from gateway.store.tenant import Place
 from mappings import lti
 from mappings.products import product
@@ -79,6 +79,7 @@ class _Trial:
     platform: Any
     deployment: Any
     key: RSAKey
+    kid: str
     course: LtiAdvantage | None
     failed: set[str] = field(default_factory=set)
     grant: Grant | None = None
@@ -106,7 +107,7 @@ class _Trial:
         """Ask for a token, with an assertion for this audience; it is used for nothing. Raises ConnectorError."""
         platform, to = self.platform, self.deployment.deployment_id
         key = TokenKey("test", platform.registration, platform.token_url, audience, tuple(scopes))
-        return private_key_jwt(self.line, key, platform.client_id, self.key, platform.kid, deployment_id=to)()
+        return private_key_jwt(self.line, key, platform.client_id, self.key, self.kid, deployment_id=to)()
 
 
 def run(parts: Parts, by: Person, deployment: str) -> list[Check]:
@@ -120,8 +121,10 @@ def _open(parts: Parts, by: Person, text: str) -> _Trial:
     with parts.database.open_district(by.district) as session:
         found = deployment_named(session, text)
         platform: Any = registrations.by_ref(session, found.registration)
-        key = keys.tool_key(session, parts.vault, platform.kid)
-    return _Trial(parts, platform, found, key, _launched(parts, [Place(by.district, s) for s in found.schools], found))
+        kid = credentials.signing_kid(session, found.registration, parts.clock.now())
+        key = keys.tool_key(session, parts.vault, kid)
+    course = _launched(parts, [Place(by.district, s) for s in found.schools], found)
+    return _Trial(parts, platform, found, key, kid, course)
 
 
 def _launched(parts: Parts, places: list[Place], deployment: Any) -> LtiAdvantage | None:
