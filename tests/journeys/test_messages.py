@@ -71,11 +71,13 @@ def test_a_teacher_picks_an_activity_and_the_lms_gets_it_once(lesson):
     assert said[LTI + "message_type"] == "LtiDeepLinkingResponse"
     assert said[LTI + "deployment_id"] == lesson.lms.deployment_id
     assert 0 < said["exp"] - said["iat"] <= 60
-    assert said[DL + "content_items"] == [
+    (item,) = said[DL + "content_items"]
+    assert item["lineItem"].pop("resourceId").startswith("act_")
+    assert [item] == [
         {
             "type": "ltiResourceLink", "title": "Check", "url": "https://gateway.example/lti/launch?activity=check",
             "custom": {"activity": "check"},
-            "lineItem": {"label": "Check", "scoreMaximum": 4.0, "resourceId": "check", "tag": "schoolgate",
+            "lineItem": {"label": "Check", "scoreMaximum": 4.0, "tag": "schoolgate",
                          "submissionReview": {}},
         }
     ]  # fmt: skip
@@ -90,6 +92,15 @@ def test_what_was_picked_is_launched_by_its_address_where_the_custom_value_is_lo
     token = lesson.lms.sign(lesson.lms.complete(lesson.world, claims, begun))
     code = code_of(lesson.lms.post(lesson.world, token, begun))
     assert lesson.app.call("POST", "/v1/launches/exchange", json={"code": code}).json["activity"]["your_id"] == "check"
+
+
+def test_the_column_that_came_with_what_was_picked_takes_its_grades(lesson):
+    answer = press(lesson, picker(lesson), item="check")
+    (made,) = verified(lesson, hidden(answer.text, "JWT"))[DL + "content_items"]
+    column = f"{lesson.book.base}/1"
+    lesson.book.columns[column] = made["lineItem"] | {"id": column}
+    assert lesson.send(p0="proficient") == {"p0": ("sent", None)}
+    assert list(lesson.book.columns) == [column]
 
 
 def test_a_cancelled_picker_goes_back_with_nothing(lesson):
