@@ -206,6 +206,15 @@ def test_a_line_item_is_left_out_where_the_lms_takes_none(lesson):
     assert "lineItem" not in made
 
 
+def test_what_others_wrote_is_text_on_our_pages(lesson):
+    title = '"><img src=x onerror=alert(1)>'
+    body = {"class": lesson.launch["class"]["id"], "title": title, "points": 4, "scale": {"good": 4.0}}
+    assert lesson.app.call("PUT", "/v1/activities/odd", json=body).status_code < 300
+    page = lesson.world.client.get(picker(lesson)).text
+    assert "&lt;img src=x onerror=alert(1)&gt;" in page
+    assert "<img" not in page
+
+
 def test_a_picker_that_would_answer_elsewhere_is_refused(lesson):
     answer = lesson.lms.launch(lesson.world, lesson.lms.picking("tA", deep_link_return_url="https://evil.example/"))
     assert refusal_of(answer) == "LTI_RETURN_URL"
