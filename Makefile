@@ -5,7 +5,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 JOBS ?= 2
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fix bench invariants lock docs clean
+.PHONY: help setup demo test outside check fix bench invariants lock docs clean
 
 help:  ## say what there is
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -29,6 +29,14 @@ demo: $(VENV)/.runtime  ## tell the gateway's story on this machine (SERVE=1 kee
 test: $(VENV)/.tools  ## run the tests (embedded servers included)
 	@$(PY) -m pytest -n $(JOBS) -m "not invariants" $(ARGS)
 
+outside: $(VENV)/.tools $(VENV)-outside/.ready  ## launch, pick and take scores at a platform that others wrote
+	@$(PY) -m pytest -m outside tests/outside $(ARGS)
+
+$(VENV)-outside/.ready: tests/outside/requirements.lock
+	@[ -x $(VENV)-outside/bin/python ] || sh .ci/venv $(VENV)-outside
+	@sh .ci/install $(VENV)-outside tests/outside/requirements.lock apart
+	@touch $@
+
 check: $(VENV)/.tools  ## ruff, mypy strict, import contracts
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/ruff check .
@@ -47,13 +55,16 @@ bench: $(VENV)/.tools  ## measure ratios against named floors, write bench-out/t
 docs: $(VENV)/.tools  ## write the generated pages of docs/
 	@$(VENV)/bin/schoolgate docs
 	@$(PY) -m tests.promises
+	@$(PY) -m tests.conformance
 
-lock:  ## write both locks anew (needs uv): names, versions and hashes, no address
+lock:  ## write the locks anew (needs uv): names, versions and hashes, no address
 	@uv pip compile pyproject.toml .ci/build.in --extra embedded --generate-hashes --universal \
 	  --python-version 3.11 --no-header --no-annotate --no-emit-index-url -q -o requirements.lock
 	@uv pip compile pyproject.toml .ci/build.in --extra embedded --group test --group check \
 	  -c requirements.lock --generate-hashes --universal --python-version 3.11 --no-header \
 	  --no-annotate --no-emit-index-url -q -o tests/requirements.lock
+	@uv pip compile tests/outside/requirements.in --generate-hashes --universal --python-version 3.11 --no-header \
+	  --no-annotate --no-emit-index-url -q -o tests/outside/requirements.lock
 
 clean:  ## remove what the targets above made, but not instance/
-	@rm -rf $(VENV) demo-out bench-out build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(VENV)-outside demo-out bench-out build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

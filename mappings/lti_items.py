@@ -92,7 +92,8 @@ def _takes(media_type: str, accepted: str | None) -> bool:
 def content_item(
     item: Mapping[str, Any], settings: Mapping[str, Any], launch_url: str, activity: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """Return one item as the LMS reads it. `activity` (title, points) is the application's, for a link to one."""
+    """Return one item as the LMS reads it. `activity` (ref, title, points) is the application's, for a link to
+    one: its column is found again by `ref`."""
     said: dict[str, Any] = {"type": item["type"]}
     said |= {name: item[name] for name in ("title", "text", "html", "url") if name in item}
     if item["type"] == "ltiResourceLink" and activity is not None:
@@ -102,7 +103,7 @@ def content_item(
         }  # fmt: skip
         if item["line_item"] and settings["accept_lineitem"] is not False:
             said["lineItem"] = {
-                "label": activity["title"], "scoreMaximum": float(activity["points"]), "resourceId": item["activity"],
+                "label": activity["title"], "scoreMaximum": float(activity["points"]), "resourceId": activity["ref"],
                 "tag": "schoolgate", "submissionReview": {},
             }  # fmt: skip
         said |= {name: _span(item[name]) for name in ("available", "submission") if name in item}

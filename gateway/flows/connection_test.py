@@ -121,7 +121,7 @@ def _open(parts: Parts, by: Person, text: str) -> _Trial:
     with parts.database.open_district(by.district) as session:
         found = deployment_named(session, text)
         platform: Any = registrations.by_ref(session, found.registration)
-        kid = credentials.signing_kid(session, platform.registration, parts.clock.now())
+        kid = credentials.signing_kid(session, found.registration, parts.clock.now())
         key = keys.tool_key(session, parts.vault, kid)
     course = _launched(parts, [Place(by.district, s) for s in found.schools], found)
     return _Trial(parts, platform, found, key, kid, course)

@@ -54,11 +54,11 @@ def _configuration(here: Campus) -> dict[str, Any]:
     variables += [] if here.profile.name == "moodle" else ["ResourceLink.id.history"]
     return {
         "issuer": here.issuer,
-        "authorization_endpoint": f"{url}{campus().profile.auth}",
-        "token_endpoint": f"{url}{campus().profile.token}",
+        "authorization_endpoint": url + here.profile.auth,
+        "token_endpoint": here.token_url,
         "token_endpoint_auth_methods_supported": ["private_key_jwt"],
         "token_endpoint_auth_signing_alg_values_supported": ["RS256"],
-        "jwks_uri": f"{url}{campus().profile.jwks}",
+        "jwks_uri": url + here.profile.jwks,
         "registration_endpoint": f"{url}/register",
         "scopes_supported": _SCOPES,
         "response_types_supported": ["id_token"],

@@ -203,6 +203,9 @@ LAUNCH: Mapping[str, Habit] = MappingProxyType(
         "no_link_at": Habit(_words, "Placements that launch without a resource link, and are refused: {}."),
         "privacy_may_blank": Habit(_yes, "Names and addresses may be left out when a privacy setting says so."),
         "no_sis_id": Habit(_yes, "No SIS id is sent with a launch, so nobody can be recognised by it."),
+        "linked_login_differs": Habit(
+            _yes, "What was deep-linked is launched at another address than its login names, and so is refused."
+        ),
         "single_launch_slot": Habit(_yes, "Older versions mix up two launches begun at once in one browser."),
     }
 )
@@ -229,6 +232,9 @@ SERVICES: Mapping[str, Habit] = MappingProxyType(
         "clamped": Habit(_yes, "A score above the maximum is cut to it unless the column may exceed."),
         "comment_lost_by_user_filter": Habit(_yes, "Results asked for by user come without their comment."),
         "throttled_per_registration": Habit(_yes, "Calls are counted per registration."),
+        "gradebook_by_link": Habit(
+            _yes, "Scores of our column are kept; its own gradebook shows only those of a column that names the link."
+        ),
         "unpaged_before": Habit(_text, "Member lists have no pages before version {}."),
         "blocked_ports": Habit(_yes, "Our key set must be at port 80 or 443 of a public host."),
     }

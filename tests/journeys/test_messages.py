@@ -86,11 +86,13 @@ def test_a_teacher_picks_an_activity_and_the_lms_gets_it_once(lesson):
     assert said[LTI + "message_type"] == "LtiDeepLinkingResponse"
     assert said[LTI + "deployment_id"] == lesson.lms.deployment_id
     assert 0 < said["exp"] - said["iat"] <= 60
-    assert said[DL + "content_items"] == [
+    (item,) = said[DL + "content_items"]
+    assert item["lineItem"].pop("resourceId").startswith("act_")
+    assert [item] == [
         {
             "type": "ltiResourceLink", "title": "Check", "url": "https://gateway.example/lti/launch?activity=check",
             "custom": {"activity": "check"},
-            "lineItem": {"label": "Check", "scoreMaximum": 4.0, "resourceId": "check", "tag": "schoolgate",
+            "lineItem": {"label": "Check", "scoreMaximum": 4.0, "tag": "schoolgate",
                          "submissionReview": {}},
         }
     ]  # fmt: skip
@@ -148,6 +150,15 @@ def test_a_picker_ends_with_what_allowed_it(lesson):
 def test_data_that_cannot_be_kept_is_refused_with_its_code(lesson, data):
     answer = lesson.lms.launch(lesson.world, lesson.lms.picking("tA", data=data))
     assert refusal_of(answer) == "LTI_DEEP_LINKING"
+
+
+def test_the_column_that_came_with_what_was_picked_takes_its_grades(lesson):
+    answer = press(lesson, picker(lesson), item="check")
+    (made,) = verified(lesson, hidden(answer.text, "JWT"))[DL + "content_items"]
+    column = f"{lesson.book.base}/1"
+    lesson.book.columns[column] = made["lineItem"] | {"id": column}
+    assert lesson.send(p0="proficient") == {"p0": ("sent", None)}
+    assert list(lesson.book.columns) == [column]
 
 
 def test_a_cancelled_picker_goes_back_with_nothing(lesson):
@@ -251,6 +262,15 @@ def test_a_line_item_is_left_out_where_the_lms_takes_none(lesson):
     answer = press(lesson, picker(lesson, accept_lineitem=False), item="check")
     (made,) = verified(lesson, hidden(answer.text, "JWT"))[DL + "content_items"]
     assert "lineItem" not in made
+
+
+def test_what_others_wrote_is_text_on_our_pages(lesson):
+    title = '"><img src=x onerror=alert(1)>'
+    body = {"class": lesson.launch["class"]["id"], "title": title, "points": 4, "scale": {"good": 4.0}}
+    assert lesson.app.call("PUT", "/v1/activities/odd", json=body).status_code < 300
+    page = lesson.world.client.get(picker(lesson)).text
+    assert "&lt;img src=x onerror=alert(1)&gt;" in page
+    assert "<img" not in page
 
 
 def test_a_picker_that_would_answer_elsewhere_is_refused(lesson):

@@ -106,7 +106,7 @@ def _faults(one: Promise) -> Iterator[str]:
         if len(found) != 1:
             yield f"its line stands {len(found)} times in {line.file}: {line.text}"
     yield from (f"there is no refusal {code}" for code in one.codes if code not in VOCABULARY)
-    yield from (f"there is no test {test}" for test in one.tests if not _is_test(test))
+    yield from (f"there is no test {test}" for test in one.tests if not is_test(test))
 
 
 def _gaps(one: Promise) -> Iterator[str]:
@@ -121,7 +121,8 @@ def _gaps(one: Promise) -> Iterator[str]:
         yield "no test shows it"
 
 
-def _is_test(test: str) -> bool:
+def is_test(test: str) -> bool:
+    """Whether a test is there, by its path and name; its parameters are not looked at."""
     file, _, name = test.partition("::")
     return name.partition("[")[0] in _tests_of(file)
 

@@ -155,7 +155,7 @@ def _activity(session: Session, launch: Any, your_id: str) -> dict[str, Any]:
     found = results.activity(session, launch.access_grant, your_id) if application.is_your_id(your_id) else None
     if found is None or found.class_id != launch.class_id:
         raise Refused(errors.OWN_NOT_ASSOCIATED, "there is no such activity of this class")
-    return {"title": found.title, "points": found.points}
+    return {"ref": found.activity, "title": found.title, "points": found.points}
 
 
 class _Response(DeepLink):  # type: ignore[misc]
