@@ -151,7 +151,7 @@ relaxation = _table(  # what one registration is excused from, by whom, why, and
 # failed, without a person in them: both bounded per registration, and written only for tokens that verified.
 waiting_link = _table(
     "waiting_link", "district", "registration deployment_id context_id",
-    "registration deployment_id context_id deployment? title? seen_at:time", {IDENTITY: _SIUD, ONBOARDING: _S},
+    "registration deployment_id context_id deployment? title? copied_from:ids seen_at:time", {IDENTITY: _SIUD, ONBOARDING: _S},
 )  # fmt: skip
 failed_launch = _table(
     "failed_launch", "district", "support", "support registration at:time code facts:json",

@@ -21,7 +21,7 @@ from gateway.store import facts as fact_store
 from gateway.store import launches, registrations, roster
 from gateway.store.secrets import token_hash
 from gateway.store.tenant import Place, Session
-from mappings import lti, vocabulary
+from mappings import lti, lti_messages, vocabulary
 
 CODE_SECONDS = 60
 PICKING = timedelta(minutes=30)  # how long a picker stays open
@@ -207,7 +207,7 @@ def _keep(parts: Parts, session: Session, admitted: Admitted, arrival: Arrival, 
         session, launch=parts.ids.new("la"), deployment=arrival.deployment, context_id=arrival.context_id,
         class_id=arrival.class_id, registration=admitted.platform.ref, sub=message.get("sub", ""), person_id=who.id,
         by_sis_id=who.by_sis_id, role=who.role, access_grant=keep.access_grant, facts=facts,
-        services={name: message[name] for name in ("ags", "nrps") if name in message},
+        services={name: message[name] for name in lti_messages.SERVICES if name in message},
         code_hash=token_hash(keep.code), opens="picker" if kind == "deep_linking" else "launch",
         code_until=keep.now + (PICKING if kind == "deep_linking" else timedelta(seconds=CODE_SECONDS)),
         created_at=keep.now, expires_at=keep.now + timedelta(hours=LAUNCH_HOURS),

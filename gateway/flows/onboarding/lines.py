@@ -127,6 +127,8 @@ def link_class(parts: Office, by: Person, deployment: str, context_id: str, scho
         if roster.class_(session, class_id) is None:
             raise Refused(errors.OWN_NOT_ASSOCIATED, "there is no such class at this school")
         registrations.link_context(session, found.deployment, context_id, class_id, parts.clock.now(), by.ref)
+    with parts.database.open_identity() as session:
+        registrations.no_longer_waits(session, found.deployment, context_id)
 
 
 def deployment_named(session: Session, text: str) -> Any:

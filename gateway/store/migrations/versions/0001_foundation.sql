@@ -133,6 +133,7 @@ CREATE TABLE waiting_link (
     context_id TEXT COLLATE "C" NOT NULL,
     deployment TEXT COLLATE "C",
     title TEXT COLLATE "C",
+    copied_from TEXT[] COLLATE "C" NOT NULL,
     seen_at TIMESTAMP WITH TIME ZONE NOT NULL,
     PRIMARY KEY (district, registration, deployment_id, context_id)
 );
