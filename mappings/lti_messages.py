@@ -69,6 +69,15 @@ class NrpsSchema(Open):
     service_versions = fields.List(Text(), metadata=_CONTEXT)
 
 
+@carries("lti_launch", "Lti1p1")
+class Lti1p1Schema(Open):
+    """What a person was called in LTI 1.1, and a signature made with its secret (LTI 1.3 migration guide)."""
+
+    user_id = Text(allow_none=True, metadata=element("person.lti_subject"))
+    oauth_consumer_key = Text(allow_none=True, metadata=element("launch.proof"))
+    oauth_consumer_key_sign = Text(allow_none=True, metadata=element("launch.proof"))
+
+
 @carries("lti_launch", "NoticeService")
 class NoticeServiceSchema(Open):
     """Where a platform takes our word for which notices to send, and where to (Platform Notification Service 1.0)."""
@@ -118,6 +127,9 @@ class MessageSchema(Open):
     presentation = fields.Nested(PresentationSchema, data_key=CLAIM + "launch_presentation", metadata=_CONTEXT)
     ags = fields.Nested(AgsSchema, data_key=AGS, metadata=_CONTEXT)
     nrps = fields.Nested(NrpsSchema, data_key=NRPS, metadata=_CONTEXT)
+    lti1p1 = fields.Nested(
+        Lti1p1Schema, data_key=CLAIM + "lti1p1", allow_none=True, metadata=element("person.lti_subject")
+    )
     notices = fields.Nested(NoticeServiceSchema, data_key=NOTICES, metadata=_CONTEXT)
     jti = Text(metadata=element("launch.proof"))
     name = Text(allow_none=True, metadata=element("person.name.full"))

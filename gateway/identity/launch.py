@@ -46,6 +46,7 @@ class Admitted:
     tier: str = "cookie"  # what proved the browser: cookie or storage
     excused: tuple[str, ...] = ()  # relaxations of the registration that it needed
     excuses: frozenset[str] = frozenset()  # those that the registration has
+    expires: float = 0  # the `exp` of its token
 
 
 class Unproven(Exception):  # noqa: N818 - a question, not a fault
@@ -126,7 +127,9 @@ class GatewayLaunch(FlaskMessageLaunch):  # type: ignore[misc]
             raise Refused(errors.LTI_DEPLOYMENT)
         if message.setdefault("target_link_uri", state.target) != state.target:
             raise Refused(errors.LTI_TARGET_LINK_URI)
-        self.admitted = Admitted(platform, state, message, self.tier, terms.used, frozenset(terms.excuses))
+        self.admitted = Admitted(
+            platform, state, message, self.tier, terms.used, frozenset(terms.excuses), claims["exp"]
+        )
         self._jwt, self._registration, self._validated = {"body": claims}, as_pylti(platform), True
         return self
 

@@ -25,6 +25,7 @@ HELD: dict[str, str] = {
     f"OR (opens = 'teacher_page' AND holder IN ({_LAUNCHES}))",
     "launch": "person_id = %(person)s OR facts ->> 'about' = %(person)s",
     "lms_identity": "person_id = %(person)s",
+    "lti1p1_user": "person_id = %(person)s",
     "outbox": "person_id = %(person)s",
     "result": "person_id = %(person)s",
     "transcript": "person_id = %(person)s",

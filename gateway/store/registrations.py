@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -372,6 +372,38 @@ def subs_of(session: Session, registration: str, people: list[str]) -> dict[str,
         registration=registration, people=people,
     )  # fmt: skip
     return {row.person_id: row.sub for row in rows}
+
+
+def keep_lti1p1_key(session: Session, registration: str, key: str, secret: bytes, now: datetime, by: str) -> None:
+    """Keep the sealed secret of an LTI 1.1 consumer key of a registration; said again, the later one counts."""
+    session.run(
+        "INSERT INTO lti1p1_key (registration, consumer_key, secret, created_at, created_by) VALUES (%(r)s, %(key)s, "
+        "%(secret)s, %(now)s, %(by)s) ON CONFLICT (registration, consumer_key) DO UPDATE SET secret = excluded.secret, "
+        "created_at = excluded.created_at, created_by = excluded.created_by",
+        r=registration, key=key, secret=secret, now=now, by=by,
+    )  # fmt: skip
+
+
+def lti1p1_secret(session: Session, registration: str, key: str) -> bytes | None:
+    """Return the sealed secret of an LTI 1.1 consumer key."""
+    row = session.row(
+        "SELECT secret FROM lti1p1_key WHERE registration = %(r)s AND consumer_key = %(key)s", r=registration, key=key
+    )
+    return bytes(row.secret) if row else None
+
+
+def keep_lti1p1_users(session: Session, registration: str, people: Mapping[str, str], now: datetime) -> list[str]:
+    """Remember who LTI 1.1 users are, {user id: our id}: those whom the session's school's roster holds. Return the
+    user ids that were kept."""
+    rows = session.rows(
+        "INSERT INTO lti1p1_user (district, school, registration, user_id, person_id, created_at) "
+        "SELECT %(district)s, %(school)s, %(r)s, t.u, t.p, %(now)s FROM unnest(%(users)s::text[], %(ids)s::text[]) "
+        "AS t(u, p) JOIN roster_user x ON x.district = %(district)s AND x.school = %(school)s AND x.sourced_id = t.p "
+        "AND x.until IS NULL ON CONFLICT (district, school, registration, user_id) DO UPDATE SET "
+        "person_id = excluded.person_id, created_at = excluded.created_at RETURNING user_id",
+        r=registration, users=list(people), ids=list(people.values()), now=now,
+    )  # fmt: skip
+    return [row.user_id for row in rows]
 
 
 # --- launches --------------------------------------------------------------------------------------

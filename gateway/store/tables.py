@@ -184,6 +184,15 @@ lms_identity = _table(
     "registration sub person_id evidence seen_at:time",
     _WRITES | _ERASED,
 )
+# What is known of an LMS's days of LTI 1.1: the secrets it signs for, and who its users were called then.
+lti1p1_key = _table(
+    "lti1p1_key", "shared", "registration consumer_key",
+    "registration consumer_key secret:bytes created_at:time created_by", {ONBOARDING: _SIU, IDENTITY: _S},
+)  # fmt: skip
+lti1p1_user = _table(
+    "lti1p1_user", "school", "registration user_id", "registration user_id person_id created_at:time",
+    _WRITES | _ERASED,
+)  # fmt: skip
 
 # --- what policy reads: versioned, never updated in place -------------------------------------------
 

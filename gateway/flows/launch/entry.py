@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from gateway import errors
@@ -13,6 +14,7 @@ from gateway.flows.launch.linking import Unlinked
 from gateway.flows.launch.privacy import Privacy
 from gateway.flows.launch.waiting import history
 from gateway.flows.parts import Parts
+from gateway.identity import migration
 from gateway.identity.launch import Admitted, GatewayLaunch
 from gateway.identity.login import Begun, GatewayLogin
 from gateway.store import registrations
@@ -77,7 +79,8 @@ def _lead(parts: Parts, session: Session, admitted: Admitted, found: Any) -> Ent
     _require_deployment(parts, session, admitted, found)
     if kind == "data_privacy":
         return privacy.explain(session, found, parts.clock.now())
-    arrival = _locate(parts, session, admitted, found)
+    before = migration.user_before(session, parts.vault, admitted)
+    arrival = replace(_locate(parts, session, admitted, found), before=before)
     session.narrow(arrival.place)
     return hand_over.hand_over(parts, session, admitted, arrival)
 
