@@ -45,6 +45,17 @@ class ListsMembers(Protocol):
 
 
 @runtime_checkable
+class SendsNotices(Protocol):
+    """Tells us of what happens there, of the kinds it is asked for."""
+
+    def read_notice_handlers(self) -> dict[str, str]:
+        """Return where each kind of notice is sent, by its type."""
+
+    def send_notices(self, notice_type: str, handler: str) -> None:
+        """Have one kind of notice sent to an address."""
+
+
+@runtime_checkable
 class TakesScores(Protocol):
     """Has a gradebook."""
 

@@ -24,12 +24,13 @@ from connectors.errors import AnswerRefused, AnswerUnreadable, ColumnCoupled, Cr
 from connectors.lti_line import ITEM, ITEMS, Course, CourseLine, shaped
 from connectors.paging import parse_link
 from connectors.tokens import TokenBroker
-from mappings import lti
+from mappings import lti, lti_notices
 from mappings.cleared import Cleared
 from mappings.vocabulary import role_uri
 
 __all__ = ["Course", "LtiAdvantage"]
 
+_JSON = "application/json"
 _SCORE = "application/vnd.ims.lis.v1.score+json"
 _MEMBERS = "application/vnd.ims.lti-nrps.v2.membershipcontainer+json"
 _RESULTS = "application/vnd.ims.lis.v2.resultcontainer+json"
@@ -37,7 +38,7 @@ _MAY_MEAN_COUPLED = frozenset({400, 403, 405, 409, 422})  # beside 401, Canvas's
 
 
 class LtiAdvantage:
-    """The services of one course. Implements ListsMembers, TakesScores and KeepsColumns."""
+    """The services of one course. Implements ListsMembers, TakesScores, KeepsColumns and SendsNotices."""
 
     def __init__(
         self, course: Course, key: RSAKey, broker: TokenBroker, open_line: Callable[..., GuardedSession]
@@ -87,6 +88,28 @@ class LtiAdvantage:
         # Of several pages the first one's: what changes while the others are read is told again, never missed.
         said = next((_resolved(url, one) for one in told if one), "")
         return Membership(members, said if self.course.owns(said) else "")
+
+    # --- notices (Platform Notification Service 1.0) ---------------------------------------------
+
+    def read_notice_handlers(self) -> dict[str, str]:
+        """Return where the platform sends each kind of notice of this deployment, by its type; "" for nowhere."""
+        url, scope = self._notices()
+        response = self._line.call("GET", scope, url, _JSON)
+        try:
+            return lti_notices.read_handlers(answer_json(response))
+        except ValueError as error:
+            raise AnswerUnreadable(str(error)) from None
+
+    def send_notices(self, notice_type: str, handler: str) -> None:
+        """Let the platform send one kind of notice to an address of ours from now on."""
+        url, scope = self._notices()
+        self._line.call("PUT", scope, url, _JSON, json.dumps(lti_notices.wanted(notice_type, handler)), _JSON)
+
+    def _notices(self) -> tuple[str, list[str]]:
+        url: str = self.course.notices.get("platform_notification_service_url") or ""
+        if not url:
+            raise NotOffered("the LMS offers no notification service for this course")
+        return url, self._line.scope(lti_notices.SCOPE, of="notices")
 
     # --- columns (AGS 2.0, section 3.2) ----------------------------------------------------------
 

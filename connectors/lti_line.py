@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import requests
@@ -39,6 +39,7 @@ class Course:
     hosts: frozenset[str]
     ags: dict[str, Any]
     nrps: dict[str, Any]
+    notices: dict[str, Any] = field(default_factory=dict)
 
     def token_key(self, scopes: Sequence[str]) -> TokenKey:
         """What a token of this course is for. Its deployment is part of whose it is: one platform's registration may
@@ -66,10 +67,10 @@ class CourseLine(ServiceConnector):  # type: ignore[misc]
 
     # --- tokens ----------------------------------------------------------------------------------
 
-    def scope(self, *wanted: str) -> list[str]:
-        """The first of these grade scopes that the course's claim grants. Raises NotOffered."""
+    def scope(self, *wanted: str, of: str = "ags") -> list[str]:
+        """The first of these scopes that the course's claim of a service grants. Raises NotOffered."""
         for scope in wanted:
-            if scope in self._course.ags.get("scope", ()):
+            if scope in getattr(self._course, of).get("scope", ()):
                 return [scope]
         raise NotOffered(f"the LMS does not grant {wanted[0].rpartition('/')[2]} for this course")
 

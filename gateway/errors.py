@@ -789,6 +789,16 @@ LTI_CODE = _reason(
     "The launch code is unknown, used or older than a minute.",
     "Exchange the code once, right after the redirect; otherwise let the person launch again.",
 )  # fmt: skip
+LTI_NOTICE = _reason(
+    "LTI_NOTICE", 400, _L,
+    "This is no notice that is known here.",
+    "Send a list of one to a hundred signed notices, each with its id, time and type (Platform Notification Service).",
+)  # fmt: skip
+LTI_NOTICE_SERVICE = _reason(
+    "LTI_NOTICE_SERVICE", 502, _L,
+    "The LMS has not taken our word for where to send its notices.",
+    "Grant the tool the scope noticehandlers, open an activity from a linked course, and ask again.",
+)  # fmt: skip
 
 # --- an LMS registers itself -------------------------------------------------------------------------
 _AGAIN = "then open the same registration address in the LMS again: it works until a registration was made."

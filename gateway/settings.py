@@ -12,8 +12,8 @@
 | max_delivery_mb | SCHOOLGATE_MAX_DELIVERY_MB | largest unpacked roster delivery, in MiB |
 
 Secrets never stand in a file or a command line. Commands read them from the environment: SCHOOLGATE_TOKEN (the personal
-token of whoever acts), SCHOOLGATE_SOURCE_SECRET (for `source add`), SCHOOLGATE_OWNER_PASSWORD and
-SCHOOLGATE_LOGIN_PASSWORD (for `db bootstrap`).
+token of whoever acts), SCHOOLGATE_SOURCE_SECRET (for `source add`), SCHOOLGATE_LTI11_SECRET (for
+`lms migrate`), SCHOOLGATE_OWNER_PASSWORD and SCHOOLGATE_LOGIN_PASSWORD (for `db bootstrap`).
 """
 
 from __future__ import annotations

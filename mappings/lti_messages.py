@@ -19,6 +19,7 @@ from mappings.text import Address, JsonObject, Opaque, Text
 
 AGS = "https://purl.imsglobal.org/spec/lti-ags/claim/endpoint"
 NRPS = "https://purl.imsglobal.org/spec/lti-nrps/claim/namesroleservice"
+NOTICES = CLAIM + "platformnotificationservice"
 DEEP_LINKING = "https://purl.imsglobal.org/spec/lti-dl/claim/deep_linking_settings"
 VERSION = "1.3.0"
 RESOURCE_LINK_REQUEST, DEEP_LINKING_REQUEST = "LtiResourceLinkRequest", "LtiDeepLinkingRequest"
@@ -68,6 +69,25 @@ class NrpsSchema(_Open):
     service_versions = fields.List(Text(), metadata=_CONTEXT)
 
 
+@carries("lti_launch", "Lti1p1")
+class Lti1p1Schema(_Open):
+    """What a person was called in LTI 1.1, and a signature made with its secret (LTI 1.3 migration guide)."""
+
+    user_id = Text(allow_none=True, metadata=element("person.lti_subject"))
+    oauth_consumer_key = Text(allow_none=True, metadata=element("launch.proof"))
+    oauth_consumer_key_sign = Text(allow_none=True, metadata=element("launch.proof"))
+
+
+@carries("lti_launch", "NoticeService")
+class NoticeServiceSchema(_Open):
+    """Where a platform takes our word for which notices to send, and where to (Platform Notification Service 1.0)."""
+
+    platform_notification_service_url = Address(required=True, metadata=_CONTEXT)
+    scope = fields.List(Text(), required=True, metadata=_CONTEXT)
+    notice_types_supported = fields.List(Text(), required=True, metadata=_CONTEXT)
+    service_versions = fields.List(Text(), metadata=_CONTEXT)
+
+
 @carries("lti_launch", "ForUser")
 class ForUserSchema(_Open):
     """Whose work or data a launch is about; what it says beside the id is not read."""
@@ -107,6 +127,10 @@ class MessageSchema(_Open):
     presentation = fields.Nested(PresentationSchema, data_key=CLAIM + "launch_presentation", metadata=_CONTEXT)
     ags = fields.Nested(AgsSchema, data_key=AGS, metadata=_CONTEXT)
     nrps = fields.Nested(NrpsSchema, data_key=NRPS, metadata=_CONTEXT)
+    lti1p1 = fields.Nested(
+        Lti1p1Schema, data_key=CLAIM + "lti1p1", allow_none=True, metadata=element("person.lti_subject")
+    )
+    notices = fields.Nested(NoticeServiceSchema, data_key=NOTICES, metadata=_CONTEXT)
     jti = Text(metadata=element("launch.proof"))
     name = Text(allow_none=True, metadata=element("person.name.full"))
     given_name = Text(allow_none=True, metadata=element("person.name.given"))
@@ -195,6 +219,7 @@ CLAIM_CODES = MappingProxyType(
         CLAIM + "for_user": "LTI_FOR_USER",
         AGS: "LTI_SERVICE_URL",
         NRPS: "LTI_SERVICE_URL",
+        NOTICES: "LTI_SERVICE_URL",
     }
 )
 OTHER_CLAIM_CODE = "LTI_CLAIM"
@@ -222,6 +247,24 @@ def read_launch(claims: Mapping[str, Any], excused: Set[str] = frozenset()) -> t
     except ValidationError as error:
         return _fault(set(error.messages_dict) | (set() if kind else {CLAIM + "message_type"}))
     return (loaded | {"kind": kind}, "", "") if kind else _fault({CLAIM + "message_type"})
+
+
+# The services that a launch names, by our names, with the addresses in each.
+SERVICES = MappingProxyType(
+    {
+        "ags": ("lineitems", "lineitem"), "nrps": ("context_memberships_url",),
+        "notices": ("platform_notification_service_url",),
+    }
+)  # fmt: skip
+
+
+def services(message: Mapping[str, Any]) -> list[str]:
+    """Return every address of a service that a message names."""
+    found = (message.get(name, {}).get(part) for name, parts in SERVICES.items() for part in parts)
+    return [url for url in found if url]
+
+
+MOST_ORIGINS, LONGEST_ID = 20, 255  # courses that one was copied from, as far as they are kept
 
 
 def _fault(wrong: Set[str]) -> tuple[dict[str, Any], str, str]:

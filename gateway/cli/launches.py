@@ -18,15 +18,37 @@ if TYPE_CHECKING:
 @json_flag
 @acting
 def waiting(parts: Office, by: Person, as_json: bool) -> None:
-    """Show deployments and courses that launched and are not linked yet."""
+    """Show deployments and courses that are not linked yet, and what a course was copied from, where that is linked.
+
+    Such a copy is no more than a suggestion: nothing is linked until somebody does.
+    """
     from gateway.flows import launch
 
     rows = [
-        (r.deployment or "", r.deployment_id, r.context_id, r.title, r.seen_at.isoformat(timespec="seconds"),
-         "lms link" if r.deployment else "lms add")
-        for r in launch.waiting(parts, by)
+        (w.row.deployment or "", w.row.deployment_id, w.row.context_id, w.row.title,
+         w.row.seen_at.isoformat(timespec="seconds"), "lms link" if w.row.deployment else "lms add",
+         [f"{one.context_id} ({one.title or one.class_id}: --school {one.school_name} --class {one.class_id})"
+          for one in w.copies])
+        for w in launch.waiting(parts, by)
     ]  # fmt: skip
-    table("Waiting to be linked", ("deployment", "deployment id", "course", "title", "seen", "next"), rows, as_json)
+    columns = ("deployment", "deployment id", "course", "title", "seen", "next", "copied from")
+    table("Waiting to be linked", columns, rows, as_json)
+
+
+@lms.command("notices")
+@click.argument("deployment")
+@json_flag
+@acting
+def notices(parts: Office, by: Person, deployment: str, as_json: bool) -> None:
+    """Have an LMS tell us of what happens there, such as a course that is copied; show where its notices go.
+
+    What is as it should be is left alone, so it can be run at any time. A linked course must have been launched before.
+    """
+    from gateway.app import make_parts
+    from gateway.flows import notices as flow
+
+    rows = [(h.notice_type, h.address, h.state) for h in flow.subscribe(make_parts(parts), by, deployment)]
+    table("Notices", ("notice", "goes to", "state"), rows, as_json)
 
 
 @lms.command("launches")

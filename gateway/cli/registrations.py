@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.cli.desk import acting, json_flag, school_flags, show, table
+from gateway.cli.desk import FILE, acting, json_flag, school_flags, show, table
 from gateway.cli.lines import lms
 
 if TYPE_CHECKING:
@@ -143,3 +145,38 @@ def lms_rotate(parts: Office, by: Person, deployment: str, as_json: bool) -> Non
             f"for 48 hours more. The LMS finds both at {address}",
         ],
     )
+
+
+@lms.command("migrate")
+@click.argument("deployment")
+@click.option("--consumer-key", required=True, help="Its LTI 1.1 key; the secret comes from SCHOOLGATE_LTI11_SECRET.")
+@acting
+def lms_migrate(parts: Office, by: Person, deployment: str, consumer_key: str) -> None:
+    """Let an LMS prove by an LTI 1.1 secret who its users were before LTI 1.3."""
+    from gateway.flows.onboarding import migration
+
+    secret = os.environ.get("SCHOOLGATE_LTI11_SECRET", "")
+    registration = migration.migrate(parts, by, deployment, consumer_key, secret)
+    click.echo(f"What {registration} signs with that secret is believed. Next: schoolgate lms migrate-users")
+
+
+@lms.command("migrate-users")
+@click.argument("deployment")
+@click.argument("file", type=FILE)
+@json_flag
+@acting
+def lms_migrate_users(parts: Office, by: Person, deployment: str, file: Path, as_json: bool) -> None:
+    """Say who the users of LTI 1.1 are: a CSV file with the columns lti11_user_id and sourcedId.
+
+    It counts for launches in which the LMS proves the user id, and whose SIS id does not say who it is.
+    """
+    from gateway.errors import REQ_INVALID, Refused
+    from gateway.flows.onboarding import migration
+
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise Refused(REQ_INVALID, "the file is not UTF-8") from error
+    done = migration.migrate_users(parts, by, deployment, text)
+    said = {"kept": done.kept, "unknown": done.unknown}
+    show(as_json, said, [f"{done.kept} users are known from now on; {done.unknown} are in no roster of these schools."])

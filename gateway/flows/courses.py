@@ -27,6 +27,7 @@ def open_course(parts: Parts, session: Session, deployment: str, context_id: str
         f"{session.place.district}:{session.place.school}", platform.registration, platform.client_id,
         link.deployment_id, platform.token_url, platform.token_audience, kid, frozenset(platform.hosts),
         link.services.get("ags", {}), link.services.get("nrps", {}),
+        link.services.get("notices", {}),
     )  # fmt: skip
     return LtiAdvantage(course, keys.tool_key(session, parts.vault, kid), parts.broker, parts.open_line)
 

@@ -46,6 +46,7 @@ class Admitted:
     tier: str = "cookie"  # what proved the browser: cookie or storage
     excused: tuple[str, ...] = ()  # relaxations of the registration that it needed
     excuses: frozenset[str] = frozenset()  # those that the registration has
+    expires: float = 0  # the `exp` of its token
 
 
 class Unproven(Exception):  # noqa: N818 - a question, not a fault
@@ -57,11 +58,13 @@ class Unproven(Exception):  # noqa: N818 - a question, not a fault
 
 
 class Terms:
-    """What the claims of one launch are held against: its login, the moment, and what the registration is excused from.
-    `used` says which relaxations were needed."""
+    """What the claims of one token are held against: from whom and for whom it must be, the moment, and what the
+    registration is excused from. `used` says which relaxations were needed."""
 
-    def __init__(self, state: State, excuses: Mapping[str, str], now: float, is_client: Callable[[str], bool]) -> None:
-        self.state, self.excuses, self.now, self.is_client = state, excuses, now, is_client
+    def __init__(
+        self, issuer: str, client_id: str, excuses: Mapping[str, str], now: float, is_client: Callable[[str], bool]
+    ) -> None:  # fmt: skip
+        self.issuer, self.client_id, self.excuses, self.now, self.is_client = issuer, client_id, excuses, now, is_client
         self._used: set[str] = set()
 
     @property
@@ -115,15 +118,18 @@ class GatewayLaunch(FlaskMessageLaunch):  # type: ignore[misc]
         key = self._keys.key(platform.ref, platform.jwks_url, self.header["kid"])
         tokens.verify(token, key)
         self.claims, now = claims, self._clock.now()
-        terms = Terms(state, platform.excuses(now), now.timestamp(), self._tool_config.of_issuer(state.issuer))
-        for check in _CHECKS:
-            check(claims, terms)
+        of_issuer = self._tool_config.of_issuer(state.issuer)
+        terms = Terms(state.issuer, state.client_id, platform.excuses(now), now.timestamp(), of_issuer)
+        check_token(claims, terms)
+        _nonce(claims, state)
         message = _message(claims, platform, terms)
         if state.deployment_id and message["deployment_id"] != state.deployment_id:
             raise Refused(errors.LTI_DEPLOYMENT)
         if message.setdefault("target_link_uri", state.target) != state.target:
             raise Refused(errors.LTI_TARGET_LINK_URI)
-        self.admitted = Admitted(platform, state, message, self.tier, terms.used, frozenset(terms.excuses))
+        self.admitted = Admitted(
+            platform, state, message, self.tier, terms.used, frozenset(terms.excuses), claims["exp"]
+        )
         self._jwt, self._registration, self._validated = {"body": claims}, as_pylti(platform), True
         return self
 
@@ -163,14 +169,20 @@ class GatewayLaunch(FlaskMessageLaunch):  # type: ignore[misc]
             registrations.spend_nonce(session, self.state.nonce_hash, self.state.forgotten_at)
 
 
+def check_token(claims: dict[str, Any], terms: Terms) -> None:
+    """Check what every signed message says of itself: from whom, for whom, when (LV-12 to LV-19). Raises Refused."""
+    for check in (_issuer, _audience, _times):
+        check(claims, terms)
+
+
 def _issuer(claims: dict[str, Any], terms: Terms) -> None:
-    if claims.get("iss") != terms.state.issuer:
+    if claims.get("iss") != terms.issuer:
         raise Refused(errors.LTI_ISS)
 
 
 def _audience(claims: dict[str, Any], terms: Terms) -> None:
     """LV-13 to LV-16: for us, for nobody else who is not trusted, and for the client of the login."""
-    said, ours = claims.get("aud"), terms.state.client_id
+    said, ours = claims.get("aud"), terms.client_id
     listed = [said] if isinstance(said, str) else said
     if not isinstance(listed, list) or ours not in listed:
         swapped = isinstance(said, str) and terms.is_client(said)
@@ -184,7 +196,7 @@ def _audience(claims: dict[str, Any], terms: Terms) -> None:
 
 
 def _trusted(listed: list[Any], terms: Terms) -> bool:
-    trusted = {terms.state.client_id, *terms.excuses.get("trusted_audience", "").split()}
+    trusted = {terms.client_id, *terms.excuses.get("trusted_audience", "").split()}
     return all(isinstance(one, str) and one in trusted for one in listed) and terms.use("trusted_audience")
 
 
@@ -205,13 +217,10 @@ def _is_time(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e11
 
 
-def _nonce(claims: dict[str, Any], terms: Terms) -> None:
-    said, ours = claims.get("nonce"), terms.state.nonce
+def _nonce(claims: dict[str, Any], state: State) -> None:
+    said, ours = claims.get("nonce"), state.nonce
     if not isinstance(said, str) or not hmac.compare_digest(said.encode("utf-8", "replace"), ours.encode()):
         raise Refused(errors.LTI_NONCE)
-
-
-_CHECKS: tuple[Callable[[dict[str, Any], Terms], None], ...] = (_issuer, _audience, _times, _nonce)
 
 
 def _message(claims: dict[str, Any], platform: Platform, terms: Terms) -> dict[str, Any]:
@@ -223,9 +232,7 @@ def _message(claims: dict[str, Any], platform: Platform, terms: Terms) -> dict[s
     for name, left_out in lti_messages.EXCUSES.items():
         if left_out not in message and (name == "anonymous" or "resource_link" in lti_messages.needed(message["kind"])):
             terms.use(name)
-    services = [message.get("ags", {}).get("lineitems"), message.get("ags", {}).get("lineitem"),
-                message.get("nrps", {}).get("context_memberships_url")]  # fmt: skip
-    if not all(platform.serves(url) for url in services if url):
+    if not all(platform.serves(url) for url in lti_messages.services(message)):
         raise Refused(errors.LTI_SERVICE_URL)
     if "settings" in message and not platform.serves(message["settings"]["deep_link_return_url"]):
         raise Refused(errors.LTI_RETURN_URL)

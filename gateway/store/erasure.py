@@ -31,6 +31,7 @@ HELD: dict[str, str] = {
     "doorkey": f"(opens = 'family' AND ref = %(person)s) OR (opens IN ('launch', 'picker') AND ref IN ({_LAUNCHES})) "
     f"OR (opens = 'teacher_page' AND holder IN ({_LAUNCHES}))",
     "launch": _OWN,
+    "lti1p1_user": "person_id = %(person)s",
     "outbox": "person_id = %(person)s",
     "result": "person_id = %(person)s",
     "transcript": "person_id = %(person)s",

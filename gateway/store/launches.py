@@ -27,13 +27,16 @@ FROM (SELECT) one LEFT JOIN registration r ON r.registration = %(registration)s
 # What is fenced (MATERIALIZED, OFFSET 0) is found once and by its own key, whatever the database knows of its tables: on
 # the night after a first delivery it knows nothing, and would go through the whole roster for each launch.
 _STANDING = f"""
-WITH application AS MATERIALIZED ({APPLICATION}), said AS MATERIALIZED (SELECT coalesce(
+WITH application AS MATERIALIZED ({APPLICATION}), known AS MATERIALIZED (SELECT coalesce(
     (SELECT u.sourced_id FROM roster_user u WHERE u.district = %(district)s AND u.school = %(school)s
         AND u.sourced_id = %(sis_id)s AND u.until IS NULL),
     (SELECT i.person_id FROM lms_identity i WHERE i.district = %(district)s AND i.school = %(school)s
-        AND i.registration = %(registration)s AND i.sub = %(sub)s AND NOT %(nobody)s)) AS id)
+        AND i.registration = %(registration)s AND i.sub = %(sub)s AND NOT %(nobody)s)) AS id,
+    (SELECT m.person_id FROM lti1p1_user m WHERE m.district = %(district)s AND m.school = %(school)s
+        AND m.registration = %(registration)s AND m.user_id = %(before)s AND NOT %(nobody)s) AS before),
+said AS MATERIALIZED (SELECT coalesce(id, before) AS id, id IS NULL AND before IS NOT NULL AS migrated FROM known)
 SELECT g.access_grant, g.vendor, g.agreement AS granted_under, g.scopes, g.status, g.launch_url,
-    {KNOWN.format(agreement="g.agreement", vendor="g.vendor")}, said.id, p.*
+    {KNOWN.format(agreement="g.agreement", vendor="g.vendor")}, said.id, said.migrated, p.*
 FROM school s LEFT JOIN application g ON true CROSS JOIN said
     LEFT JOIN LATERAL (SELECT true AS associated, {PERSON}, (SELECT array_agg(e.role ORDER BY e.role)
         FROM roster_enrollment e WHERE e.district = u.district AND e.school = u.school AND e."user" = u.sourced_id
@@ -44,8 +47,8 @@ WHERE s.district = %(district)s AND s.school = %(school)s
 """
 _KEEP = """
 WITH known AS (INSERT INTO lms_identity (district, school, registration, sub, person_id, evidence, seen_at)
-        SELECT %(district)s, %(school)s, %(registration)s, %(sub)s, %(person_id)s, 'lis', %(created_at)s
-        WHERE %(by_sis_id)s
+        SELECT %(district)s, %(school)s, %(registration)s, %(sub)s, %(person_id)s, %(evidence)s, %(created_at)s
+        WHERE %(evidence)s <> ''
         ON CONFLICT (district, school, registration, sub) DO UPDATE SET person_id = excluded.person_id,
             evidence = excluded.evidence, seen_at = excluded.seen_at
         WHERE lms_identity.person_id <> excluded.person_id OR lms_identity.evidence <> excluded.evidence),
@@ -77,17 +80,19 @@ def arrive(
 
 
 def standing(
-    session: Session, registration: str, sub: str, sis_id: str | None, class_id: str, *, nobody: bool = False
-) -> Any:
+    session: Session, registration: str, sub: str, sis_id: str | None, class_id: str, *, nobody: bool = False,
+    before: str | None = None,
+) -> Any:  # fmt: skip
     """Return all that a launch is decided by at the session's school, as it is on file now: the application's grant
     (`access_grant` is None when there is none), what `store.facts.KNOWN` says about its agreement, and who the LMS
-    user is: by the SIS id the LMS says, else as known from before.
+    user is: by the SIS id the LMS says, else as known from before, else (`migrated`) as imported for its user `before` of LTI 1.1.
 
     With the facts of `store.facts.PERSON` and the roles in the class according to the roster; `id` is None for
     somebody unknown, `associated` is None for somebody the roster does not hold.
     """
     return session.row(
-        _STANDING, registration=registration, sub=sub, sis_id=sis_id, class_id=class_id, nobody=nobody
+        _STANDING, registration=registration, sub=sub, sis_id=sis_id, class_id=class_id, nobody=nobody,
+        before=before,
     )  # fmt: skip
 
 
@@ -181,5 +186,5 @@ def waiting(session: Session) -> Sequence[Any]:
 
 def keep(session: Session, *, services: dict[str, Any], facts: dict[str, Any], **values: Any) -> None:
     """Record a launch that passed the gate, the hash of its one-time code, who its person is when the SIS id said
-    so (`by_sis_id`), and the service addresses it named for its course."""
+    so, or a migration (`evidence`, "" for neither), and the service addresses it named for its course."""
     session.run(_KEEP, services=Jsonb(services), facts=Jsonb(facts), **values)

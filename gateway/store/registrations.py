@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -79,21 +79,66 @@ def relaxations(session: Session) -> Sequence[Any]:
 
 def keep_waiting(
     session: Session, registration: str, deployment_id: str, context_id: str, district: int, deployment: str | None,
-    title: str | None, now: datetime,
+    title: str | None, now: datetime, copied_from: Sequence[str] = (),
 ) -> None:  # fmt: skip
-    """Remember a deployment, or a course of one, that launched and is not linked; the newest of each registration."""
+    """Remember a deployment, or a course of one, that is not linked, and which courses it was copied from: as it said
+    last when it said so. The newest of each registration are kept."""
     session.run(
-        "INSERT INTO waiting_link (registration, deployment_id, context_id, district, deployment, title, seen_at) "
-        "VALUES (%(r)s, %(d)s, %(c)s, %(home)s, %(deployment)s, %(title)s, %(now)s) "
+        "INSERT INTO waiting_link AS w (registration, deployment_id, context_id, district, deployment, title, seen_at, "
+        "copied_from) VALUES (%(r)s, %(d)s, %(c)s, %(home)s, %(deployment)s, %(title)s, %(now)s, %(origins)s::text[]) "
         "ON CONFLICT (district, registration, deployment_id, context_id) DO UPDATE SET seen_at = excluded.seen_at, "
-        "title = excluded.title, deployment = excluded.deployment",
+        "title = coalesce(excluded.title, w.title), deployment = excluded.deployment, copied_from = "
+        "CASE WHEN excluded.copied_from = '{}' THEN w.copied_from ELSE excluded.copied_from END",
         r=registration, d=deployment_id, c=context_id, home=district, deployment=deployment, title=title, now=now,
+        origins=list(copied_from),
     )  # fmt: skip
     session.run(
         "DELETE FROM waiting_link WHERE registration = %(r)s AND (deployment_id, context_id) IN (SELECT deployment_id, "
         "context_id FROM waiting_link WHERE registration = %(r)s ORDER BY seen_at DESC OFFSET 200)",
         r=registration,
     )
+
+
+def copied_from(session: Session, registration: str, deployment_id: str, context_id: str) -> list[str]:
+    """Return which courses a course that waits was copied from, as far as its LMS has said."""
+    row = session.row(
+        "SELECT copied_from FROM waiting_link WHERE registration = %(r)s AND deployment_id = %(d)s "
+        "AND context_id = %(c)s",
+        r=registration, d=deployment_id, c=context_id,
+    )  # fmt: skip
+    return list(row.copied_from) if row else []
+
+
+def classes_of(session: Session, registration: str, contexts: Sequence[str]) -> Sequence[Any]:
+    """Return which of a registration's courses are linked to which classes of the session's schools."""
+    return session.rows(
+        "SELECT l.context_id, l.school, l.class_id, c.title, s.name AS school_name FROM context_link l "
+        "JOIN deployment d ON d.district = l.district AND d.deployment = l.deployment "
+        "JOIN school s ON s.district = l.district AND s.school = l.school "
+        "LEFT JOIN roster_class c ON c.district = l.district AND c.school = l.school AND c.sourced_id = l.class_id "
+        "AND c.until IS NULL WHERE l.district = %(district)s AND l.school = ANY(%(schools)s) "
+        "AND d.registration = %(r)s AND l.context_id = ANY(%(contexts)s) ORDER BY l.context_id, l.school, l.class_id",
+        r=registration, contexts=list(contexts),
+    )  # fmt: skip
+
+
+def take_notice(session: Session, notice_hash: bytes, forget_at: datetime) -> bool:
+    """Use up a notice, durable with the caller's transaction; False when it was taken before."""
+    return session.insert(tables.launch_nonce, ignore=True, nonce_hash=notice_hash, expires_at=forget_at)
+
+
+def noticed(session: Session, registration: str, deployment_id: str, context_id: str, origins: Sequence[str]) -> Any:
+    """Return the deployment that a notice is about with its state, or None; whether the course it names is linked, and
+    whether one of those it was copied from is."""
+    return session.row(
+        "SELECT d.district, d.deployment, d.status, r.status AS registration_status, EXISTS (SELECT FROM context_link l "
+        "WHERE l.district = d.district AND l.deployment = d.deployment AND l.context_id = %(c)s) AS linked, "
+        "EXISTS (SELECT FROM context_link l JOIN deployment o ON o.district = l.district AND o.deployment = l.deployment "
+        "WHERE o.registration = d.registration AND l.district = d.district AND l.context_id = ANY(%(origins)s)) AS "
+        "known FROM deployment d JOIN registration r USING (registration) WHERE d.registration = %(r)s "
+        "AND d.deployment_id = %(d)s",
+        r=registration, d=deployment_id, c=context_id, origins=list(origins),
+    )  # fmt: skip
 
 
 def no_longer_waits(session: Session, deployment: str, context_id: str) -> None:
@@ -309,13 +354,15 @@ def course(session: Session, deployment: str, context_id: str) -> Any | None:
     )  # fmt: skip
 
 
-def launched(session: Session, deployment: str) -> str | None:
-    """Return the course of a deployment, at the session's school, that was linked first and launched since."""
+def launched(session: Session, deployment: str, service: str = "") -> str | None:
+    """Return the course of a deployment, at the session's school, that was linked first and launched since; where a
+    service is asked for, with that."""
     row = session.row(
         "SELECT context_id FROM context_link WHERE district = %(district)s AND school = %(school)s "
-        "AND deployment = %(deployment)s AND services <> '{}' ORDER BY linked_at, context_id LIMIT 1",
-        deployment=deployment,
-    )
+        "AND deployment = %(deployment)s AND services <> '{}' AND (%(service)s = '' OR services ? %(service)s) "
+        "ORDER BY linked_at, context_id LIMIT 1",
+        deployment=deployment, service=service,
+    )  # fmt: skip
     return str(row.context_id) if row else None
 
 
@@ -353,6 +400,38 @@ def subs_of(session: Session, registration: str, people: list[str]) -> dict[str,
         registration=registration, people=people,
     )  # fmt: skip
     return {row.person_id: row.sub for row in rows}
+
+
+def keep_lti1p1_key(session: Session, registration: str, key: str, secret: bytes, now: datetime, by: str) -> None:
+    """Keep the sealed secret of an LTI 1.1 consumer key of a registration; said again, the later one counts."""
+    session.run(
+        "INSERT INTO lti1p1_key (registration, consumer_key, secret, created_at, created_by) VALUES (%(r)s, %(key)s, "
+        "%(secret)s, %(now)s, %(by)s) ON CONFLICT (registration, consumer_key) DO UPDATE SET secret = excluded.secret, "
+        "created_at = excluded.created_at, created_by = excluded.created_by",
+        r=registration, key=key, secret=secret, now=now, by=by,
+    )  # fmt: skip
+
+
+def lti1p1_secret(session: Session, registration: str, key: str) -> bytes | None:
+    """Return the sealed secret of an LTI 1.1 consumer key."""
+    row = session.row(
+        "SELECT secret FROM lti1p1_key WHERE registration = %(r)s AND consumer_key = %(key)s", r=registration, key=key
+    )
+    return bytes(row.secret) if row else None
+
+
+def keep_lti1p1_users(session: Session, registration: str, people: Mapping[str, str], now: datetime) -> list[str]:
+    """Remember who LTI 1.1 users are, {user id: our id}: those whom the session's school's roster holds. Return the
+    user ids that were kept."""
+    rows = session.rows(
+        "INSERT INTO lti1p1_user (district, school, registration, user_id, person_id, created_at) "
+        "SELECT %(district)s, %(school)s, %(r)s, t.u, t.p, %(now)s FROM unnest(%(users)s::text[], %(ids)s::text[]) "
+        "AS t(u, p) JOIN roster_user x ON x.district = %(district)s AND x.school = %(school)s AND x.sourced_id = t.p "
+        "AND x.until IS NULL ON CONFLICT (district, school, registration, user_id) DO UPDATE SET "
+        "person_id = excluded.person_id, created_at = excluded.created_at RETURNING user_id",
+        r=registration, users=list(people), ids=list(people.values()), now=now,
+    )  # fmt: skip
+    return [row.user_id for row in rows]
 
 
 # --- launches --------------------------------------------------------------------------------------

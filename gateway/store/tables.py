@@ -151,7 +151,7 @@ relaxation = _table(  # what one registration is excused from, by whom, why, and
 # failed, without a person in them: both bounded per registration, and written only for tokens that verified.
 waiting_link = _table(
     "waiting_link", "district", "registration deployment_id context_id",
-    "registration deployment_id context_id deployment? title? seen_at:time", {IDENTITY: _SIUD, ONBOARDING: _S},
+    "registration deployment_id context_id deployment? title? copied_from:ids seen_at:time", {IDENTITY: _SIUD, ONBOARDING: _S},
 )  # fmt: skip
 failed_launch = _table(
     "failed_launch", "district", "support", "support registration at:time code facts:json",
@@ -185,6 +185,15 @@ lms_identity = _table(
     "registration sub person_id evidence seen_at:time",
     _WRITES | _ERASED,
 )
+# What is known of an LMS's days of LTI 1.1: the secrets it signs for, and who its users were called then.
+lti1p1_key = _table(
+    "lti1p1_key", "shared", "registration consumer_key",
+    "registration consumer_key secret:bytes created_at:time created_by", {ONBOARDING: _SIU, IDENTITY: _S},
+)  # fmt: skip
+lti1p1_user = _table(
+    "lti1p1_user", "school", "registration user_id", "registration user_id person_id created_at:time",
+    _WRITES | _ERASED,
+)  # fmt: skip
 
 # --- what policy reads: versioned, never updated in place -------------------------------------------
 

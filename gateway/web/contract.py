@@ -32,6 +32,7 @@ class Audience(StrEnum):
     """Who may call a route, and how they show who they are."""
 
     PLATFORM = "an LMS through the person's browser"
+    LMS = "an LMS by itself, with what it has signed"
     CLIENT = "an OAuth client with its credentials"
     APPLICATION = "the application, with a bearer token"
     VENDOR = "a vendor, with a bearer token"

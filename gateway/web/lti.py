@@ -9,7 +9,7 @@ from flask import Blueprint, Response, g, make_response, redirect, render_templa
 
 from gateway import errors
 from gateway.errors import Refused
-from gateway.flows import launch, registration
+from gateway.flows import launch, notices, registration
 from gateway.identity import keys
 from gateway.identity.launch import PROOF, Unproven
 from gateway.identity.states import STATE_SECONDS, bind
@@ -26,7 +26,7 @@ _LOGIN = (
 )  # fmt: skip
 _LAUNCH = tuple(
     reason for code, reason in errors.VOCABULARY.items()
-    if code.startswith("LTI_") and not code.startswith("LTI_REG_") and reason not in _LOGIN
+    if code.startswith("LTI_") and not code.startswith(("LTI_REG_", "LTI_NOTICE")) and reason not in _LOGIN
 )  # fmt: skip
 _REGISTRATION = tuple(reason for code, reason in errors.VOCABULARY.items() if code.startswith("LTI_REG_"))
 
@@ -88,6 +88,16 @@ def arrive() -> Response:
     if door.teacher:
         bind(response, *door.teacher, launch.LAUNCH_HOURS * 3600)
     return response
+
+
+@blueprint.route("/lti/notices", methods=["POST"])
+@declares(Audience.LMS, refusals=(errors.LTI_NOTICE,), summary="Signed notices (Platform Notification Service 1.0)")
+def notice() -> Response:
+    """Take what is genuine. Nobody is told which of them were: what was refused is on record for the district."""
+    listed = request.form.get("notices")
+    body = request.get_data() if listed is None else b'{"notices": ' + listed.encode() + b"}"
+    notices.take(running().parts, body, g.request_id)
+    return Response(status=200)
 
 
 @blueprint.route("/lti/link", methods=["POST"])

@@ -45,7 +45,7 @@ def test_cases_that_are_named_are_there_and_are_refused_as_is_said(clause):
 
 def test_every_hostile_case_of_a_clause_stands_under_it():
     tried = {str(case.id).partition(" ")[0] for case in CASES if re.match(r"L[IV]-", str(case.id))}
-    assert tried - {one.id for one in CLAUSES if cases(one)} == {"LV-33"}  # notices wait; as launches they are refused
+    assert tried <= {one.id for one in CLAUSES if cases(one)}
 
 
 def test_the_page_is_up_to_date():

@@ -20,7 +20,7 @@ from connectors.errors import AddressRefused, ConnectorError
 from connectors.lti_advantage import Course, LtiAdvantage
 from connectors.tokens import ProcessCache, TokenBroker
 from gateway.identity.keys import PlatformKeys
-from mappings import lti
+from mappings import lti, lti_notices
 from mappings._seal import SEAL
 from mappings.cleared import Cleared
 from tests.connectors.peer import Peer
@@ -81,12 +81,15 @@ class Desk:
         unused: Any = None
         return PlatformKeys(unused, unused, unused, lambda hosts, **_: self.open_line(hosts))
 
-    def course(self, *, token_url: str = "", members: str = GOOD, columns: str = GOOD) -> LtiAdvantage:
+    def course(
+        self, *, token_url: str = "", members: str = GOOD, columns: str = GOOD, notices: str = GOOD
+    ) -> LtiAdvantage:
         url = token_url or "https://lms.example/token"
         course = Course("1:1", "re", "client", "1", url, url, "k", self.hosts, {"scope": SCOPES, "lineitems": columns},
-                        {"context_memberships_url": members})  # fmt: skip
+                        {"context_memberships_url": members},
+                        {"platform_notification_service_url": notices, "scope": [lti_notices.SCOPE]})  # fmt: skip
         if not token_url:
-            for scope in (*SCOPES, lti.SCOPE_MEMBERS):
+            for scope in (*SCOPES, lti.SCOPE_MEMBERS, lti_notices.SCOPE):
                 self.cache.set(course.token_key([scope]).name(), "seCret", 3600)
         return LtiAdvantage(course, KEY, TokenBroker(self.cache), self.open_line)
 
@@ -101,6 +104,8 @@ DIRECT: dict[str, Site] = {
     "members of a role": lambda desk, url: desk.course(members=url).read_members(role="Learner", limit=5),
     "one page of members": lambda desk, url: desk.course(members=url).sample_members(),
     "differences": lambda desk, url: desk.course().read_changes(url),
+    "notice handlers": lambda desk, url: desk.course(notices=url).read_notice_handlers(),
+    "ask for notices": lambda desk, url: desk.course(notices=url).send_notices("LtiHelloWorldNotice", GOOD),
     "columns": lambda desk, url: desk.course(columns=url).list_columns(),
     "one page of columns": lambda desk, url: desk.course(columns=url).sample_columns(),
     "find a column": lambda desk, url: desk.course(columns=url).find_column("a"),

@@ -276,9 +276,23 @@ class Base:
                 yield lambda p=path, i=items: app.call("POST", p, json={"items": i})
             yield lambda p=page: client.post(p, data={"item": "check"})
             yield lambda p=page: client.post(p, data={"do": "cancel"})
+        for origin in (lms.context, "course-b", "nowhere"):
+            yield lambda o=origin: client.post("/lti/notices", json={"notices": [{"jwt": self._copied(world, o)}]})
+        yield lambda: client.post("/lti/notices", json={})
+        yield lambda: lms.launch(world, unlinked | {LTI + "context": {"id": "course-y"}})
         for whom in ("p0", "p1", "nobody"):
             yield lambda w=whom: lms.launch(world, lms.reviewing("tA", w))
             yield lambda w=whom: lms.launch(world, lms.asking("tA", w))
+
+    def _copied(self, world: World, origin: str) -> str:
+        """A notice that a course was copied."""
+        lms, now = self.lesson.lms, int(world.clock.at.timestamp())
+        return lms.sign({
+            "iss": lms.issuer, "aud": lms.client_id, "iat": now, "exp": now + 300, LTI + "version": "1.3.0",
+            LTI + "deployment_id": lms.deployment_id, LTI + "context": {"id": "course-y"},
+            LTI + "notice": {"id": origin, "timestamp": "2026-11-02T09:00:00Z", "type": "LtiContextCopyNotice"},
+            LTI + "origin_contexts": [origin],
+        })  # fmt: skip
 
 
 @pytest.fixture(scope="module")

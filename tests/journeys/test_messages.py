@@ -520,7 +520,7 @@ def test_what_waits_to_be_linked_is_listed_for_the_district_and_forgotten_when_i
     unlinked(lesson, "p0", "Learner")
     lesson.lms.launch(lesson.world, lesson.lms.message("p0") | {LTI + "deployment_id": "77"})
     waiting = launch.waiting(lesson.world.office, lesson.world.by)
-    assert [(w.deployment_id, w.context_id, w.title) for w in waiting] == [("1", "course-9", "Geometry")]
+    assert [(w.row.deployment_id, w.row.context_id, w.row.title) for w in waiting] == [("1", "course-9", "Geometry")]
     press(lesson, "/lti/link", **{"class": hidden(unlinked(lesson, "tA").text, "class")})
     assert launch.waiting(lesson.world.office, lesson.world.by) == []
 

@@ -28,8 +28,8 @@ from mappings.oneroster import v1p2
 from mappings.oneroster.csv import FILES, CsvColumn, CsvFile
 
 OFFICIAL = Path(__file__).parent / "official"
-STANDARDS = ["lti_ags", "lti_launch", "lti_nrps", "oneroster_1p1_csv", "oneroster_1p1_rest", "oneroster_1p2_csv",
-             "oneroster_1p2_rest"]  # fmt: skip
+STANDARDS = ["lti_ags", "lti_launch", "lti_notices", "lti_nrps", "oneroster_1p1_csv", "oneroster_1p1_rest",
+             "oneroster_1p2_csv", "oneroster_1p2_rest"]  # fmt: skip
 OURS = {"application": application, "family": family, "transcript": application, "on_file": on_file,
         "content_items": lti_items, "lti_registration": lti_registration}  # fmt: skip
 CSV = {"oneroster_1p1_csv": "1.1", "oneroster_1p2_csv": "1.2"}
@@ -175,6 +175,7 @@ ROOTS = {
     "content_items": {"ContentItems"},
     "on_file": {"Agreement", "Direction", "Consent", "OptOut", "PolicyVersion", "PolicyWord", "SourcePolicy"},
     "lti_launch": {"Launch"},
+    "lti_notices": {"Message", "Catalog"},
     "lti_nrps": {"MembershipContainer"},
     "lti_ags": {"LineItem", "Score", "Result"},
     "oneroster_1p1_rest": {"Answer"},

@@ -10,10 +10,11 @@ from gateway.flows.launch.exchange import exchange
 from gateway.flows.launch.linking import Unlinked, link
 from gateway.flows.launch.picker import offer, open_picker, pick
 from gateway.flows.launch.privacy import Privacy
-from gateway.flows.launch.relaxations import end_relaxation, relax, relaxations, waiting
+from gateway.flows.launch.relaxations import end_relaxation, relax, relaxations
+from gateway.flows.launch.waiting import Waiting, waiting
 
 __all__ = [
-    "CODE_SECONDS", "LAUNCH_HOURS", "Diagnosis", "Door", "Entry", "Privacy", "Unlinked", "arrive", "begin", "diagnose",
-    "end_relaxation", "exchange", "failures", "inspect", "link", "offer", "open_picker", "pick", "relax", "relaxations",
-    "waiting",
+    "CODE_SECONDS", "LAUNCH_HOURS", "Diagnosis", "Door", "Entry", "Privacy", "Unlinked", "Waiting", "arrive", "begin",
+    "diagnose", "end_relaxation", "exchange", "failures", "inspect", "link", "offer", "open_picker", "pick", "relax",
+    "relaxations", "waiting",
 ]  # fmt: skip

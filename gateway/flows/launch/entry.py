@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from gateway import errors
@@ -11,7 +12,9 @@ from gateway.flows.launch import diagnosis, hand_over, linking, privacy
 from gateway.flows.launch.hand_over import CODE_SECONDS, LAUNCH_HOURS, Arrival, Entry
 from gateway.flows.launch.linking import Unlinked
 from gateway.flows.launch.privacy import Privacy
+from gateway.flows.launch.waiting import history
 from gateway.flows.parts import Parts
+from gateway.identity import migration
 from gateway.identity.launch import Admitted, GatewayLaunch
 from gateway.identity.login import Begun, GatewayLogin
 from gateway.store import registrations
@@ -76,7 +79,8 @@ def _lead(parts: Parts, session: Session, admitted: Admitted, found: Any) -> Ent
     _require_deployment(parts, session, admitted, found)
     if kind == "data_privacy":
         return privacy.explain(session, found, parts.clock.now())
-    arrival = _locate(parts, session, admitted, found)
+    before = migration.user_before(session, parts.vault, admitted)
+    arrival = replace(_locate(parts, session, admitted, found), before=before)
     session.narrow(arrival.place)
     return hand_over.hand_over(parts, session, admitted, arrival)
 
@@ -99,7 +103,8 @@ def _locate(parts: Parts, session: Session, admitted: Admitted, row: Any) -> Arr
     links = [link for link in row.links or () if link["school"] in (row.schools or ())]
     if len(links) != 1:
         waits = admitted.message["deployment_id"], context["id"], row.district, row.deployment, context.get("title")
-        registrations.keep_waiting(session, admitted.platform.ref, *waits, parts.clock.now())
+        origins = history(admitted.message)
+        registrations.keep_waiting(session, admitted.platform.ref, *waits, parts.clock.now(), origins)
         raise Refused(errors.LTI_CONTEXT_UNLINKED)
     place = Place(row.district, links[0]["school"])
     return Arrival(place, row.deployment, context["id"], links[0]["class_id"])

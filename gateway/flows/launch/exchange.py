@@ -51,7 +51,7 @@ def _tell(parts: Parts, session: Session, grant: Grant, launch: str, now: dateti
     facts = known.facts(grant.credential(session.place, known.school))
     nobody = row.person_id is None
     person = fact_store.NOBODY if nobody else fact_store.person(session, row.person_id)
-    who = Who(row.person_id, False, row.role, person, visitor=nobody and row.facts["unnamed"])
+    who = Who(row.person_id, "", row.role, person, visitor=nobody and row.facts["unnamed"])
     decision = decide_entry(request, facts, who, now)
     about = row.facts["about"]
     if decision.permits and about and rowplan.judge(decision.plan, fact_store.person(session, about)):

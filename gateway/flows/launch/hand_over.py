@@ -22,7 +22,7 @@ from gateway.store import facts as fact_store
 from gateway.store import launches, registrations, roster
 from gateway.store.secrets import token_hash
 from gateway.store.tenant import Place, Session
-from mappings import application, lti, vocabulary
+from mappings import application, lti, lti_messages, vocabulary
 
 CODE_SECONDS = 60
 PICKING = timedelta(minutes=30)  # how long a picker stays open
@@ -53,6 +53,7 @@ class Arrival:
     deployment: str
     context_id: str
     class_id: str
+    before: str | None = None  # who launches, as LTI 1.1 called them: where the LMS has proved it
 
 
 def hand_over(parts: Parts, session: Session, admitted: Admitted, arrival: Arrival) -> Entry | Refused:
@@ -137,11 +138,12 @@ class Keeping:
 
 @dataclass(frozen=True, slots=True)
 class Who:
-    """Who is launching: the roster's person, whether the SIS id said so, and the role the roster gives in the class;
-    what the platform says gives nobody power. A `visitor` is unknown to the roster, let in as the registration says."""
+    """Who is launching: the roster's person, what says so now (`lis`, `migrated`, "" for what was known before), and
+    the role the roster gives in the class; what the platform says gives nobody power. A `visitor` is unknown to the
+    roster, let in as the registration says."""
 
     id: str | None
-    by_sis_id: bool
+    evidence: str
     role: str
     facts: Person
     visitor: bool = False
@@ -154,7 +156,7 @@ def _standing(session: Session, admitted: Admitted, arrival: Arrival) -> Any:
     nobody = vocabulary.TEST_USER in message["roles"] or "sub" not in message
     return launches.standing(
         session, admitted.platform.ref, message.get("sub", ""), None if nobody else sis_id(message), arrival.class_id,
-        nobody=nobody,
+        nobody=nobody, before=arrival.before,
     )  # fmt: skip
 
 
@@ -166,11 +168,12 @@ def sis_id(message: Mapping[str, Any]) -> str | None:
 def _who(row: Any, admitted: Admitted) -> Who:
     if row.id is None and "anonymous" in admitted.excuses and sis_id(admitted.message) is None:
         learner = "student" in vocabulary.course_roles(admitted.message["roles"])
-        return Who(None, False, "student" if learner else "none", fact_store.NOBODY, visitor=True)
+        return Who(None, "", "student" if learner else "none", fact_store.NOBODY, visitor=True)
     roles = row.roles or ["none"]
     role = "teacher" if "teacher" in roles else roles[0]
     facts = fact_store.person_of(row) if row.associated else fact_store.NOBODY
-    return Who(row.id, row.id is not None and row.id == sis_id(admitted.message), role, facts)
+    by_sis_id = row.id is not None and row.id == sis_id(admitted.message)
+    return Who(row.id, "lis" if by_sis_id else "migrated" if row.migrated else "", role, facts)
 
 
 def _credential(row: Any, school: str) -> Credential:
@@ -209,8 +212,8 @@ def _keep(parts: Parts, session: Session, admitted: Admitted, arrival: Arrival, 
     launches.keep(
         session, launch=parts.ids.new("la"), deployment=arrival.deployment, context_id=arrival.context_id,
         class_id=arrival.class_id, registration=admitted.platform.ref, sub=message.get("sub", ""), person_id=who.id,
-        by_sis_id=who.by_sis_id, role=who.role, access_grant=keep.access_grant, facts=facts,
-        services={name: message[name] for name in ("ags", "nrps") if name in message and kind == "resource_link"},
+        evidence=who.evidence, role=who.role, access_grant=keep.access_grant, facts=facts,
+        services={name: message[name] for name in lti_messages.SERVICES if name in message and kind == "resource_link"},
         code_hash=token_hash(keep.code), opens="picker" if kind == "deep_linking" else "launch",
         code_until=keep.now + (PICKING if kind == "deep_linking" else timedelta(seconds=CODE_SECONDS)),
         created_at=keep.now, expires_at=keep.now + timedelta(hours=LAUNCH_HOURS),

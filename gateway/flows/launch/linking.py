@@ -23,11 +23,13 @@ BY_TEACHER = "teacher"
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One class that the course may be: its title and school, whether the LMS names it, and the signed word for it."""
+    """One class that the course may be: its title and school, whether the LMS names it, whether a course that this one
+    was copied from is linked to it (which may be last year's), and the signed word for it."""
 
     title: str
     school: str
     suggested: bool
+    copied: bool
     word: str
 
 
@@ -49,7 +51,9 @@ def offer(parts: Parts, admitted: Admitted, found: Any) -> Unlinked | None:
         return None
     if len(_sources(parts, found, person)) > 1:
         return None  # one id in two sources is two people: somebody who sees both must link
-    choices = tuple(sorted(_choices(parts, admitted, found, person), key=lambda c: (not c.suggested, c.title)))
+    choices = tuple(
+        sorted(_choices(parts, admitted, found, person), key=lambda c: (not c.suggested, not c.copied, c.title))
+    )
     course = message["context"].get("title") or message["context"].get("label") or "this course"
     return Unlinked(course, choices) if choices else None
 
@@ -67,16 +71,21 @@ def _sources(parts: Parts, found: Any, person: str) -> set[str | None]:
 def _choices(parts: Parts, admitted: Admitted, found: Any, person: str) -> Iterator[Choice]:
     """Go through the deployment's schools, as far as the person teaches there by the roster."""
     context = admitted.message["context"]["id"]
+    with parts.database.open_identity() as session:
+        origins = registrations.copied_from(
+            session, admitted.platform.ref, admitted.message["deployment_id"], context
+        )  # fmt: skip
     section = lti.said(admitted.message.get("lis", {}).get("course_section_sourcedid"))
     for school in found.schools or ():
         with parts.database.open_school(Place(found.district, school)) as session:
             name = launches.school_name(session)
+            before = {row.class_id for row in registrations.classes_of(session, admitted.platform.ref, origins)}
             for class_id in sorted(roster.teaches(session, person)):
                 class_ = roster.class_(session, class_id)
                 if class_ is not None:
                     said = [found.deployment, context, found.district, school, class_id, person]
                     word = parts.states.seal("link", said)
-                    yield Choice(class_.title or class_id, name, class_id == section, word)
+                    yield Choice(class_.title or class_id, name, class_id == section, class_id in before, word)
 
 
 def link(parts: Parts, word: str) -> str:

@@ -1,4 +1,4 @@
-"""What a registration is excused from: named, with a reason, until a day; and what waits to be linked."""
+"""What a registration is excused from: named, with a reason, until a day."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gateway.flows.onboarding.typed import readable
 from gateway.flows.parts import Office
 from gateway.identity.staff import Person
 from gateway.policy.request import ActorKind
-from gateway.store import launches, registrations
+from gateway.store import registrations
 from gateway.store.tenant import Place, Session
 
 LONGEST = timedelta(days=400)
@@ -64,13 +64,6 @@ def relaxations(parts: Office, by: Person) -> Sequence[Any]:
     by.acts_for_district()
     with parts.database.open_district(by.district) as session:
         return registrations.relaxations(session)
-
-
-def waiting(parts: Office, by: Person) -> Sequence[Any]:
-    """Return the deployments and courses of the district that launched and are not linked, the newest first."""
-    by.acts_for_district()
-    with parts.database.open_district(by.district) as session:
-        return launches.waiting(session)
 
 
 def _day(text: str) -> datetime:

@@ -115,6 +115,15 @@ CREATE TABLE ledger_entry (
     PRIMARY KEY (district, school, index)
 );
 
+CREATE TABLE lti1p1_key (
+    registration TEXT COLLATE "C" NOT NULL,
+    consumer_key TEXT COLLATE "C" NOT NULL,
+    secret BYTEA NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    created_by TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (registration, consumer_key)
+);
+
 CREATE TABLE relaxation (
     registration TEXT COLLATE "C" NOT NULL,
     name TEXT COLLATE "C" NOT NULL,
@@ -133,6 +142,7 @@ CREATE TABLE waiting_link (
     context_id TEXT COLLATE "C" NOT NULL,
     deployment TEXT COLLATE "C",
     title TEXT COLLATE "C",
+    copied_from TEXT[] COLLATE "C" NOT NULL,
     seen_at TIMESTAMP WITH TIME ZONE NOT NULL,
     PRIMARY KEY (district, registration, deployment_id, context_id)
 );
@@ -901,6 +911,17 @@ CREATE TABLE lms_identity (
     FOREIGN KEY(district, school) REFERENCES school (district, school)
 );
 
+CREATE TABLE lti1p1_user (
+    district INTEGER NOT NULL,
+    school INTEGER NOT NULL,
+    registration TEXT COLLATE "C" NOT NULL,
+    user_id TEXT COLLATE "C" NOT NULL,
+    person_id TEXT COLLATE "C" NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    PRIMARY KEY (district, school, registration, user_id),
+    FOREIGN KEY(district, school) REFERENCES school (district, school)
+);
+
 CREATE TABLE outbox (
     district INTEGER NOT NULL,
     school INTEGER NOT NULL,
@@ -1040,6 +1061,9 @@ CREATE POLICY of_school ON launch TO schoolgate_school USING (district = (SELECT
 ALTER TABLE lms_identity ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_erasure ON lms_identity TO schoolgate_erasure USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
 CREATE POLICY of_school ON lms_identity TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+ALTER TABLE lti1p1_user ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_erasure ON lti1p1_user TO schoolgate_erasure USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+CREATE POLICY of_school ON lti1p1_user TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
 ALTER TABLE agreement ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_school ON agreement TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
 CREATE POLICY of_intake ON agreement TO schoolgate_intake USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
@@ -1205,6 +1229,8 @@ GRANT SELECT, INSERT ON idempotency TO schoolgate_school;
 GRANT SELECT, INSERT, DELETE ON launch_nonce TO schoolgate_identity;
 GRANT SELECT, INSERT ON ledger_entry TO schoolgate_school;
 GRANT SELECT, INSERT ON ledger_entry TO schoolgate_intake;
+GRANT SELECT, INSERT, UPDATE ON lti1p1_key TO schoolgate_onboarding;
+GRANT SELECT ON lti1p1_key TO schoolgate_identity;
 GRANT SELECT, INSERT, UPDATE, DELETE ON relaxation TO schoolgate_onboarding;
 GRANT SELECT ON relaxation TO schoolgate_identity;
 GRANT SELECT, INSERT, UPDATE, DELETE ON waiting_link TO schoolgate_identity;
@@ -1305,6 +1331,8 @@ GRANT SELECT, INSERT, UPDATE ON ledger_head TO schoolgate_intake;
 GRANT SELECT, INSERT, UPDATE ON line_item TO schoolgate_school;
 GRANT SELECT, DELETE ON lms_identity TO schoolgate_erasure;
 GRANT SELECT, INSERT, UPDATE ON lms_identity TO schoolgate_school;
+GRANT SELECT, DELETE ON lti1p1_user TO schoolgate_erasure;
+GRANT SELECT, INSERT, UPDATE ON lti1p1_user TO schoolgate_school;
 GRANT SELECT, DELETE ON outbox TO schoolgate_erasure;
 GRANT SELECT, INSERT, UPDATE ON outbox TO schoolgate_school;
 GRANT SELECT, DELETE ON result TO schoolgate_erasure;
