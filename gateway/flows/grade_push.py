@@ -133,7 +133,12 @@ def _locate(parts: Parts, grant: Grant, body: Mapping[str, Any]) -> _Batch:
 
 
 def _take_in(
-    parts: Parts, session: Session, grant: Grant, batch: _Batch, body: Mapping[str, Any], in_course: set[str],
+    parts: Parts,
+    session: Session,
+    grant: Grant,
+    batch: _Batch,
+    body: Mapping[str, Any],
+    in_course: set[str],
     decision: Decision,
 ) -> dict[str, Any]:
     now, ref = parts.clock.now(), parts.ids.new("ba")
@@ -176,14 +181,15 @@ def _judge(
         raise Refused(errors.REQ_INVALID, "a ref stands twice")
     wanted = [application.inward(application.PERSON, one["person"]) for one in handed]
     known = aliases.inward(session, grant.ref, "user", wanted)
-    people = _named(session, decision, {alias: person for alias, (_, person) in known.items()},
-                    aliases.people_behind(session, grant.ref, wanted))  # fmt: skip
+    named = {alias: person for alias, (_, person) in known.items()}
+    unnamed = aliases.people_behind(session, grant.ref, wanted)
+    people, silent = named | unnamed, _silent(session, decision, named, unnamed)
     barred = _barred(parts, session, batch, people.values(), in_course)
     judged = []
     for one, alias in zip(handed, wanted, strict=True):
         person = people.get(alias)
         points, unmapped = _points(batch.activity, one)
-        reason = barred.get(person) or unmapped if person else errors.GRD_PUPIL
+        reason = barred.get(person) or unmapped if person and alias not in silent else errors.GRD_PUPIL
         judged.append(
             {"ref": one["ref"], "person_id": person,
              "level": one.get("mastery"), "points": points, "given_at": one["at"], "state": bucket(reason),
@@ -192,15 +198,15 @@ def _judge(
     return judged
 
 
-def _named(
+def _silent(
     session: Session, decision: Decision, named: Mapping[str, str], unnamed: Mapping[str, str]
-) -> dict[str, str]:
-    """Return whom the application means, by one name each: a pupil who takes part without a name is found by the
-    pseudonym alone, any other by the alias alone. Two names that both worked would tell whose they are."""
+) -> set[str]:  # fmt: skip
+    """Return the names that find nobody now: a pupil who takes part without a name is found by the pseudonym alone, any
+    other by the alias alone. Two names that both worked would tell whose they are."""
     facts = fact_store.people(session, {*named.values(), *unnamed.values()})
     hidden = {person for person in facts if rowplan.judge(decision.plan, facts[person])}
-    return {alias: p for alias, p in named.items() if p not in hidden} | {
-        alias: p for alias, p in unnamed.items() if p in hidden
+    return {alias for alias, p in named.items() if p in hidden} | {
+        alias for alias, p in unnamed.items() if p not in hidden
     }  # fmt: skip
 
 

@@ -134,7 +134,7 @@ class States:
     def seal(self, kind: str, values: list[Any]) -> str:
         """Return these values as a word that only we can read, and have said when."""
         said = json.dumps([kind, int(self._clock.now().timestamp()), values])
-        return base64_encode(self._vault.seal(said.encode(), _WORD)).decode()
+        return base64_encode(self._vault.seal(said.encode(), _WORD, self._ids.secret())).decode()
 
     def unseal(self, kind: str, word: str, seconds: int) -> list[Any] | None:
         """Return the values of a word of this kind that is no older; None for any other text."""

@@ -164,7 +164,9 @@ def keep_failure(
         "DELETE FROM failed_launch WHERE registration = %(r)s AND support IN (SELECT support FROM failed_launch "
         "WHERE registration = %(r)s AND (facts -> 'verified')::boolean = %(verified)s ORDER BY at DESC, support "
         "OFFSET %(room)s)",
-        r=registration, verified=verified, room=200 if verified else 20,
+        r=registration,
+        verified=verified,
+        room=200 if verified else 20,
     )
 
 

@@ -266,16 +266,18 @@ class Base:
         for who in ("tA", "p0", "tB"):
             yield lambda w=who: (answers.append(lms.launch(world, lms.picking(w))), answers[-1])[1]
             page = urlsplit(answers[-1].headers.get("Location", "/lti/pick/none")).path
-            yield lambda p=page: client.get(p)
-            yield lambda p=page: (answers.append(client.post(p, data={"do": "application"})), answers[-1])[1]
+            own = {"Cookie": answers[-1].headers.get("Set-Cookie", "").partition(";")[0]}
+            yield lambda p=page, h=own: client.get(p, headers=h)
+            said = {"data": {"do": "application"}, "headers": own}
+            yield lambda p=page, s=said: (answers.append(client.post(p, **s)), answers[-1])[1]
             if answers[-1].status_code == 303:
                 code = code_of(answers[-1])
                 body = {"code": code}
                 yield lambda b=body: (answers.append(app.call("POST", "/v1/launches/exchange", json=b)), answers[-1])[1]
                 path, items = f"/v1/launches/{answers[-1].json['id']}/content_items", [{"activity": "check"}]
                 yield lambda p=path, i=items: app.call("POST", p, json={"items": i})
-            yield lambda p=page: client.post(p, data={"item": "check"})
-            yield lambda p=page: client.post(p, data={"do": "cancel"})
+            yield lambda p=page, h=own: client.post(p, data={"item": "check"}, headers=h)
+            yield lambda p=page, h=own: client.post(p, data={"do": "cancel"}, headers=h)
         for origin in (lms.context, "course-b", "nowhere"):
             yield lambda o=origin: client.post("/lti/notices", json={"notices": [{"jwt": self._copied(world, o)}]})
         yield lambda: client.post("/lti/notices", json={})

@@ -43,6 +43,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "reasons": st.lists(codes, max_size=3), "elements": st.lists(elements, max_size=3),
     "withheld": st.lists(withheld, max_size=2), "rows_withheld": st.lists(counted, max_size=2), "subjects": counts,
     "subjects_root": hashes, "payload_hmac": hashes, "payload_bytes": counts, "facts": hashes, "attempt": counts,
+    "relaxation": st.sampled_from(["no_resource_link", "anonymous", "trusted_audience", "clock_skew"]),
     "notice": refs, "obligations": st.lists(st.sampled_from(sorted(Obligation)), max_size=2),
     "policy": st.builds("{}@{}".format, st.sampled_from(sorted(PROFILES)), st.integers(0, 10**9 - 1)),
 }  # fmt: skip
