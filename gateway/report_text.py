@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.errors import SRC_HELD, VOCABULARY
 
 if TYPE_CHECKING:
-    from gateway.flows.roster_sync import Report
+    from gateway.flows.rosters import Report
 
 _WORDS = {
     "org": "organisations", "session": "sessions", "course": "courses", "user": "people", "class": "classes",

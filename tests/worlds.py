@@ -16,7 +16,7 @@ from werkzeug.test import TestResponse
 
 from gateway.app import create_app, make_parts
 from gateway.clock import Clock
-from gateway.flows import on_file, onboarding, roster_sync
+from gateway.flows import on_file, onboarding, rosters
 from gateway.flows.parts import Office, Parts
 from gateway.identity import staff
 from gateway.ledger import entry, log
@@ -170,24 +170,24 @@ class World:
 
     # --- rosters ---------------------------------------------------------------------------------
 
-    def deliver(self, delivery: Delivery, *, publish: bool = True, folder: bool = False) -> roster_sync.Report:
+    def deliver(self, delivery: Delivery, *, publish: bool = True, folder: bool = False) -> rosters.Report:
         path = self.office.settings.instance.parent / f"delivery{next(self._numbers)}"
         seeded = self.canaries.seed(delivery, self.by.district, self.places, self.seeds)
         return self.sync(seeded.folder(path) if folder else seeded.zip(path.with_suffix(".zip")), publish=publish)
 
-    def sync(self, delivered: Path, *, publish: bool = True) -> roster_sync.Report:
-        report = roster_sync.sync(self.office, self.by.district, self.source, delivered, self.by.ref, publish=publish)
+    def sync(self, delivered: Path, *, publish: bool = True) -> rosters.Report:
+        report = rosters.sync(self.office, self.by.district, self.source, delivered, self.by.ref, publish=publish)
         self.canaries.nowhere("report of a delivery", f"{report.as_dict()} {report.faults}")
         return report
 
-    def bring(self, delivery: Delivery) -> roster_sync.Report:
+    def bring(self, delivery: Delivery) -> rosters.Report:
         """Publish a delivery; a second person releases what a guard holds."""
         seeded = self.canaries.seed(delivery, self.by.district, self.places, self.seeds)
         delivered = seeded.zip(self.office.settings.instance.parent / f"delivery{next(self._numbers)}.zip")
         report = self.sync(delivered)
         if report.state == "held":
             second, _ = onboarding.add_staff(self.office, self.by, "S. Second", "district_admin", None)
-            roster_sync.release(self.office, self.by.district, report.run, second)
+            rosters.release(self.office, self.by.district, report.run, second)
             report = self.sync(delivered)
         assert report.state in ("published", "unchanged"), report.as_dict()
         return report

@@ -13,7 +13,7 @@ from gateway.cli.desk import HELD, OK, acting, exit_code, json_flag, main, table
 
 if TYPE_CHECKING:
     from gateway.flows.parts import Office
-    from gateway.flows.roster_sync import Report
+    from gateway.flows.rosters import Report
     from gateway.identity.staff import Person
     from gateway.store.tenant import Session
 
@@ -29,19 +29,19 @@ def _sync(publish: bool) -> Callable[..., Any]:
     @json_flag
     @acting
     def run(parts: Office, by: Person, source_name: str, delivery: Path | None, as_json: bool) -> int:
-        from gateway.flows import roster_sync
+        from gateway.flows import rosters
 
         by.acts_for_district()
         with parts.database.open_district(by.district) as session:
             found = _found_source(session, source_name)
         if delivery is None:
             from gateway.app import make_parts
-            from gateway.flows import roster_pull
+            from gateway.flows.rosters import pull
 
-            with roster_pull.fetched(make_parts(parts), by.district, found) as path:
-                report = roster_sync.sync(parts, by.district, found.source, path, by.ref, publish=publish)
+            with pull.fetched(make_parts(parts), by.district, found) as path:
+                report = rosters.sync(parts, by.district, found.source, path, by.ref, publish=publish)
         else:
-            report = roster_sync.sync(parts, by.district, found.source, delivery, by.ref, publish=publish)
+            report = rosters.sync(parts, by.district, found.source, delivery, by.ref, publish=publish)
         return _say_report(report, source_name, as_json)
 
     return run
@@ -120,8 +120,8 @@ def sync_errors(parts: Office, by: Person, run: str, limit: int, as_json: bool) 
 @acting
 def sync_release(parts: Office, by: Person, run: str) -> None:
     """Release a hold, as another person than whoever ran into it; then apply the same delivery again."""
-    from gateway.flows import roster_sync
+    from gateway.flows import rosters
 
     by.acts_for_district()
-    roster_sync.release(parts, by.district, run, by.ref)
+    rosters.release(parts, by.district, run, by.ref)
     click.echo(f"{run} is released once. Next: schoolgate sync apply SOURCE with the same delivery")

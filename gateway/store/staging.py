@@ -88,9 +88,9 @@ class Staging:
         session.run("SET LOCAL work_mem = '256MB'")
         session.run("SET LOCAL temp_buffers = '64MB'")
         self.fresh = {kind for kind in KINDS if not self._has_rows(kind)}
-        self._straight: set[str] = set()
-        self._sure: set[str] = set()  # kinds of which every row is recognised by its hash and none was missed before
-        self._all_met: set[str] = set()  # those of them of which every row was met again
+        self.straight: set[str] = set()
+        self.sure: set[str] = set()  # kinds of which every row is recognised by its hash and none was missed before
+        self.all_met: set[str] = set()  # those of them of which every row was met again
         for kind in KINDS.values():
             for statement in _tables_of(kind):
                 session.run(statement)
@@ -99,7 +99,7 @@ class Staging:
             "CREATE TEMP TABLE fault (file text, line int, column_name text, code text, effect text, shape text, "
             "hint text, sourced_id text) ON COMMIT DROP"
         )
-        if self._straight:
+        if self.straight:
             self._join_as_sets()
 
     @property
@@ -111,8 +111,8 @@ class Staging:
         """Make `in_<kind>`: a table of its own, or a view of the source's rows in the mirror."""
         name = kind.name
         if straight:
-            self._straight.add(name)
-            columns = SQL(f"line, sourced_id, hash, {_quoted(c.name for c in kind.columns)}")
+            self.straight.add(name)
+            columns = SQL(f"line, sourced_id, hash, {quoted(c.name for c in kind.columns)}")
             view = SQL(f"CREATE TEMP VIEW in_{name} AS SELECT {{}} FROM {mirror(name)} WHERE source = {{}}")
             self.session.raw.execute(view.format(columns, Literal(self.source)))
             return
@@ -126,15 +126,15 @@ class Staging:
         self.session.run("SET LOCAL enable_nestloop = off")
 
     def _stage_instead(self, kind: str) -> None:
-        if kind in self._straight:
-            self._straight.remove(kind)
+        if kind in self.straight:
+            self.straight.remove(kind)
             self.run(f"DROP VIEW in_{kind}")
             self._open(KINDS[kind], straight=False)
 
     def _has_rows(self, kind: str) -> bool:
-        return self._row(f"SELECT 1 FROM {mirror(kind)} WHERE source = %(source)s LIMIT 1") is not None
+        return self.row(f"SELECT 1 FROM {mirror(kind)} WHERE source = %(source)s LIMIT 1") is not None
 
-    def _row(self, statement: str, **values: Any) -> Any:
+    def row(self, statement: str, **values: Any) -> Any:
         return self.session.row(statement, source=self.source, **values)
 
     def run(self, statement: str, **values: Any) -> int:
@@ -149,7 +149,7 @@ class Staging:
         for kind in KINDS:
             if kind in self.fresh:
                 continue
-            row = self._row(
+            row = self.row(
                 "SELECT string_agg(int8send(hash), ''::bytea) FILTER (WHERE hash <> 0) AS packed, "
                 f"bool_or(hash = 0 OR missed > 0) AS unsure, count(*) AS kept, ({_BELIEVED}) AS believed "
                 f"FROM {mirror(kind)} WHERE source = %(source)s",
@@ -158,7 +158,7 @@ class Staging:
             if row.believed < row.kept / 2:
                 self._join_as_sets()
             if not row.unsure:
-                self._sure.add(kind)
+                self.sure.add(kind)
             hashes = array("q", bytes(row.packed or b""))
             hashes.byteswap()  # int8send writes network order
             found[kind] = hashes
@@ -203,14 +203,14 @@ class Staging:
         return "".join(lines)
 
     def _copy_into(self, kind: str) -> str:
-        columns = f"line, sourced_id, hash, {_quoted(c.name for c in KINDS[kind].columns)}"
-        if kind in self._straight:
+        columns = f"line, sourced_id, hash, {quoted(c.name for c in KINDS[kind].columns)}"
+        if kind in self.straight:
             return f"COPY {mirror(kind)} (source, {columns}) FROM STDIN (NULL '')"
         return f"COPY in_{kind} ({columns}) FROM STDIN (NULL '')"
 
     def _head(self, kind: str) -> str:
         """What each copied row of a kind begins with: the mirror wants to know the source."""
-        return f"{self.source}\t" if kind in self._straight else ""
+        return f"{self.source}\t" if kind in self.straight else ""
 
     def _set_aside(self, row: Row) -> None:
         if row.kind not in self._later:
@@ -242,13 +242,13 @@ class Staging:
         for kind in KINDS:
             if kind not in self.fresh:
                 self._note_unmet(kind, seen.unmet(kind))
-            if kind not in self._straight:
+            if kind not in self.straight:
                 self.run(f"ANALYZE in_{kind}")
 
     def _note_unmet(self, kind: str, hashes: Collection[int]) -> None:
         """Note the ids of the records of these hashes, and of those without a hash, which are never met."""
-        if kind in self._sure and not hashes:
-            self._all_met.add(kind)
+        if kind in self.sure and not hashes:
+            self.all_met.add(kind)
             return
         with self._cursor().copy("COPY unmet FROM STDIN") as target:
             target.write("".join([f"{row_hash}\n" for row_hash in (NO_HASH, *hashes)]))
@@ -258,284 +258,13 @@ class Staging:
         )
         self.run(f"ANALYZE unmet_{kind}")
 
-    # --- sets ------------------------------------------------------------------------------------
-
-    def check(self, *, complete: bool, skip: frozenset[str] = frozenset()) -> None:
-        """Check duplicates, references and types; find what is gone. Kinds in `skip` were not delivered.
-
-        A delivery that cannot show that it is complete removes a record only when it is missing twice.
-        """
-        for kind in KINDS.values():
-            self._duplicates(kind)
-            if kind.name == "role" and self.roles_in_users:
-                self._roles_of_users()
-            if not self._all_stands(kind):
-                for column in kind.references:
-                    self._references(kind, column)
-                self._organisations(kind)
-            if kind.name == "demographics":
-                self._of_somebody(kind)
-            if kind.name not in skip:
-                self._gone(kind, complete=complete)
-            self._orphaned(kind)
-            if kind.name == "enrollment" and kind.name not in self.fresh:
-                self._follow_class()
-            self._loosened(kind)
-
-    def _all_stands(self, kind: Kind) -> bool:
-        """Whether one look at a first delivery's records finds all that they cannot do without."""
-        columns = kind.references
-        if kind.name not in self._straight or not all(column.hard and column.type == "text" for column in columns):
-            return False
-        joined = "".join(
-            f' LEFT JOIN in_{column.refers_to} "to_{column.name}" ON "to_{column.name}".sourced_id = i."{column.name}"'
-            for column in columns
-        )
-        lost = [f'i."{column.name}" IS NOT NULL AND "to_{column.name}".sourced_id IS NULL' for column in columns]
-        if kind.name == "enrollment":
-            lost.append("to_org.type <> 'school' OR to_class.org <> i.org")
-        where = " OR ".join(lost) or "FALSE"
-        return self._row(f"SELECT 1 FROM in_{kind.name} i{joined} WHERE {where} LIMIT 1") is None
-
-    def _quarantine(self, kind: Kind, column: str, code: str, where: str, hint: str = "''") -> int:
-        """Take rows out of `in_<kind>` by a condition on `i`, and say why."""
-        return self.run(
-            f"WITH out AS (DELETE FROM in_{kind.name} i WHERE {where} RETURNING i.*), "
-            f"kept AS (INSERT INTO bad_{kind.name} SELECT sourced_id FROM out ON CONFLICT DO NOTHING) "
-            f"INSERT INTO fault SELECT '{self._file(kind)}', i.line, '{column}', '{code}', 'row', '', {hint}, "
-            "i.sourced_id FROM out i"
-        )
-
-    def _file(self, kind: Kind) -> str:
-        return "users.csv" if self.roles_in_users and kind.name == "role" else kind.file
-
-    def _duplicates(self, kind: Kind) -> None:
-        """One row per id: the one equal to what was accepted before, else the first; the rest is quarantined."""
-        name, took = kind.name, "'stands on line ' || {} || ' already'"
-        if name in self._straight:  # its key saw to it
-            return
-        if name not in self.fresh:
-            self._drop_twice(
-                kind, f"NOT EXISTS (SELECT FROM unmet_{name} u WHERE u.sourced_id = i.sourced_id) AND EXISTS "
-                f"(SELECT FROM {mirror(name)} m WHERE m.source = %(source)s AND m.sourced_id = i.sourced_id)",
-                "'the accepted record of this id stands on another line'",
-            )  # fmt: skip
-        first = f"(SELECT min(line) FROM in_{name} f WHERE f.sourced_id = i.sourced_id)"
-        twice = self._row(
-            f"SELECT 1 FROM (SELECT sourced_id FROM in_{name} GROUP BY sourced_id HAVING count(*) > 1 LIMIT 1) t"
-        )
-        if twice:
-            self.run(f"CREATE TEMP TABLE twice_{name} ON COMMIT DROP AS SELECT sourced_id, min(line) AS first "
-                     f"FROM in_{name} GROUP BY sourced_id HAVING count(*) > 1")  # fmt: skip
-            first = f"(SELECT first FROM twice_{name} t WHERE t.sourced_id = i.sourced_id)"
-            self._drop_twice(kind, f"i.line > {first}", took.format(first))
-
-    def _roles_of_users(self) -> None:
-        """Roles derived from users stand and fall with their line."""
-        self.run(
-            "DELETE FROM in_role r USING fault f WHERE f.file = 'users.csv' AND f.effect = 'row' AND f.line = r.line"
-        )
-        if "role" in self.fresh:
-            return
-        self.run(
-            f'INSERT INTO bad_role SELECT m.sourced_id FROM {mirror("role")} m JOIN bad_user b ON b.sourced_id = m."user" '
-            "WHERE m.source = %(source)s ON CONFLICT DO NOTHING"
-        )
-
-    def _drop_twice(self, kind: Kind, where: str, hint: str) -> None:
-        self.run(
-            f"WITH out AS (DELETE FROM in_{kind.name} i WHERE {where} RETURNING i.*) "
-            f"INSERT INTO fault SELECT '{kind.file}', i.line, 'sourcedId', 'CSV_ID_TWICE', 'row', '', {hint}, "
-            "i.sourced_id FROM out i"
-        )
-
-    def _references(self, kind: Kind, column: Column) -> None:
-        target = column.refers_to
-        header = "orgSourcedIds" if self.roles_in_users and kind.name == "role" else _header(kind, column)
-        if column.type == "text[]":
-            self._list_references(kind, column, header)
-            return
-        ref = f'i."{column.name}"'
-        lost = f"{ref} IS NOT NULL AND NOT {self._stands(str(target), ref)}"
-        bad = f"EXISTS (SELECT FROM bad_{target} b WHERE b.sourced_id = {ref})"
-        if column.hard:
-            if not column.tolerant:
-                self._quarantine(kind, header, "CSV_REFERENCE_BAD", f"{lost} AND {bad}")
-            self._quarantine(kind, header, "CSV_REFERENCE", f"{lost} AND NOT {bad}")
-        else:
-            self._cut(kind, header, f'"{column.name}" = NULL', f"{lost} AND NOT {bad}")
-
-    def _list_references(self, kind: Kind, column: Column, header: str) -> None:
-        target, ref = column.refers_to, f'i."{column.name}"'
-        known = f"EXISTS (SELECT FROM bad_{target} b WHERE b.sourced_id = e)"
-        element = f"NOT {self._stands(str(target), 'e')} AND NOT {known}"
-        lost = f"{ref} IS NOT NULL AND EXISTS (SELECT FROM unnest({ref}) e WHERE {element})"
-        if column.hard:  # one of them is enough
-            self._quarantine(
-                kind, header, "CSV_REFERENCE",
-                f"{lost} AND NOT EXISTS (SELECT FROM unnest({ref}) e WHERE NOT ({element}))",
-            )  # fmt: skip
-        rest = f"ARRAY(SELECT e FROM unnest({ref}) e WHERE NOT ({element}))"
-        self._cut(kind, header, f'"{column.name}" = {rest}', lost)
-
-    def _stands(self, target: str, ref: str) -> str:
-        """A condition: a record of this id is staged, or was accepted before and is not gone."""
-        staged = f"EXISTS (SELECT FROM in_{target} t WHERE t.sourced_id = {ref})"
-        if target in self.fresh:
-            return staged
-        accepted = (
-            f"EXISTS (SELECT FROM {mirror(target)} m WHERE m.source = %(source)s AND m.sourced_id = {ref} "
-            f"AND NOT EXISTS (SELECT FROM gone_{target} g WHERE g.sourced_id = m.sourced_id))"
-        )
-        return f"({staged} OR {accepted})"
-
-    def _cut(self, kind: Kind, header: str, change: str, where: str) -> None:
-        """Drop a value that leads nowhere, and check the row anew next time."""
-        self.run(
-            f"WITH cut AS (UPDATE in_{kind.name} i SET {change}, hash = 0 WHERE {where} RETURNING i.*) "
-            f"INSERT INTO fault SELECT '{kind.file}', line, '{header}', 'CSV_REFERENCE', 'value', '', "
-            "'left out', sourced_id FROM cut"
-        )
-
-    def _organisations(self, kind: Kind) -> None:
-        """Classes and enrollments belong to an org of type school; an enrollment to the school of its class."""
-        if kind.name not in ("class", "enrollment"):
-            return
-        school = "SELECT FROM {} o WHERE o.sourced_id = i.org AND o.type = 'school'"
-        staged = school.format("in_org")
-        accepted = (
-            school.format(mirror("org")) + " AND o.source = %(source)s AND NOT EXISTS (SELECT FROM in_org n WHERE "
-            "n.sourced_id = o.sourced_id) AND NOT EXISTS (SELECT FROM gone_org g WHERE g.sourced_id = o.sourced_id)"
-        )
-        where = f"NOT EXISTS ({staged}) AND NOT EXISTS ({accepted})"
-        self._quarantine(kind, "schoolSourcedId", "CSV_ORG_TYPE", where)
-        if kind.name == "enrollment":
-            self._seat_at_class()
-
-    def _of_somebody(self, kind: Kind) -> None:
-        """Demographics are those of a user of the same id."""
-        lost, bad = (
-            f"NOT {self._stands('user', 'i.sourced_id')}",
-            "EXISTS (SELECT FROM bad_user b WHERE b.sourced_id = i.sourced_id)",
-        )
-        self._quarantine(kind, "sourcedId", "CSV_REFERENCE_BAD", f"{lost} AND {bad}")
-        self._quarantine(kind, "sourcedId", "CSV_REFERENCE", f"{lost} AND NOT {bad}")
-
-    def _seat_at_class(self) -> None:
-        """An enrollment belongs to the school of its class, whatever school its row names."""
-        older = "AND c.source = %(source)s AND NOT EXISTS (SELECT FROM in_class n WHERE n.sourced_id = c.sourced_id)"
-        places = {"in_class": ""} if "class" in self.fresh else {"in_class": "", mirror("class"): older}
-        for classes, more in places.items():
-            self.run(
-                f"WITH moved AS (UPDATE in_enrollment i SET org = c.org, hash = 0 FROM {classes} c "
-                f'WHERE c.sourced_id = i."class" AND c.org <> i.org {more} RETURNING i.line, i.sourced_id) '
-                "INSERT INTO fault SELECT 'enrollments.csv', line, 'schoolSourcedId', 'CSV_SCHOOL_MISMATCH', "
-                "'value', '', 'the school of the class counts', sourced_id FROM moved"
-            )
-
-    def _follow_class(self) -> None:
-        """An accepted enrollment that is not in this delivery's changes moves with its class."""
-        moves = (
-            f"SELECT 1 FROM {mirror('class')} m JOIN in_class c USING (sourced_id) "
-            "WHERE m.source = %(source)s AND m.org <> c.org LIMIT 1"
-        )
-        if "class" in self.fresh or self._row(moves) is None:
-            return
-        columns = [c.name for c in KINDS["enrollment"].columns]
-        moved = ", ".join("c.org" if name == "org" else f'm."{name}"' for name in columns)
-        self.run(
-            f"INSERT INTO in_enrollment (line, sourced_id, hash, {_quoted(columns)}) SELECT 0, m.sourced_id, 0, {moved} "
-            f'FROM {mirror("enrollment")} m JOIN in_class c ON c.sourced_id = m."class" WHERE m.source = %(source)s '
-            "AND m.org <> c.org AND NOT EXISTS (SELECT FROM in_enrollment i WHERE i.sourced_id = m.sourced_id) "
-            "AND NOT EXISTS (SELECT FROM gone_enrollment g WHERE g.sourced_id = m.sourced_id)"
-        )
-
-    def _gone(self, kind: Kind, *, complete: bool) -> None:
-        name = kind.name
-        hidden = self._row(f"SELECT 1 FROM nameless WHERE kind = '{name}'")
-        if name in self.fresh or name in self._all_met or hidden:
-            return
-        self.run(
-            f"CREATE TEMP TABLE absent_{name} ON COMMIT DROP AS SELECT u.sourced_id FROM unmet_{name} u "
-            f"WHERE NOT EXISTS (SELECT FROM in_{name} i WHERE i.sourced_id = u.sourced_id) "
-            f"AND NOT EXISTS (SELECT FROM bad_{name} b WHERE b.sourced_id = u.sourced_id)"
-        )
-        self.run(f"ANALYZE absent_{name}")
-        absent = f"SELECT FROM absent_{name} a WHERE a.sourced_id = m.sourced_id"
-        if complete:
-            self.run(f"INSERT INTO gone_{name} SELECT sourced_id FROM absent_{name}")
-        else:
-            self.run(
-                f"UPDATE {mirror(name)} m SET missed = m.missed + 1 WHERE m.source = %(source)s AND EXISTS ({absent})"
-            )
-            self.run(
-                f"INSERT INTO gone_{name} SELECT m.sourced_id FROM {mirror(name)} m "
-                f"WHERE m.source = %(source)s AND EXISTS ({absent}) AND m.missed > 1"
-            )
-        if name not in self._sure:
-            self.run(
-                f"UPDATE {mirror(name)} m SET missed = 0 WHERE m.source = %(source)s AND m.missed > 0 "
-                f"AND NOT EXISTS ({absent})"
-            )
-
-    def _loosened(self, kind: Kind) -> None:
-        """An accepted row that is not in this delivery's changes lets go of what left with this delivery."""
-        name, columns = kind.name, _quoted(c.name for c in kind.columns)
-        for column in kind.references:
-            target, many = column.refers_to, column.type == "text[]"
-            if (column.hard and not many) or target in self.fresh or name in self.fresh:
-                continue
-            if self._row(f"SELECT 1 FROM gone_{target} LIMIT 1") is None:
-                continue
-            held = f'm."{column.name}"' if many else f'ARRAY[m."{column.name}"]'
-            self.run(
-                f"INSERT INTO fault SELECT '{kind.file}', 0, '{_header(kind, column)}', 'CSV_REFERENCE', 'value', '', "
-                f"'left out: its {target} left with this delivery', m.sourced_id FROM {mirror(name)} m "
-                f"WHERE m.source = %(source)s AND EXISTS (SELECT FROM gone_{target} g WHERE g.sourced_id = ANY({held})) "
-                f"AND NOT EXISTS (SELECT FROM in_{name} i WHERE i.sourced_id = m.sourced_id) "
-                f"AND NOT EXISTS (SELECT FROM gone_{name} g WHERE g.sourced_id = m.sourced_id) "
-                f"AND NOT EXISTS (SELECT FROM unmet_{name} u WHERE u.sourced_id = m.sourced_id)"
-            )
-            self.run(
-                f"INSERT INTO in_{name} (line, sourced_id, hash, {columns}) SELECT 0, m.sourced_id, 0, {columns} "
-                f"FROM {mirror(name)} m WHERE m.source = %(source)s "
-                f"AND EXISTS (SELECT FROM gone_{target} g WHERE g.sourced_id = ANY({held})) "
-                f"AND NOT EXISTS (SELECT FROM in_{name} i WHERE i.sourced_id = m.sourced_id) "
-                f"AND NOT EXISTS (SELECT FROM gone_{name} g WHERE g.sourced_id = m.sourced_id)"
-            )
-            gone, ref = f"EXISTS (SELECT FROM gone_{target} g WHERE g.sourced_id = {{}})", f'i."{column.name}"'
-            rest = f"CASE WHEN NOT {gone.format(ref)} THEN {ref} END"
-            if many:
-                rest = f"nullif(ARRAY(SELECT e FROM unnest({ref}) e WHERE NOT {gone.format('e')}), ARRAY[]::text[])"
-            self.run(f'UPDATE in_{name} i SET "{column.name}" = {rest} WHERE line = 0')
-
-    def _orphaned(self, kind: Kind) -> None:
-        """An accepted row that is not in this delivery's changes goes with the record that carries it."""
-        name = kind.name
-        carried = [(c.name, str(c.refers_to), _header(kind, c)) for c in kind.references if c.hard and c.type == "text"]
-        if name == "demographics":
-            carried.append(("sourced_id", "user", "sourcedId"))
-        for column, target, header in carried:
-            if target in self.fresh or name in self.fresh or self._row(f"SELECT 1 FROM gone_{target} LIMIT 1") is None:
-                continue
-            self.run(
-                f"WITH lost AS (INSERT INTO gone_{name} SELECT m.sourced_id FROM {mirror(name)} m "
-                f'JOIN gone_{target} g ON g.sourced_id = m."{column}" WHERE m.source = %(source)s '
-                f"AND NOT EXISTS (SELECT FROM in_{name} i WHERE i.sourced_id = m.sourced_id) "
-                "ON CONFLICT DO NOTHING RETURNING sourced_id) "
-                f"INSERT INTO fault SELECT '{kind.file}', 0, '{header}', 'CSV_REFERENCE', 'removed', "
-                f"'', 'its {target} left with this delivery', sourced_id FROM lost l WHERE NOT EXISTS "
-                f"(SELECT FROM unmet_{name} u JOIN {mirror(name)} m USING (sourced_id) "
-                f"WHERE m.source = %(source)s AND m.hash <> {NO_HASH} AND u.sourced_id = l.sourced_id)"
-            )
-
     # --- accepted --------------------------------------------------------------------------------
 
     def accept(self) -> None:
         """Bring what the source says up to date: removed, new and changed records."""
         for kind in KINDS.values():
-            name, columns = kind.name, _quoted(c.name for c in kind.columns)
-            if name in self._straight:
+            name, columns = kind.name, quoted(c.name for c in kind.columns)
+            if name in self.straight:
                 self.run(f"DROP VIEW in_{name}")
                 continue
             if name not in self.fresh:
@@ -569,18 +298,8 @@ def mirror(kind: str) -> str:
     return f'staging."{MIRRORS[kind].name}"'
 
 
-def _quoted(names: Iterable[str]) -> str:
+def quoted(names: Iterable[str]) -> str:
     return ", ".join(f'"{name}"' for name in names)
-
-
-def _header(kind: Kind, column: Column) -> str:
-    """Return how the binding spells a reference column."""
-    from mappings.oneroster.csv import FILES
-
-    for file in FILES["1.2"].values():
-        if file.kind == kind.name:
-            return next(c.header for c in file.columns if c.to == column.name)
-    return column.name
 
 
 def _tables_of(kind: Kind) -> list[str]:

@@ -12,7 +12,7 @@ from psycopg import DatabaseError, sql
 
 from gateway import errors
 from gateway.errors import Refused
-from gateway.flows import onboarding, roster_sync
+from gateway.flows import onboarding, rosters
 from gateway.store import roster, sources
 from tests.conftest import world_on
 from tests.deliveries import Delivery, two_schools
@@ -195,7 +195,7 @@ def second_person(world: World) -> str:
 def test_whoever_ran_into_a_hold_cannot_release_it(standing: World, tmp_path: Path) -> None:
     package = night(THREE_GONE).zip(tmp_path / "small.zip")
     with pytest.raises(Refused) as refused:
-        roster_sync.release(standing.office, standing.by.district, bring(standing, package).run, standing.by.ref)
+        rosters.release(standing.office, standing.by.district, bring(standing, package).run, standing.by.ref)
     assert refused.value.reason is errors.ACT_SECOND_PERSON
     assert bring(standing, package).state == "held"
 
@@ -203,17 +203,17 @@ def test_whoever_ran_into_a_hold_cannot_release_it(standing: World, tmp_path: Pa
 def test_a_release_works_once_and_for_that_delivery_only(standing: World, tmp_path: Path) -> None:
     package, before, second = night(THREE_GONE).zip(tmp_path / "small.zip"), holdings(standing), second_person(standing)
     run = bring(standing, package).run
-    roster_sync.release(standing.office, standing.by.district, run, second)
+    rosters.release(standing.office, standing.by.district, run, second)
     assert standing.deliver(night(gone("p8", "p12", "p14"))).state == "held"
     assert holdings(standing) == before
-    plan = roster_sync.sync(standing.office, standing.by.district, standing.source, package, second, publish=False)
+    plan = rosters.sync(standing.office, standing.by.district, standing.source, package, second, publish=False)
     assert plan.state == "planned"
     assert bring(standing, package).state == "published"
     assert ("A", "user", "p2") not in live(standing)
     assert standing.deliver(night()).state == "published"
     assert bring(standing, package).state == "held"
     with pytest.raises(Refused) as refused:
-        roster_sync.release(standing.office, standing.by.district, run, second)
+        rosters.release(standing.office, standing.by.district, run, second)
     assert refused.value.reason is errors.REQ_UNKNOWN
 
 

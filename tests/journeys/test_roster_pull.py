@@ -8,7 +8,8 @@ import pytest
 import requests
 
 from gateway.errors import Refused
-from gateway.flows import onboarding, roster_pull, roster_sync
+from gateway.flows import onboarding, rosters
+from gateway.flows.rosters import pull
 from gateway.store import sources
 from tests.deliveries import two_schools
 from tests.worlds import World
@@ -32,12 +33,12 @@ class Sis:
     def delivery(self, body: bytes | Exception | None = None, status: int = 200, **more) -> None:
         self.wire.get(ZIP, body=self.body if body is None else body, status=status, **more)
 
-    def fetch(self) -> roster_sync.Report:
+    def fetch(self) -> rosters.Report:
         world = self.world
         with world.office.database.open_district(world.by.district) as session:
             found = sources.find(session, "sis")
-        with roster_pull.fetched(world.parts, world.by.district, found) as path:
-            return roster_sync.sync(world.office, world.by.district, world.source, path, world.by.ref, publish=True)
+        with pull.fetched(world.parts, world.by.district, found) as path:
+            return rosters.sync(world.office, world.by.district, world.source, path, world.by.ref, publish=True)
 
 
 @pytest.fixture
@@ -93,7 +94,7 @@ def test_a_source_without_an_address_wants_a_file(world):
     world.onboard("A")
     with world.office.database.open_district(world.by.district) as session:
         found = sources.find(session, "sis")
-    with pytest.raises(Refused, match="name the delivery"), roster_pull.fetched(world.parts, world.by.district, found):
+    with pytest.raises(Refused, match="name the delivery"), pull.fetched(world.parts, world.by.district, found):
         pass
 
 

@@ -165,9 +165,9 @@ def test_a_walk_sees_one_version_from_beginning_to_end(world):
     report = world.deliver(night)
     onboarding.add_staff(world.office, world.by, "S. Second", "district_admin", None)
     assert report.state == "held"
-    from gateway.flows import roster_sync
+    from gateway.flows import rosters
 
-    roster_sync.release(world.office, world.by.district, report.run, "st_somebodyelse0")
+    rosters.release(world.office, world.by.district, report.run, "st_somebodyelse0")
     assert world.deliver(night).state in ("published", "held")
     following = next(part for part in first.headers["Link"].split(", ") if 'rel="next"' in part)
     rest = reader.get(following.partition("8080")[2].partition(">")[0])

@@ -15,8 +15,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from gateway.embedded import Addresses
-from gateway.flows import roster_sync
-from gateway.flows.roster_sync import Report
+from gateway.flows import rosters
+from gateway.flows.rosters import Report
 from gateway.settings import Settings
 from gateway.store import sources
 from gateway.store.tables import MIRRORS, ROSTER, roster_version
@@ -54,7 +54,7 @@ def bring(world: World, package: bytes | Path) -> Report:
     path = package if isinstance(package, Path) else world.office.settings.instance.parent / "delivery.zip"
     if isinstance(package, bytes):
         path.write_bytes(package)
-    return roster_sync.sync(world.office, world.by.district, world.source, path, world.by.ref, publish=True)
+    return rosters.sync(world.office, world.by.district, world.source, path, world.by.ref, publish=True)
 
 
 # --- what must not be spoilt -----------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pytest
 
 from gateway import report_text
 from gateway.embedded import Addresses
-from gateway.flows.roster_sync import Report
+from gateway.flows.rosters import Report
 from gateway.settings import Settings
 from mappings.oneroster.rows import MAX_LINE
 from tests.conftest import world_on

@@ -1,0 +1,137 @@
+"""Roster sync: a delivery is read, staged, checked, projected to its schools, guarded and published.
+
+One transaction from the first row to the new version. A plan, a hold and a refusal change nothing; the last
+version keeps serving.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from gateway import errors
+from gateway.errors import VOCABULARY, Refused
+from gateway.flows import erasure
+from gateway.flows.parts import Office
+from gateway.flows.rosters import reading
+from gateway.flows.rosters.judging import guard, lost_references
+from gateway.flows.rosters.report import Report, causes
+from gateway.ledger import entry, log
+from gateway.store import sources
+from gateway.store.checks import Checks
+from gateway.store.publish import Projection, Seat
+from gateway.store.staging import Staging
+from gateway.store.tenant import Session, Undo
+from mappings.oneroster.csv import Unreadable
+
+
+def sync(parts: Office, district: int, source: str, path: Path, by: str, *, publish: bool) -> Report:
+    """Bring a delivery in, or only say what it would do. The report's state is planned, published, unchanged,
+    held or refused; a refusal names file, line and reason.
+
+    Deletions that waited for a school's record to go are carried out where it has been gone for long enough.
+    """
+    report = _sync(parts, district, source, path, by, publish=publish)
+    if report.state in ("published", "unchanged"):
+        report.erased, report.not_erased = erasure.finish(parts, district, by)
+    return report
+
+
+def _sync(parts: Office, district: int, source: str, path: Path, by: str, *, publish: bool) -> Report:
+    report, started = Report(parts.ids.new("run"), source), parts.clock.now()
+    try:
+        with parts.database.open_intake(district) as session:
+            _run(parts, session, report, path, started, publish=publish, by=by)
+            if report.state not in ("published", "unchanged"):
+                raise Undo
+            _record(session, report, source, started, parts.clock.now(), by)
+            return report
+    except Unreadable as unreadable:
+        report.refuse(VOCABULARY[unreadable.code], unreadable.detail, unreadable.file, unreadable.line)
+    except Refused as refused:
+        report.refuse(refused.reason, refused.detail, path.name, 0)
+    with parts.database.open_intake(district) as session:
+        _record(session, report, source, started, parts.clock.now(), by)
+    return report
+
+
+def _run(parts: Office, session: Session, report: Report, path: Path, now: datetime, *, publish: bool, by: str) -> None:
+    if not sources.lock(session, report.source):
+        raise Refused(errors.SRC_BUSY)
+    with reading.opened(parts, path) as delivery:
+        report.delivery = delivery.fingerprint()
+        report.passed_over = delivery.passed_over()
+        staging = Staging(session, sources.number(session, report.source))
+        with report.timed("read"):
+            empty = reading.read(delivery, staging, report)
+        with report.timed("check"):
+            Checks(staging).run(complete=delivery.whole, skip=reading.not_delivered(delivery) | empty)
+    report.faults = staging.faults()
+    report.causes = causes(report.faults)
+    with report.timed("accept"):
+        projection = Projection(staging, [])
+        projection.seats = _seats(session, report, staging, now)
+        behind = sources.skipped_last(session, report.source)
+        projection.everything = any(seat.ref in behind for seat in projection.seats)
+        projection.note_touched()
+        staging.accept()
+    with report.timed("project"):
+        projection.project()
+        changes = projection.changes()
+    report.describe(projection.seats, changes)
+    guard(
+        session,
+        report,
+        projection.seats,
+        [*changes, *projection.roles_lost()],
+        lost_references(report) if staging.first else (),
+    )
+    if publish and report.state == "planned":
+        with report.timed("publish"):
+            _publish(session, report, projection, now, by)
+
+
+def _seats(session: Session, report: Report, staging: Staging, now: datetime) -> list[Seat]:
+    """The onboarded schools of this source whose agreement lets us import; the rest is said, not made."""
+    seats = sources.seats(session, report.source)
+    ours = {seat.org_id for seat in seats}
+    report.proposed = [f"{name} ({org})" for org, name in staging.proposed_schools() if org not in ours]
+    covered = sources.covered(session, now)
+    report.skipped = [
+        {"school": seat.ref, "name": seat.name, "code": errors.SRC_AGREEMENT_MISSING.code}
+        for seat in seats
+        if seat.school not in covered
+    ]
+    if not seats:
+        raise Refused(errors.SRC_NO_SCHOOL)
+    allowed = [seat for seat in seats if seat.school in covered]
+    if not allowed:
+        raise Refused(errors.SRC_AGREEMENT_MISSING)
+    return allowed
+
+
+def _publish(session: Session, report: Report, projection: Projection, now: datetime, by: str) -> None:
+    versions = projection.publish(report.run, now)
+    report.state = "published" if versions else "unchanged"
+    by_ref = {seat.ref: versions.get(seat.school, projection.versions.get(seat.school)) for seat in projection.seats}
+    for school in report.schools:
+        school["version"] = by_ref[school["school"]]
+    for seat in projection.seats:
+        if seat.school in versions:
+            log.append(session.at(seat.school), [_imported(report, seat, now, by)])
+
+
+def _imported(report: Report, seat: Seat, now: datetime, by: str) -> dict[str, Any]:
+    kinds = next(s["kinds"] for s in report.schools if s["school"] == seat.ref)
+    users = kinds["user"]
+    return {
+        "v": entry.VERSION, "type": "import", "at": entry.moment(now), "school": seat.ref, "id": report.run,
+        "operation": "roster.import", "actor": {"kind": "staff", "ref": by}, "outcome": "published",
+        "subjects": users["before"] + users["added"] - users["removed"],
+    }  # fmt: skip
+
+
+def _record(session: Session, report: Report, source: str, started: datetime, now: datetime, by: str) -> None:
+    sources.keep_run(session, report.run, source, report.state, started, now, report.delivery, report.as_dict(), by)
+    sources.keep_faults(session, report.run, report.faults)
