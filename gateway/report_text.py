@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from gateway.errors import SRC_HELD, VOCABULARY
+from gateway.errors import AGE_CHILD_NO_SCHOOL_AGREEMENT, SRC_HELD, VOCABULARY
 
 if TYPE_CHECKING:
     from gateway.flows.rosters import Report
@@ -36,6 +36,7 @@ def lines(report: Report, source: str) -> Iterator[str]:
     yield from _changes(report)
     yield from _faults(report)
     yield from _held(report)
+    yield from _not_collected(report)
     if report.erased:
         yield f"  deletions carried out, whose records are gone: {report.erased}"
     if report.not_erased:
@@ -93,6 +94,22 @@ def _cause(cause: dict[str, Any]) -> str:
     column = f" {cause['column']}" if cause["column"] else ""
     more = " ".join(part for part in (cause["shape"] and f"({cause['shape']})", cause["hint"]) if part)
     return f"{where}{column}: {cause['sentence']} {more} [{cause['code']}]".replace("  ", " ")
+
+
+def _not_collected(report: Report) -> Iterator[str]:
+    by_element: dict[str, set[str]] = {}
+    for drop in report.dropped:
+        by_element.setdefault(drop["element"], set()).add(f"{drop['file']} {drop['column']}")
+    if by_element:
+        lines = max(drop["lines"] for drop in report.dropped)
+        yield f"  read past, because no agreement names them ({len(report.dropped)} columns, up to {lines:,} lines):"
+    for name, columns in sorted(by_element.items()):
+        yield f"    {name}: {', '.join(sorted(columns))}"
+    for school in report.children:
+        yield (
+            f"  {school['school']}: {school['pupils']:,} pupils not let in, who are children or of unknown age "
+            f"[{AGE_CHILD_NO_SCHOOL_AGREEMENT.code}]"
+        )
 
 
 def _held(report: Report) -> Iterator[str]:

@@ -223,7 +223,7 @@ opt_out = _table(
 )  # fmt: skip
 source_policy = _table(  # which policy governs a district: the one of the highest version
     "source_policy", "district", "version", "version:int policy recorded_at:time recorded_by",
-    {ONBOARDING: _SI, SCHOOL: _S},
+    {ONBOARDING: _SI, SCHOOL: _S, INTAKE: _S},
 )  # fmt: skip
 policy_version = _table(
     "policy_version", "district", "policy version",

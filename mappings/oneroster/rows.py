@@ -269,6 +269,7 @@ class FileReader:
         # Lines of these columns, in this order, may be recognised as they are.
         self._as_bound = header.positions == tuple(range(header.width)) and not self._of_1p1
         self._unkept = [p for p, c in enumerate(self.file.columns) if c.to is None]
+        self._unread = [p for p, c in enumerate(self.file.columns) if c.type == "unread"]
         self._good: list[dict[str, str | None]] = [{} for _ in kept]
 
     def rows(self, lines: Iterable[bytes]) -> Iterator[Row]:
@@ -279,7 +280,8 @@ class FileReader:
     def batches(self, blocks: Iterable[Sequence[bytes]]) -> Iterator[Plain | list[Row]]:
         """Yield the accepted rows that are new or changed among the lines of these blocks, many at a time."""
         start = 2
-        for batch in (block[at : at + _BATCH] for block in blocks for at in range(0, len(block), _BATCH)):
+        whole = (block[at : at + _BATCH] for block in blocks for at in range(0, len(block), _BATCH))
+        for batch in map(self._emptied, whole):
             hashes = self._hashes(batch)
             left = self.known.meet_each(self.file.kind, hashes) if self._as_bound else range(len(batch))
             self._count_unchanged(len(batch) - len(left))
@@ -290,6 +292,16 @@ class FileReader:
                 yield list(self._new((start + n, batch[n], hashes[n]) for n in left))
             start += len(batch)
             self.tally.last = start - 1
+
+    def _emptied(self, batch: Sequence[bytes]) -> Sequence[bytes]:
+        """Return lines whose cells that nobody agreed to collect are empty. Lines that are not plain stay as they are:
+        such cells are not kept of them."""
+        columns = self._columns(batch) if self._unread and self._as_bound else None
+        if columns is None:
+            return batch
+        for place in self._unread:
+            columns[place] = [""] * len(batch)
+        return [f"{line}\n".encode() for line in map(",".join, zip(*columns, strict=True))]
 
     def _hashes(self, batch: Sequence[bytes]) -> Sequence[int]:
         """Return the hashes of lines as they are spelled; of columns in an order of their own, nothing is known yet."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from time import perf_counter
@@ -12,6 +12,7 @@ from typing import Any
 from gateway import errors
 from gateway.errors import VOCABULARY
 from gateway.store.publish import Change, Seat
+from mappings.oneroster.csv import CsvColumn, CsvFile
 from mappings.oneroster.rows import Fault
 
 
@@ -29,6 +30,10 @@ class Report:
     causes: list[dict[str, Any]] = field(default_factory=list)
     proposed: list[str] = field(default_factory=list)
     skipped: list[dict[str, str]] = field(default_factory=list)
+    collected: str = ""  # two runs that say the same read the same elements
+    let_in: str = ""  # and the same of them, and the same pupils, at each school
+    dropped: list[dict[str, Any]] = field(default_factory=list)
+    children: list[dict[str, Any]] = field(default_factory=list)
     passed_over: list[str] = field(default_factory=list)
     held_by: list[dict[str, Any]] = field(default_factory=list)
     refusal: dict[str, str] | None = None
@@ -50,6 +55,14 @@ class Report:
                 if c.school == seat.school
             }
             self.schools.append({"school": seat.ref, "name": seat.name, "kinds": kinds})
+
+    def drop(self, file: CsvFile, columns: Iterable[CsvColumn], lines: int) -> None:
+        """Say which columns were read past, because nobody agreed to collect what they hold."""
+        self.dropped += [
+            {"file": file.name, "column": c.header, "element": file.element(c), "lines": lines}
+            for c in columns
+            if lines
+        ]
 
     def refuse(self, reason: errors.Reason, detail: str, file: str, line: int) -> None:
         """Say why nothing of this delivery is taken."""
