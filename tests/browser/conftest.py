@@ -6,11 +6,13 @@ One server on loopback plays all hosts; Chromium is told where they are, and tha
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -159,6 +161,7 @@ def street(public_world: World, wire: Any, tmp_path: Path) -> Iterator[Street]:
 
 
 Opened = Callable[..., Page]
+BODY_SECONDS, CLOSE_SECONDS = 120, 20
 
 
 @pytest.fixture
@@ -193,7 +196,25 @@ def _chromium(
         args=[*_FLAGS, f"--host-resolver-rules=MAP *.example 127.0.0.1:{port}"],
     )  # fmt: skip
     context.set_default_timeout(10_000)
-    try:
+    with _killed_after(BODY_SECONDS, folder):
         yield context
-    finally:
+    with _killed_after(CLOSE_SECONDS, folder):
         context.close()
+
+
+@contextmanager
+def _killed_after(seconds: float, folder: Path) -> Iterator[None]:
+    """Kill the browser of this profile when it hangs: what waits for it then fails, where it had waited for ever."""
+    timer = threading.Timer(seconds, _kill, (str(folder),))
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _kill(profile: str) -> None:
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if f"--user-data-dir={profile}".encode() in (process / "cmdline").read_bytes().split(b"\0"):
+                os.kill(int(process.name), signal.SIGKILL)

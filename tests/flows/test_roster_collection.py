@@ -181,7 +181,7 @@ def test_without_birth_dates_every_pupil_is_a_child(world: World) -> None:
 
 def test_the_age_is_that_of_the_policy_that_governs(world: World) -> None:
     agreed(world.unseeded(), *COLLECTED, school_agent=False)
-    on_file.record(world.office, world.by, "source_policy", {"policy": "mastery_track"})  # children up to 12
+    on_file.record_policy(world.office, world.by, "source_policy", {"policy": "mastery_track"})  # children up to 12
     world.deliver(ages())
     assert pupils(world) == {"old", "child", "soon"}
 
