@@ -1,4 +1,4 @@
-"""The closed shape of a SIS's profile: where its OneRoster service is, how it knows us, how it pages, what it may do."""
+"""The closed shape of a SIS's profile: where its OneRoster service is, how it knows us, how it pages, its habits."""
 
 from __future__ import annotations
 
