@@ -161,7 +161,9 @@ class RestSource:
         """Ask one question: what the answer's status is, and how it is made. Raises ConnectorError."""
         with self._line() as line:
             try:
-                response = self._answer(line, f"{self.service.url.rstrip('/')}/{path}?{urlencode(asked)}")
+                response = self._fetched(line, f"{self.service.url.rstrip('/')}/{path}?{urlencode(asked)}")
+            except Throttled:
+                raise
             except AnswerRefused as refused:
                 return Look(refused.status)
             return Look(200, _objects(response, path), _total(response), _linked(response))
