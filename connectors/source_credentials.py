@@ -22,9 +22,11 @@ from authlib.oauth1.rfc5849.signature import generate_signature_base_string
 from requests.auth import AuthBase
 
 from connectors.egress import GuardedSession, origin_of
+from connectors.errors import AnswerRefused, CredentialsRefused
 from connectors.tokens import Token, TokenBroker, TokenKey, client_secret
 
 HMAC_SHA256 = "HMAC-SHA256"
+_BUSY = frozenset({429, 500, 502, 503, 504})
 
 
 class Credentials(Protocol):
@@ -62,7 +64,13 @@ class ClientCredentials:
         fetch = client_secret(
             lambda: self.open_line({host}), self.key, self.client_id, self.secret, in_body=self.in_body
         )
-        self._shown = self.broker.token(self.key, fetch)
+        try:
+            self._shown = self.broker.token(self.key, fetch)
+        except AnswerRefused as refused:
+            if refused.status in _BUSY:
+                raise
+            # A 404 there must not be read as one of the collection that was asked for.
+            raise CredentialsRefused(f"the token address answers {refused.status}") from refused
         return self._shown
 
 

@@ -44,6 +44,7 @@ class KeptPages:
             path = self._path(collection, url)
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
                 file.write(sealed)
+            os.utime(path, (self.clock.now().timestamp(),) * 2)
 
     def forget(self, collection: str = "") -> None:
         """Remove the pages of a collection, or all."""

@@ -97,14 +97,14 @@ def pull(parts: Parts, by: Person, source: Any, asked: Asked = WHOLE, *, publish
         with fetched(parts, by.district, source, asked) as found:
             report = sync(parts, by.district, source.source, found.path, by.ref, publish=publish, pulled=found.told)
             if report.state in ("published", "unchanged") and source.kind == REST:
-                _note(parts, by.district, source, asked, found.latest)
+                note_read(parts, by.district, source, asked, found.latest)
             return report
     except Refused as refused:
         return refuse(parts, by.district, source.source, refused, source.url or source.name, by.ref)
 
 
-def _note(parts: Parts, district: int, source: Any, asked: Asked, latest: datetime | None) -> None:
-    """How far the source was read. Its clock may be ahead: what changes there until ours says so would be missed."""
+def note_read(parts: Parts, district: int, source: Any, asked: Asked, latest: datetime | None) -> None:
+    """Keep how far the source was read, never ahead of our clock: what changes there until then would be missed."""
     now = parts.clock.now()
     with parts.database.open_district(district) as session:
         sources.note_pull(session, source.source, min(latest, now) if latest else None, None if asked.changes else now)
