@@ -132,7 +132,7 @@ def sync_errors(parts: Office, by: Person, run: str, limit: int, as_json: bool) 
     if found is None:
         raise errors.Refused(errors.REQ_UNKNOWN, f"there is no run {run}; `schoolgate sync history` lists them")
     shown = [(r.file, r.line, r.sourced_id, r.column_name, r.code, r.effect, r.shape, r.hint) for r in rows]
-    columns = ("file", "line", "record", "column", "code", "effect", "shape", "hint")
+    columns = ("file", "line", "sourced_id", "column", "code", "effect", "shape", "hint")
     table(f"Faults of {run}", columns, shown, as_json)
     more = sum(cause["count"] for cause in found.report.get("causes", ())) - len(rows)
     if more > 0 and not as_json:
