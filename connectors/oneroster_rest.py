@@ -191,6 +191,10 @@ class RestSource:
                 self._read(line, collection, told, files)
             except _Revised:
                 raise
+            except AnswerUnreadable:
+                # What was odd is asked for anew the next time: it may have been mended.
+                self.keeper.forget(collection.path)
+                raise
             except _Moved as moved:
                 reason = str(moved)
                 self.keeper.forget(collection.path)

@@ -211,6 +211,21 @@ def test_a_loop_is_found(desk):
     desk.fails("SRC_PAGES", "orgs: ")
 
 
+@pytest.mark.parametrize("odd", ["loop", "elsewhere", "total", "empty"])
+def test_what_was_odd_is_asked_for_anew_once_it_is_mended(desk, odd):
+    links = {"loop": f"{desk.peer.url(BASE)}/users?limit=1000", "elsewhere": "https://sis.elsewhere.example/users"}
+    headers = {"Link": f'<{links[odd]}>; rel="next"'} if odd in links else {}
+    desk.roster.odd = lambda path, query, n: (
+        None if path != "users" else reply(b'{"users": []}') if odd == "empty" else
+        desk.roster.answer(path, query, desk.peer, **(headers or {"X-Total-Count": str(n)}))
+    )  # fmt: skip
+    desk.fails("SRC_COLLECTION" if odd == "empty" else "SRC_PAGES")
+    desk.roster.odd = lambda *_: None
+    desk.roster.asked.clear()
+    assert len(desk.pull()["users.csv"]) == 6
+    assert desk.roster.asked[0][0] == "users"
+
+
 def test_a_next_that_leaves_the_host_is_not_followed(desk):
     elsewhere = desk.stack.enter_context(Peer(lambda line, peer: peer.hear(line) and None))
     desk.roster.odd = next_to(desk, elsewhere.url(f"{BASE}/orgs?offset=2"))
