@@ -7,9 +7,12 @@
     ├── AnswerLost          the request was sent and the reply did not arrive whole: outcome unknown
     ├── AnswerTooLarge      the answer is longer than the cap
     ├── AnswerRefused       the other side answered with an error status
-    │   └── ColumnCoupled   the column belongs to a link of the LMS, which alone may delete it
+    │   ├── ColumnCoupled   the column belongs to a link of the LMS, which alone may delete it
+    │   └── Throttled       it asks us to wait for longer than a pull waits
     ├── AnswerUnreadable    the answer is not what the protocol says
-    │   └── NotOffered      the other side offers no such service to us: nothing was sent
+    │   ├── NotOffered      the other side offers no such service to us: nothing was sent
+    │   ├── CollectionLost  a collection that a roster needs is not there, or empty
+    │   └── PagesBroken     the pages of a collection do not make a whole
     └── CredentialsRefused  the other side did not accept who we are
 
 Each carries the code of the refusal vocabulary that says it to a person.
@@ -91,6 +94,24 @@ class NotOffered(AnswerUnreadable):
 
     code = "SRC_NOT_OFFERED"
     sent = False
+
+
+class Throttled(AnswerRefused):
+    """The source asks us to wait."""
+
+    code = "SRC_THROTTLED"
+
+
+class CollectionLost(AnswerUnreadable):
+    """A collection that a roster needs is not there, or empty."""
+
+    code = "SRC_COLLECTION"
+
+
+class PagesBroken(AnswerUnreadable):
+    """The pages of a collection do not make a whole."""
+
+    code = "SRC_PAGES"
 
 
 class CredentialsRefused(ConnectorError):

@@ -1068,6 +1068,26 @@ SRC_TOO_LARGE = _reason(
     "The other side's answer is larger than this gateway accepts.",
     "Raise the limit in the settings if the size is right.",
 )  # fmt: skip
+SRC_COLLECTION = _reason(
+    "SRC_COLLECTION", 503, _R,
+    "A collection that the roster needs is missing there or empty, so nothing of this reading is taken.",
+    "License or allow it in the source. If it is gone for good, `schoolgate source test` notes what is offered.",
+)  # fmt: skip
+SRC_PAGES = _reason(
+    "SRC_PAGES", 503, _R,
+    "The pages of a collection do not make a whole: one is repeated or missing, or they changed while they were read.",
+    "Pull again when nobody imports or exports there; if it stays so, tell the maker of the source.",
+)  # fmt: skip
+SRC_THROTTLED = _reason(
+    "SRC_THROTTLED", 503, _R,
+    "The source asks us to wait for longer than a pull waits.",
+    "Pull again later: it goes on at the page where it stopped, for six hours.",
+)  # fmt: skip
+SRC_PEAK = _reason(
+    "SRC_PEAK", 409, _S,
+    "The source is not pulled in the hours that its district keeps free.",
+    "Wait until they are over, or say --in-peak.",
+)  # fmt: skip
 SRC_CREDENTIALS = _reason(
     "SRC_CREDENTIALS", 503, _S,
     "The other side does not accept this gateway's credentials.",

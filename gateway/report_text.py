@@ -30,6 +30,7 @@ def lines(report: Report, source: str) -> Iterator[str]:
     yield f"{_HEADLINES[report.state]} Run {report.run}."
     if report.refusal:
         yield from _refusal(report.refusal)
+    yield from _pulled(report)
     for file in report.files:
         if file["repairs"]:
             yield f"  {file['file']}: repaired by {', '.join(file['repairs'])}"
@@ -48,6 +49,17 @@ def lines(report: Report, source: str) -> Iterator[str]:
     if report.passed_over:
         yield f"  not read by this version: {', '.join(report.passed_over)}"
     yield _next(report, source)
+
+
+def _pulled(report: Report) -> Iterator[str]:
+    """What a service was read of, where one was: what came, and what had to be respelt."""
+    if report.pulled:
+        found = report.pulled["collections"]
+        came = ", ".join(f"{one['objects']:,} {one['collection']}" for one in found)
+        yield f"  read {report.pulled['mode']} in {report.pulled['requests']} requests: {came}"
+        for one in found:
+            if one["repairs"]:
+                yield f"  {one['collection']}: respelt by {', '.join(one['repairs'])}"
 
 
 def _refusal(refusal: dict[str, str]) -> Iterator[str]:
@@ -82,15 +94,18 @@ def _faults(report: Report) -> Iterator[str]:
         quarantined = f"{costs['row']} rows quarantined (their last good version is kept)"
         yield f"  {quarantined}, {costs['value']} values left out{left}:"
     for cause in report.causes[:_MOST]:
-        yield f"    {cause['count']:6} × {_cause(cause)}"
+        yield f"    {cause['count']:6} × {_cause(cause, named=bool(report.pulled))}"
     if len(report.causes) > _MOST:
         yield f"    … and {len(report.causes) - _MOST} more causes"
     if len(report.faults) > min(len(report.causes), _MOST):
         yield f"    each of them: schoolgate sync errors {report.run}"
 
 
-def _cause(cause: dict[str, Any]) -> str:
+def _cause(cause: dict[str, Any], *, named: bool) -> str:
+    """A cause and its first example: the line of a file, or of what was read from a service the record."""
     where = f"{cause['file']} line {cause['line']}" if cause["line"] else cause["file"]
+    if named:
+        where = f"{cause['file'].removesuffix('.csv')} {cause['record'] or 'without an id'}"
     column = f" {cause['column']}" if cause["column"] else ""
     more = " ".join(part for part in (cause["shape"] and f"({cause['shape']})", cause["hint"]) if part)
     return f"{where}{column}: {cause['sentence']} {more} [{cause['code']}]".replace("  ", " ")

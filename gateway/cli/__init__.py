@@ -9,12 +9,13 @@ from gateway.cli import (
     questions,
     registrations,
     running,
+    sources,
     sync,
     vendors,
 )
 from gateway.cli.desk import main
 
 __all__ = [
-    "families", "launches", "lines", "main", "on_file", "places", "questions", "registrations", "running", "sync",
-    "vendors",
+    "families", "launches", "lines", "main", "on_file", "places", "questions", "registrations", "running", "sources",
+    "sync", "vendors",
 ]  # fmt: skip

@@ -1,8 +1,7 @@
-"""Lines in and out: roster sources and LMS deployments."""
+"""Lines to LMSs: registrations, deployments and course links."""
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 from collections.abc import Sequence
@@ -15,51 +14,6 @@ from gateway.cli.desk import FAILED, OK, acting, json_flag, main, school_flags, 
 if TYPE_CHECKING:
     from gateway.flows.parts import Office
     from gateway.identity.staff import Person
-
-
-@main.group()
-def source() -> None:
-    """Roster sources: files handed in, or deliveries fetched."""
-
-
-@source.command("add")
-@click.argument("name")
-@click.option("--url", help="Where the bulk zip is fetched; files are handed in when absent.")
-@click.option("--token-url", help="OAuth 2 token endpoint of the source.")
-@click.option("--client-id", help="Our client id there; the secret comes from SCHOOLGATE_SOURCE_SECRET.")
-@json_flag
-@acting
-def source_add(
-    parts: Office,
-    by: Person,
-    name: str,
-    url: str | None,
-    token_url: str | None,
-    client_id: str | None,
-    as_json: bool,
-) -> None:
-    """Make a roster source."""
-    from gateway.flows import onboarding
-
-    secret = os.environ.get("SCHOOLGATE_SOURCE_SECRET", "")
-    ref = onboarding.add_source(parts, by, name, url, token_url, client_id, secret)
-    show(
-        as_json,
-        {"source": ref},
-        [f"Source {name} is {ref}.", f"Next: schoolgate sync plan {shlex.quote(name)}{'' if url else ' DELIVERY'}"],
-    )
-
-
-@source.command("list")
-@json_flag
-@acting
-def source_list(parts: Office, by: Person, as_json: bool) -> None:
-    """Show the district's sources."""
-    from gateway.store import sources
-
-    with parts.database.open_district(by.district) as session:
-        rows = [(r.source, r.name, r.kind, r.url) for r in sources.listing(session)]
-    table("Sources", ("ref", "name", "kind", "url"), rows, as_json)
 
 
 @main.group()

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from psycopg.types.json import Jsonb
+
 from gateway.policy.collection import Collection, collection
 from gateway.store import tables
 from gateway.store.facts import agreement_of
@@ -38,6 +40,32 @@ def number(session: Session, source: str) -> int:
     """Return the number under which is kept what a source of the session's district says."""
     said = "SELECT number FROM source WHERE district = %(district)s AND source = %(source)s"
     return int(session.rows(said, source=source)[0].number)
+
+
+def note_capabilities(session: Session, source: str, found: dict[str, Any], now: datetime) -> None:
+    """Keep what a source was found to offer."""
+    session.run(
+        "UPDATE source SET capabilities = %(found)s, probed_at = %(now)s "
+        "WHERE district = %(district)s AND source = %(source)s",
+        source=source, found=Jsonb(found), now=now,
+    )  # fmt: skip
+
+
+def note_pull(session: Session, source: str, cursor: datetime | None, full_at: datetime | None) -> None:
+    """Keep how far a source was read: the latest change that came, and, after a full pull, when that was."""
+    session.run(
+        "UPDATE source SET cursor = greatest(cursor, %(cursor)s), full_at = coalesce(%(full_at)s, full_at) "
+        "WHERE district = %(district)s AND source = %(source)s",
+        source=source, cursor=cursor, full_at=full_at,
+    )  # fmt: skip
+
+
+def note_drift(session: Session, source: str, drift: int) -> None:
+    """Keep how many records a full pull changed right after the changes alone had been brought in."""
+    session.run(
+        "UPDATE source SET drift = %(drift)s WHERE district = %(district)s AND source = %(source)s",
+        source=source, drift=drift,
+    )  # fmt: skip
 
 
 def seats(session: Session, source: str) -> list[Seat]:

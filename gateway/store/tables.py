@@ -239,7 +239,9 @@ policy_word = _table(  # that a school was told of a version (noticed), or agree
 
 source = _table(
     "source", "district", "source",
-    "source number:int name kind url? token_url? client_id? secret:bytes? status created_at:time created_by",
+    """source number:int name kind url? token_url? client_id? secret:bytes? status created_at:time created_by
+    product? version? method? scopes:ids? peak:ids? zone? capabilities:json? probed_at:time? cursor:time? full_at:time?
+    drift:int?""",
     {ONBOARDING: _SIU, INTAKE: _S}, sa.UniqueConstraint("number"),
 )  # fmt: skip
 sync_run = _table(

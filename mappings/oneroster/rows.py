@@ -22,6 +22,7 @@ from operator import itemgetter
 from typing import NamedTuple, Protocol
 
 from mappings import vocabulary as words
+from mappings.oneroster.cells import NOT_OF_TYPE, NOT_SAID
 from mappings.oneroster.csv import CsvColumn, Effect, Header
 from mappings.oneroster.records import KINDS
 
@@ -103,6 +104,7 @@ _YEAR = re.compile(r"(19|20)[0-9]{2}\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029]")
 # What no batch of plain lines holds: control characters but the lines' own ends, and quotes.
 _NOT_PLAIN = bytes([*range(10), *range(11, 32), 127, ord('"')])
+_NOT_IN_PLAIN = ("\u0085", "\u2028", "\u2029", NOT_OF_TYPE, NOT_SAID)
 # Every quote opens a cell, closes one, or is doubled within one.
 _QUOTED_RIGHT = re.compile(r'(?:"(?:[^"]|"")*"|[^",]*)(?:,(?:"(?:[^"]|"")*"|[^",]*))*\Z')
 _ID_LETTERS = re.compile(r"[0-9A-Za-z.\-_/@]*\Z")
@@ -210,6 +212,13 @@ def _check_of(column: CsvColumn) -> Check:
     if column.type == "word":
         return _word_of(column)
     return _words_of(column) if column.type == "words" else _CHECKS[column.type]
+
+
+def _of_type(cell: str, check: Check) -> str | None:
+    """A cell that says which value of JSON stood there is of no column's type."""
+    if cell.startswith((NOT_OF_TYPE, NOT_SAID)):
+        raise _Bad("CSV_VALUE_TYPE", f"{cell[1:60]} where a value of this column should stand")
+    return check(cell)
 
 
 def _checked_together(column: CsvColumn, check: Check, cells: Sequence[str]) -> Sequence[str] | None:
@@ -340,7 +349,7 @@ class FileReader:
             text = lines.decode()
         except UnicodeDecodeError:
             return None
-        if not text.isascii() and ("\u0085" in text or "\u2028" in text or "\u2029" in text):
+        if not text.isascii() and any(mark in text for mark in _NOT_IN_PLAIN):
             return None
         # Each line's end becomes a cell of its own: where all ends stand in one column, all lines are equally wide.
         cells = text.replace("\n", ",\n,").split(",")
@@ -446,13 +455,13 @@ class FileReader:
         values: list[str | None] = [None] * len(raw)
         for i, column, check in self._plan:
             cell = raw[i]
-            if cell:
+            if cell and not (cell == NOT_SAID and column.to == "username"):
                 good = self._good[i]
                 if cell in good:
                     values[i] = good[cell]
                     continue
                 try:
-                    values[i] = check(cell)
+                    values[i] = _of_type(cell, check)
                 except _Bad as bad:
                     if not self._spare(number, column, cell, bad, raw[0]):
                         return None
@@ -460,7 +469,7 @@ class FileReader:
                 else:
                     if column.type not in ("id", "text") and len(good) < 4096:
                         good[cell] = values[i]
-            elif column.required:
+            elif column.required and not cell:
                 self._bad(number, column.header, "CSV_VALUE_MISSING", named=raw[0])
                 return None
         return Row(self.file.kind, number, raw[0], row_hash, tuple(values[1 : self._stored]))

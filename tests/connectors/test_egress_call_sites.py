@@ -9,6 +9,8 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,7 +20,9 @@ from joserfc.jwk import RSAKey
 from connectors.egress import GuardedSession, Reach, open_session, system_resolver
 from connectors.errors import AddressRefused, ConnectorError
 from connectors.lti_advantage import Course, LtiAdvantage
-from connectors.tokens import ProcessCache, TokenBroker
+from connectors.oneroster_rest import RestSource, Service
+from connectors.source_credentials import ClientCredentials, Credentials, StaticBearer
+from connectors.tokens import ProcessCache, Token, TokenBroker, TokenKey
 from gateway.identity.keys import PlatformKeys
 from mappings import lti, lti_notices
 from mappings._seal import SEAL
@@ -94,6 +98,30 @@ class Desk:
         return LtiAdvantage(course, KEY, TokenBroker(self.cache), self.open_line)
 
 
+class Nothing:
+    """Keeps no page."""
+
+    def get(self, collection: str, url: str) -> None:
+        """Nothing was kept."""
+
+    def keep(self, collection: str, url: str, page: bytes) -> None:
+        """Keep nothing."""
+
+    def forget(self, collection: str = "") -> None:
+        """Nothing to forget."""
+
+
+def roster(desk: Desk, *, url: str = GOOD, token_url: str = "") -> Any:
+    """A roster pulled from this address, or with a token from that one."""
+    known: Credentials = StaticBearer(Token("seCret"))
+    if token_url:
+        key = TokenKey("1", "src", token_url, token_url, ())
+        known = ClientCredentials(key, "us", "seCret", False, TokenBroker(desk.cache), desk.open_line)
+    with TemporaryDirectory() as folder:
+        source = RestSource(Service(url), known, desk.open_line, Nothing(), lambda _: None, 1 << 20)
+        return source.pull_roster(Path(folder) / "delivery.zip")
+
+
 Site = Callable[[Desk, str], Any]
 
 # What is typed into a registration, and what a launch or an earlier answer named and was kept.
@@ -116,6 +144,8 @@ DIRECT: dict[str, Site] = {
     "delete a column": lambda desk, url: desk.course().delete_column(url),
     "score": lambda desk, url: desk.course().push_score(url, SCORE),
     "results": lambda desk, url: desk.course().read_results(url),
+    "roster": lambda desk, url: roster(desk, url=url),
+    "token for a roster": lambda desk, url: roster(desk, token_url=url),
 }
 
 
@@ -162,6 +192,7 @@ class Platform:
             {"members": [{"user_id": path}]} if "members" in path
             else [{"userId": path}] if "results" in path
             else {"id": ids} if "make" in path
+            else {"orgs": [{"sourcedId": "d"}]} if "/service/" in path
             else [{"id": ids, "resourceId": "a"}] if not self.in_header else []
         ).encode()  # fmt: skip
         link = f'Link: <{self.named}>; rel="{self.relation}"\r\n'.encode() if self.in_header else b""
@@ -219,6 +250,18 @@ def test_no_hostile_address_in_an_answer_is_connected(platform, site):
         try_at(site, case, platform, peer)
         assert trap.seen() == [], case
     assert len(peer.requests) >= len(tried)  # each was named in an answer, and the token went to the platform only
+    assert {b"seCret" in request for request in peer.requests} == {True}
+
+
+def test_no_hostile_next_of_a_roster_is_connected(platform):
+    platform, peer, trap = platform
+    for case in [case for case in HOSTILE if fits_a_header(case.url)]:
+        platform.named, platform.in_header, platform.relation = case.url, True, "next"
+        with ExitStack() as stack, pytest.raises(ConnectorError) as refused:
+            roster(Desk(case, stack, peer), url=peer.url("/service"))
+        # A path of the platform's own is asked for there, and is no collection.
+        assert refused.value.code in ("SRC_PAGES", "SRC_COLLECTION"), case
+        assert trap.seen() == [], case
     assert {b"seCret" in request for request in peer.requests} == {True}
 
 

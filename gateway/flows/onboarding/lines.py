@@ -1,4 +1,4 @@
-"""Lines in and out: roster sources, LMS registrations and deployments, course links."""
+"""Lines to LMSs: registrations and deployments, course links."""
 
 from __future__ import annotations
 
@@ -12,34 +12,13 @@ from gateway.errors import Refused
 from gateway.flows import disclosure
 from gateway.flows.onboarding.places import places
 from gateway.flows.onboarding.profiles import profile
-from gateway.flows.onboarding.typed import readable, require_address
+from gateway.flows.onboarding.typed import require_address
 from gateway.flows.onboarding.vendors import covered, vendor_named
 from gateway.flows.parts import Office
 from gateway.identity.staff import Person
 from gateway.policy.request import ActorKind
-from gateway.store import directory, registrations, sources
+from gateway.store import directory, registrations
 from gateway.store.tenant import Place, Session
-
-
-def add_source(
-    parts: Office, by: Person, name: str, url: str | None, token_url: str | None, client_id: str | None, secret: str
-) -> str:
-    """Make a roster source: files handed in, or a bulk delivery fetched with OAuth client credentials."""
-    by.acts_for_district()
-    name = readable(name, "source")
-    ref, now = parts.ids.new("src"), parts.clock.now()
-    for address in (url, token_url):
-        require_address(parts, address)
-    sealed = parts.vault.seal(secret.encode(), f"source:{ref}") if secret else None
-    with parts.database.open_district(by.district) as session:
-        directory.one_at_a_time(session)
-        if sources.find(session, name):
-            raise Refused(errors.REQ_CONFLICT, "there is a source of that name")
-        sources.add(
-            session, ref, name, "https" if url else "file", now, by.ref, url=url, token_url=token_url,
-            client_id=client_id, secret=sealed,
-        )  # fmt: skip
-    return ref
 
 
 @dataclass(frozen=True, slots=True)

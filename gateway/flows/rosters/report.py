@@ -37,6 +37,7 @@ class Report:
     passed_over: list[str] = field(default_factory=list)
     held_by: list[dict[str, Any]] = field(default_factory=list)
     refusal: dict[str, str] | None = None
+    pulled: dict[str, Any] | None = None
     erased: int = 0
     not_erased: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
@@ -90,7 +91,8 @@ def causes(faults: list[Fault]) -> list[dict[str, Any]]:
         reason, example = VOCABULARY[key[2]], first[key]
         causes.append(
             {"file": key[0], "column": key[1], "code": key[2], "costs": key[3], "count": count,
-             "line": example.line, "shape": example.shape, "hint": example.hint, "sentence": reason.sentence,
+             "line": example.line, "record": example.sourced_id, "shape": example.shape, "hint": example.hint,
+             "sentence": reason.sentence,
              "remedy": reason.remedy, "owner": str(reason.owner)}
         )  # fmt: skip
     return causes

@@ -30,20 +30,38 @@ from gateway.store.tenant import Session, Undo
 from mappings.oneroster.csv import Unreadable
 
 
-def sync(parts: Office, district: int, source: str, path: Path, by: str, *, publish: bool) -> Report:
+def sync(
+    parts: Office,
+    district: int,
+    source: str,
+    path: Path,
+    by: str,
+    *,
+    publish: bool,
+    pulled: dict[str, Any] | None = None,
+) -> Report:
     """Bring a delivery in, or only say what it would do. The report's state is planned, published, unchanged,
     held or refused; a refusal names file, line and reason.
 
     Deletions that waited for a school's record to go are carried out where it has been gone for long enough.
     """
-    report = _sync(parts, district, source, path, by, publish=publish)
+    report = _sync(parts, district, Report(parts.ids.new("run"), source, pulled=pulled), path, by, publish=publish)
     if report.state in ("published", "unchanged"):
         report.erased, report.not_erased = erasure.finish(parts, district, by)
     return report
 
 
-def _sync(parts: Office, district: int, source: str, path: Path, by: str, *, publish: bool) -> Report:
-    report, started = Report(parts.ids.new("run"), source), parts.clock.now()
+def refuse(parts: Office, district: int, source: str, refused: Refused, what: str, by: str) -> Report:
+    """Record a run that came to nothing before there was a delivery."""
+    report, now = Report(parts.ids.new("run"), source), parts.clock.now()
+    report.refuse(refused.reason, refused.detail, what, 0)
+    with parts.database.open_intake(district) as session:
+        _record(session, report, source, now, now, by)
+    return report
+
+
+def _sync(parts: Office, district: int, report: Report, path: Path, by: str, *, publish: bool) -> Report:
+    source, started = report.source, parts.clock.now()
     try:
         with parts.database.open_intake(district) as session:
             _run(parts, session, report, path, started, publish=publish, by=by)

@@ -385,6 +385,17 @@ CREATE TABLE source (
     status TEXT COLLATE "C" NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE NOT NULL,
     created_by TEXT COLLATE "C" NOT NULL,
+    product TEXT COLLATE "C",
+    version TEXT COLLATE "C",
+    method TEXT COLLATE "C",
+    scopes TEXT[] COLLATE "C",
+    peak TEXT[] COLLATE "C",
+    zone TEXT COLLATE "C",
+    capabilities JSONB,
+    probed_at TIMESTAMP WITH TIME ZONE,
+    cursor TIMESTAMP WITH TIME ZONE,
+    full_at TIMESTAMP WITH TIME ZONE,
+    drift INTEGER,
     PRIMARY KEY (district, source),
     UNIQUE (number)
 );
