@@ -16,7 +16,7 @@ from gateway import jobs
 from gateway.errors import Refused
 from gateway.flows import launch, on_file, onboarding, registration_desk
 from gateway.identity import staff
-from gateway.store import erasure
+from gateway.store import decisions, erasure
 from tests.deliveries import two_schools
 from tests.journeys.test_grades import Lesson
 from tests.platforms import HOST, LTI, Platform, application, code_of, public_jwk, refusal_of, rsa_key
@@ -309,6 +309,13 @@ def test_the_work_of_a_pupil_who_may_not_be_shown_is_not(lesson):
     world.file("opt_out", school="School A", pupil="p0", category="application")
     answer = lesson.lms.launch(world, lesson.lms.reviewing("tA", "p0", item))
     assert refusal_of(answer) == "LTI_FOR_USER_UNKNOWN"
+    (denial,) = [e for e in world.ledger("A") if e["type"] == "denial"]
+    assert (denial["operation"], denial["reason"], denial["actor"]["kind"]) == (
+        "launch.handover", "CON_OPT_OUT", "teacher"
+    )  # fmt: skip
+    with world.office.database.open_school(world.places["A"]) as session:
+        kept = decisions.find(session, denial["id"])
+    assert kept.person_id == "p0"
 
 
 # --- data privacy --------------------------------------------------------------------------------------
