@@ -201,6 +201,17 @@ KINDS = MappingProxyType(
         "DataPrivacyLaunchRequest": ("data_privacy", PrivacySchema()),
     }
 )
+MOST_SKEW = 300  # seconds by which a platform's clock may be excused
+# What a registration can be excused from, in words.
+RELAXATIONS = MappingProxyType(
+    {
+        "no_resource_link": "launches from placements that name no resource link",
+        "anonymous": "launches that name no user, or one whom the roster does not know: under a pseudonym. An LMS that "
+        "leaves SIS ids out gets past what families refused",
+        "trusted_audience": "tokens that are meant for these audiences besides (the value, apart by spaces)",
+        "clock_skew": f"clocks that differ by up to the value in seconds, {MOST_SKEW} at most",
+    }
+)
 # Relaxations that excuse a claim, and the claim that may then be absent.
 EXCUSES = MappingProxyType({"no_resource_link": "resource_link", "anonymous": "sub"})
 
