@@ -19,7 +19,7 @@ from gateway.identity.launch import Admitted, GatewayLaunch
 from gateway.identity.login import Begun, GatewayLogin
 from gateway.store import registrations
 from gateway.store.tenant import Place, Session
-from mappings import application
+from mappings import lti_items
 
 Door = Entry | Unlinked | Privacy
 
@@ -30,8 +30,7 @@ def begin(parts: Parts, parameters: Mapping[str, str]) -> Begun:
     """Begin a login: where the browser goes next, and what binds it. Raises Refused (LI-1 to LI-9)."""
 
     def is_target(url: str) -> bool:
-        base, mark, activity = url.partition("?activity=")
-        return base == parts.launch_url and (not mark or application.is_your_id(activity))
+        return lti_items.read_activity_link(url)[0] == parts.launch_url
 
     return GatewayLogin(parameters, parts.registrations, parts.states, is_target).begin(parts.launch_url)
 

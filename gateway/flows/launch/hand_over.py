@@ -22,7 +22,7 @@ from gateway.store import facts as fact_store
 from gateway.store import launches, registrations, roster
 from gateway.store.secrets import token_hash
 from gateway.store.tenant import Place, Session
-from mappings import application, lti, lti_messages, vocabulary
+from mappings import application, lti, lti_items, lti_messages, vocabulary
 
 CODE_SECONDS = 60
 PICKING = timedelta(minutes=30)  # how long a picker stays open
@@ -229,9 +229,9 @@ def _activity(message: Mapping[str, Any]) -> str | None:
     """The application's activity of a link, by its custom value, or by its address: some products lose the values of
     what was picked. Whatever else a platform puts there (a name it substitutes, say) is nobody's activity."""
     named = lti.said(message.get("custom", {}).get("activity"))
-    if named is None or not application.is_your_id(named):
-        named = message["target_link_uri"].partition("?activity=")[2]
-    return named or None
+    if named is not None and application.is_your_id(named):
+        return named
+    return lti_items.read_activity_link(message["target_link_uri"])[1]
 
 
 def _back(platform: Platform, url: str | None) -> str | None:
