@@ -107,6 +107,9 @@ def approve(parts: Office, by: Person, ref: str, deployment_id: str | None) -> A
         _note(parts, session, by, row.registration, row.vendor, noted, "accepted")
     if row.said["update"]:
         _forget_keys(parts, row.registration, row.said["old"], row.said["columns"])
+    if made:
+        with parts.database.open_identity() as session:
+            registrations.no_longer_waits(session, made)
     return Approved(row.registration, made, row.said["update"])
 
 

@@ -141,8 +141,8 @@ def noticed(session: Session, registration: str, deployment_id: str, context_id:
     )  # fmt: skip
 
 
-def no_longer_waits(session: Session, deployment: str, context_id: str) -> None:
-    """Forget that a course waits: it is linked."""
+def no_longer_waits(session: Session, deployment: str, context_id: str = "") -> None:
+    """Forget that a deployment waits, and a course of it: they are known and linked."""
     session.run(
         "DELETE FROM waiting_link w USING deployment d WHERE d.deployment = %(deployment)s AND w.registration = "
         "d.registration AND w.deployment_id = d.deployment_id AND w.context_id IN (%(context)s, '')",

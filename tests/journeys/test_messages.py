@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -531,6 +532,22 @@ def test_what_waits_to_be_linked_is_listed_for_the_district_and_forgotten_when_i
     assert [(w.row.deployment_id, w.row.context_id, w.row.title) for w in waiting] == [("1", "course-9", "Geometry")]
     press(lesson, "/lti/link", **{"class": hidden(unlinked(lesson, "tA").text, "class")})
     assert launch.waiting(lesson.world.office, lesson.world.by) == []
+
+
+def test_a_deployment_that_waits_is_forgotten_when_it_is_registered(lesson):
+    world, lms = lesson.world, lesson.lms
+    other, third = replace(lms, deployment_id="77"), replace(lms, deployment_id="78")
+    for one in (other, third):
+        begun = lms.login(world, lti_deployment_id=None)
+        answer = lms.post(world, lms.sign(lms.complete(world, one.message("p0"), begun)), begun)
+        assert refusal_of(answer) == "LTI_DEPLOYMENT"
+
+    def waits() -> set[str]:
+        return {one.row.deployment_id for one in launch.waiting(world.office, world.by)}
+
+    assert waits() == {"77", "78"}
+    onboarding.add_lms(world.office, world.by, f"LMS {lms.client_id}", other.as_typed(), [world.refs["A"]])
+    assert waits() == {"78"}
 
 
 # --- when it fails -------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from gateway.flows import onboarding, registration_desk
+from gateway.flows import launch, onboarding, registration_desk
 from gateway.identity import keys
 from gateway.jobs import make_worker
 from gateway.sandbox import lms as sandbox
@@ -228,6 +228,23 @@ def test_an_update_is_a_difference_that_takes_effect_at_approval(school, wire):
 def _registration(world: World, lms: Registrant):
     with world.office.database.open_identity() as session:
         return session.row("SELECT * FROM registration WHERE client_id = %(c)s", c=lms.lms.client_id)
+
+
+def test_a_deployment_that_waits_is_forgotten_when_an_update_brings_it(school, wire):
+    lms = Registrant(wire).serve()
+    lms.lms.serve_keys(wire)
+    first = lms.invited(school, "A")
+    lms.opens(school, first)
+    registration_desk.approve(school.office, school.by, first.ref, None)
+    school.clock.forward(minutes=1)
+    second = replace(lms.lms, deployment_id="2", canaries=school.canaries, places=(school.places["A"],))
+    assert refusal_of(second.launch(school, second.message("tA"))) == "LTI_DEPLOYMENT"
+    assert [one.row.deployment_id for one in launch.waiting(school.office, school.by)] == ["2"]
+    lms.serve(granted(lms.lms, deployment_id="2"))
+    update = lms.invited(school, "A")
+    lms.opens(school, update)
+    registration_desk.approve(school.office, school.by, update.ref, None)
+    assert launch.waiting(school.office, school.by) == []
 
 
 def test_a_rejected_update_changes_nothing(school, wire):

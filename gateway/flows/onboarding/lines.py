@@ -89,6 +89,8 @@ def add_lms(parts: Office, by: Person, vendor: str, lms: Lms, schools: Sequence[
         )
         if not made:
             raise Refused(errors.REQ_CONFLICT, "this deployment is registered already")
+    with parts.database.open_identity() as session:
+        registrations.no_longer_waits(session, deployment)
     return deployment
 
 
