@@ -62,8 +62,8 @@ class TakesScores(Protocol):
     def find_column(self, resource_id: str) -> str | None:
         """Return the address of the column made for this activity of ours, or None."""
 
-    def make_column(self, resource_id: str, title: str, maximum: float) -> str:
-        """Make a column and return its address."""
+    def make_column(self, resource_id: str, title: str, maximum: float, resource_link: str = "") -> str:
+        """Make a column, of one link where that is known, and return its address."""
 
     def push_score(self, column: str, score: Cleared[bytes]) -> None:
         """Send one score. Raises ConnectorError; its `sent` says whether the score may have arrived."""

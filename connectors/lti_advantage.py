@@ -34,6 +34,7 @@ _JSON = "application/json"
 _SCORE = "application/vnd.ims.lis.v1.score+json"
 _MEMBERS = "application/vnd.ims.lti-nrps.v2.membershipcontainer+json"
 _RESULTS = "application/vnd.ims.lis.v2.resultcontainer+json"
+_LINKS_ITSELF = frozenset({400, 404, 409, 412, 422})  # to a column that names a link, where only the LMS ties them
 _MAY_MEAN_COUPLED = frozenset({400, 403, 405, 409, 422})  # beside 401, Canvas's
 
 
@@ -155,12 +156,23 @@ class LtiAdvantage:
             raise AnswerUnreadable("the LMS offers no list of columns") from error
         return self._own(found.get_id()) if found else None
 
-    def make_column(self, resource_id: str, title: str, maximum: float) -> str:
+    def make_column(self, resource_id: str, title: str, maximum: float, resource_link: str = "") -> str:
         """Make a column for this activity, or return the one that is there: the whole list is looked through, because
-        a platform that searches badly must not get a second one."""
+        a platform that searches badly must not get a second one. It belongs to `resource_link` where that is known and
+        the platform lets a tool say so (AGS 2.0, resourceLinkId)."""
         item = LineItem().set_resource_id(resource_id).set_label(title).set_score_maximum(maximum)
+        item.set_tag("schoolgate")
+        if resource_link:
+            try:
+                return self._find_or_make(item.set_resource_link_id(resource_link))
+            except AnswerRefused as refused:
+                if refused.status not in _LINKS_ITSELF:
+                    raise
+        return self._find_or_make(item.set_resource_link_id(""))
+
+    def _find_or_make(self, item: LineItem) -> str:
         try:
-            made = self._service().find_or_create_lineitem(item.set_tag("schoolgate"), find_by="resource_id")
+            made = self._service().find_or_create_lineitem(item, find_by="resource_id")
         except LtiException as error:
             raise AnswerUnreadable("the LMS does not let us make a column") from error
         return self._own(made.get_id())

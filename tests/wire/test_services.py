@@ -383,6 +383,20 @@ def test_what_is_not_granted_is_not_asked_for(lms, granted, call):
     assert len(lms.wire.calls) == 0
 
 
+def test_a_column_names_its_link_and_a_platform_in_trouble_is_asked_once(lms):
+    lms.answers("GET", ITEMS, [])
+    lms.answers("POST", ITEMS, item(9, resourceId="a"), 201)
+    assert lms.course().make_column("a", "Unit", 4, "link-1") == ITEM
+    sent = json.loads(lms.wire.calls[-1].request.body)
+    assert sent == {
+        "label": "Unit", "scoreMaximum": 4, "resourceId": "a", "tag": "schoolgate", "resourceLinkId": "link-1"
+    }  # fmt: skip
+    lms.wire.upsert("POST", ITEMS, status=503)
+    with pytest.raises(AnswerRefused):
+        lms.course().make_column("a", "Unit", 4, "link-1")
+    assert [method for method, url, _ in lms.asked].count("POST") == 2
+
+
 def test_a_column_is_not_made_where_only_reading_is_granted(lms):
     lms.answers("GET", ITEMS, [])
     with pytest.raises(AnswerUnreadable):
