@@ -31,6 +31,20 @@ def lock(session: Session, registration: str) -> Any | None:
     return session.row("SELECT * FROM registration WHERE registration = %(r)s FOR UPDATE", r=registration)
 
 
+def one_at_a_time(session: Session, issuer: str, client_id: str) -> None:
+    """Until this transaction ends nobody else registers this client or changes where it is served."""
+    session.row("SELECT pg_advisory_xact_lock(hashtextextended(%(client)s, 11))", client=f"{issuer}\n{client_id}")
+
+
+def having(session: Session, candidates: Sequence[str], deployment_id: str) -> set[str]:
+    """Return those of these registrations that have a deployment of this id."""
+    rows = session.rows(
+        "SELECT registration FROM deployment WHERE registration = ANY(%(listed)s) AND deployment_id = %(d)s",
+        listed=list(candidates), d=deployment_id,
+    )  # fmt: skip
+    return {row.registration for row in rows}
+
+
 def has_deployment(session: Session, registration: str, deployment_id: str) -> bool:
     """Whether the registration has a deployment of this id."""
     row = session.row(

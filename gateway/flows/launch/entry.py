@@ -20,6 +20,7 @@ from gateway.identity.login import Begun, GatewayLogin
 from gateway.store import registrations
 from gateway.store.tenant import Place, Session
 from mappings import lti_items
+from mappings.products import product
 
 Door = Entry | Unlinked | Privacy
 
@@ -88,7 +89,7 @@ def _require_deployment(parts: Parts, session: Session, admitted: Admitted, row:
     if row.registration_status != "active":
         raise Refused(errors.LTI_REGISTRATION_DISABLED)
     if row.deployment is None or row.deployment_status != "active":
-        if row.deployment is None:
+        if row.deployment is None and "shared_client" not in product(admitted.platform.product).launch:
             waits = admitted.message["deployment_id"], "", admitted.platform.home
             registrations.keep_waiting(session, admitted.platform.ref, *waits, None, None, parts.clock.now())
         raise Refused(errors.LTI_DEPLOYMENT)
