@@ -22,12 +22,12 @@ def members(course_id: str) -> Response:
     """One page of a course's members; `role` and `rlid` choose, `limit` sizes, `since` asks for differences."""
     campus().tokens.require(MEMBERS)
     here, wanted = course(course_id), request.args.get("role")
-    if request.args.get("rlid") not in (None, here.link):
+    if not campus().is_link(here, request.args.get("rlid", here.link)):
         raise RefusalError(404, "not_found", "No such resource link.")
     people = _changed(here) if "since" in request.args else [(u, "Active") for u in here.members.values()]
     rows = [_member(u, status) for u, status in people if wanted in (None, u.role(), u.role(short=True))]
     if "rlid" in request.args:
-        rows = [row | {"message": [_message(here)]} for row in rows]
+        rows = [row | {"message": [_message(request.args["rlid"])]} for row in rows]
     url, above = f"{campus().url}{request.path}", campus().profile.endless_above
     chosen, links = page_of(rows, url, endless=bool(above) and len(rows) > above)
     if campus().profile.differences and "next" not in links:
@@ -59,7 +59,7 @@ def _member(u: User, status: str) -> dict[str, Any]:
     return known | {"roles": u.roles(profile, short=profile.short_roles)}
 
 
-def _message(here: Course) -> dict[str, Any]:
+def _message(link: str) -> dict[str, Any]:
     """What a launch from the link would say of the member (section 3)."""
     claim = "https://purl.imsglobal.org/spec/lti/claim/"
-    return {f"{claim}message_type": "LtiResourceLinkRequest", f"{claim}resource_link": {"id": here.link}}
+    return {f"{claim}message_type": "LtiResourceLinkRequest", f"{claim}resource_link": {"id": link}}
