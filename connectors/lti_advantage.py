@@ -24,7 +24,7 @@ from connectors.errors import AnswerRefused, AnswerUnreadable, ColumnCoupled, Cr
 from connectors.lti_line import ITEM, ITEMS, Course, CourseLine, shaped
 from connectors.paging import parse_link
 from connectors.tokens import TokenBroker
-from mappings import lti, lti_notices
+from mappings import lti, lti_groups, lti_notices
 from mappings.cleared import Cleared
 from mappings.vocabulary import role_uri
 
@@ -39,7 +39,8 @@ _MAY_MEAN_COUPLED = frozenset({400, 403, 405, 409, 422})  # beside 401, Canvas's
 
 
 class LtiAdvantage:
-    """The services of one course. Implements ListsMembers, TakesScores, KeepsColumns and SendsNotices."""
+    """The services of one course. Implements ListsMembers, ListsGroups, TakesScores, KeepsColumns and
+    SendsNotices."""
 
     def __init__(
         self, course: Course, key: RSAKey, broker: TokenBroker, open_line: Callable[..., GuardedSession]
@@ -53,10 +54,16 @@ class LtiAdvantage:
         """Return every member of the course. Raises ConnectorError when the list is not whole."""
         return self.read_members().members
 
-    def read_members(self, *, role: str = "", limit: int = 0, resource_link: str = "") -> Membership:
+    def read_members(
+        self, *, role: str = "", limit: int = 0, resource_link: str = "", groups: bool = False
+    ) -> Membership:
         """Return the members of the course: of one role, where asked for, whatever the platform makes of the question;
-        with what each would be sent in a launch of `resource_link`. `limit` is the size of a page (section 2.4)."""
-        url = _asked(self._members_url(), role=role and role_uri(role), limit=limit or "", rlid=resource_link)
+        with what each would be sent in a launch of `resource_link`, and which groups each is in. `limit` is the size of
+        a page (section 2.4)."""
+        url = _asked(
+            self._members_url(), role=role and role_uri(role), limit=limit or "", rlid=resource_link,
+            groups="true" if groups else "",
+        )  # fmt: skip
         found = self._membership(url)
         if not role:
             return found
@@ -89,6 +96,22 @@ class LtiAdvantage:
         # Of several pages the first one's: what changes while the others are read is told again, never missed.
         said = next((_resolved(url, one) for one in told if one), "")
         return Membership(members, said if self.course.owns(said) else "")
+
+    # --- groups (Course Groups 1.0) --------------------------------------------------------------
+
+    def list_groups(self) -> Sequence[dict[str, Any]]:
+        """Return every group of the course: `id`, `name`, and the name of its `set`. Raises ConnectorError when a list
+        is not whole."""
+        url: str = self.course.groups.get("context_groups_url") or ""
+        if not url:
+            raise NotOffered("the LMS offers no groups service for this course")
+        scope = self._line.scope(lti_groups.SCOPE, of="groups")
+        found = self._line.whole(scope, url, _read_groups, lti_groups.CONTAINER, "id")
+        listed: str = self.course.groups.get("context_group_sets_url") or ""
+        asked = listed and any(one["set_id"] for one in found)
+        sets = self._line.whole(scope, listed, _read_sets, lti_groups.CONTAINER, "id") if asked else []
+        names = {one["id"]: one["name"] for one in sets}
+        return [{"id": one["id"], "name": one["name"], "set": names.get(one["set_id"])} for one in found]
 
     # --- notices (Platform Notification Service 1.0) ---------------------------------------------
 
@@ -264,6 +287,21 @@ def _resolved(url: str, target: str) -> str:
 
 def _read_members(response: requests.Response) -> list[dict[str, Any]]:
     return lti.read_members(answer_json(response))
+
+
+def _groups_or(read: Callable[[Any], list[dict[str, Any]]], response: requests.Response) -> list[dict[str, Any]]:
+    try:
+        return read(answer_json(response))
+    except ValueError as error:
+        raise AnswerUnreadable(str(error)) from None
+
+
+def _read_groups(response: requests.Response) -> list[dict[str, Any]]:
+    return _groups_or(lti_groups.read_groups, response)
+
+
+def _read_sets(response: requests.Response) -> list[dict[str, Any]]:
+    return _groups_or(lti_groups.read_sets, response)
 
 
 def _read_columns(response: requests.Response) -> list[dict[str, Any]]:

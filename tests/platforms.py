@@ -27,6 +27,7 @@ from tests.worlds import APP_SCOPES, Caller, World
 
 LTI = "https://purl.imsglobal.org/spec/lti/claim/"
 AGS = "https://purl.imsglobal.org/spec/lti-ags/"
+GS = "https://purl.imsglobal.org/spec/lti-gs/"
 NRPS = "https://purl.imsglobal.org/spec/lti-nrps/"
 ROLE = "http://purl.imsglobal.org/vocab/lis/v2/membership#"
 HOST = "https://lms.example"

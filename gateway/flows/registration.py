@@ -68,8 +68,8 @@ def register(parts: Parts, said: Mapping[str, str]) -> Landed:
     with _attempt(parts, said) as attempt:
         configuration, home = _configuration(parts, attempt)
         url = parts.settings.url
-        claims = words.claims_for(_useful(parts, attempt.row))
-        asked = words.request(url, urlsplit(url).hostname or "", attempt.row.key_set, configuration, claims)
+        elements = _useful(parts, attempt.row)
+        asked = words.request(url, urlsplit(url).hostname or "", attempt.row.key_set, configuration, elements)
         answer = _answer(parts, attempt, configuration["registration_endpoint"], asked)
         return _land(parts, attempt, configuration, home, asked, answer)
 

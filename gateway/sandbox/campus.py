@@ -65,6 +65,18 @@ class Course:
         """The id of the one resource link of this course."""
         return f"link-{self.id}"
 
+    @property
+    def groups(self) -> dict[str, tuple[str, list[str]]]:
+        """The groups of this course by id: name, and whose they are. Every second pupil is in the one, the rest in the
+        other."""
+        pupils = [key for key, user in self.members.items() if user.person.role != "teacher"]
+        return {f"{self.id}-g{n}": (name, pupils[n::2]) for n, name in enumerate(("Herons", "Otters"))}
+
+    @property
+    def group_set(self) -> str:
+        """The id of the one set of these groups."""
+        return f"{self.id}-s0"
+
 
 @dataclass(slots=True)
 class Tool:

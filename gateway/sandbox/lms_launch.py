@@ -15,6 +15,7 @@ from gateway.sandbox.lms_services import campus, course
 from gateway.sandbox.loopback import RefusalError, page
 
 _LTI = "https://purl.imsglobal.org/spec/lti/claim/"
+_GROUPS = "https://purl.imsglobal.org/spec/lti-gs/claim/groupsservice"
 DEEP_LINKING = "https://purl.imsglobal.org/spec/lti-dl/claim/deep_linking_settings"
 PICKING, REVIEW, PRIVACY = "LtiDeepLinkingRequest", "LtiSubmissionReviewRequest", "LtiDataPrivacyLaunchRequest"
 _ABSENT = {PICKING: ("resource_link",), PRIVACY: ("resource_link", "context")}  # claims a message does not have
@@ -176,8 +177,10 @@ def _service_claims(launch: Launch) -> dict[str, Any]:
     coupled = [n for n in own if campus().columns[n].body.get("resourceLinkId") == link]
     if launch.column or len(coupled) == 1:
         endpoint["lineitem"] = services.item_url(launch.column or coupled[0])
-    members = f"{campus().url}/courses/{here.id}/members"
-    return {
+    members, url = f"{campus().url}/courses/{here.id}/members", f"{campus().url}/courses/{here.id}"
+    offered = {"scope": [services.GROUPS], "service_versions": ["1.0"], "context_groups_url": f"{url}/groups"}
+    offered |= {"context_group_sets_url": f"{url}/groupsets"}
+    return ({_GROUPS: offered} if campus().profile.groups else {}) | {
         "https://purl.imsglobal.org/spec/lti-ags/claim/endpoint": endpoint,
         "https://purl.imsglobal.org/spec/lti-nrps/claim/namesroleservice": {
             "context_memberships_url": members,

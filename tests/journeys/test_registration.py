@@ -14,6 +14,7 @@ from gateway.sandbox import lms as sandbox
 from gateway.sandbox.loopback import running
 from gateway.sandbox.wire import fetch
 from gateway.store import credentials
+from mappings import lti_groups
 from tests.platforms import HOST, Platform, application, refusal_of
 from tests.registrants import PLATFORM, TOOL, Registrant, granted, pending, refused_with
 from tests.test_cli import desk
@@ -82,6 +83,16 @@ def test_what_is_asked_for_is_what_is_needed_and_no_more(school, wire):
     }  # fmt: skip
     shown = school.client.get(urlsplit(keys_at).path).json["keys"]
     assert [set(key) for key in shown] == [{"kty", "n", "e", "kid", "alg", "use"}]
+
+
+def test_groups_are_asked_for_where_an_agreement_has_use_for_them(school, wire):
+    lms = Registrant(wire).serve(scopes_supported=[READONLY, lti_groups.SCOPE])
+    lms.opens(school, lms.invited(school, "A"))
+    assert lms.asked[0]["scope"] == lti_groups.SCOPE
+    bare = World(school.office, school.clock).onboard("A")
+    lms = Registrant(wire).serve(scopes_supported=[READONLY, lti_groups.SCOPE])
+    lms.opens(bare, lms.invited(bare, "A"))
+    assert lms.asked[0]["scope"] == ""
 
 
 def test_without_an_application_no_name_is_asked_for(public_world, wire):
