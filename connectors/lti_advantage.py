@@ -106,10 +106,9 @@ class LtiAdvantage:
         if not url:
             raise NotOffered("the LMS offers no groups service for this course")
         scope = self._line.scope(lti_groups.SCOPE, of="groups")
-        found = self._line.whole(scope, url, _read_groups, lti_groups.CONTAINER, "id")
         listed: str = self.course.groups.get("context_group_sets_url") or ""
-        asked = listed and any(one["set_id"] for one in found)
-        sets = self._line.whole(scope, listed, _read_sets, lti_groups.CONTAINER, "id") if asked else []
+        sets = self._line.whole(scope, listed, _read_sets, lti_groups.CONTAINER, "id") if listed else []
+        found = self._line.whole(scope, url, _read_groups, lti_groups.CONTAINER, "id")
         names = {one["id"]: one["name"] for one in sets}
         return [{"id": one["id"], "name": one["name"], "set": names.get(one["set_id"])} for one in found]
 

@@ -116,6 +116,7 @@ DIRECT: dict[str, Site] = {
     "notice handlers": lambda desk, url: desk.course(notices=url).read_notice_handlers(),
     "ask for notices": lambda desk, url: desk.course(notices=url).send_notices("LtiHelloWorldNotice", GOOD),
     "groups": lambda desk, url: desk.course(groups=url).list_groups(),
+    "sets of groups": lambda desk, url: desk.course(sets=url).list_groups(),
     "members with their groups": lambda desk, url: desk.course(members=url).read_members(groups=True),
     "columns": lambda desk, url: desk.course(columns=url).list_columns(),
     "one page of columns": lambda desk, url: desk.course(columns=url).sample_columns(),
@@ -171,7 +172,7 @@ class Platform:
         ids = self.named if not self.in_header else "unused"
         body = json.dumps(
             {"members": [{"user_id": path}]} if "members" in path and "groups" not in path
-            else {"groups": [{"id": path}]} if "groups" in path
+            else {"groups": [{"id": path}], "sets": []} if "groups" in path
             else [{"userId": path}] if "results" in path
             else {"id": ids} if "make" in path
             else [{"id": ids, "resourceId": "a"}] if not self.in_header else []
@@ -216,7 +217,10 @@ def try_at(site: str, case: Case, platform: Platform, peer: Peer) -> None:
     columns = peer.url("/make") if site.endswith("made") else peer.url("/columns")
     with ExitStack() as stack, contextlib.suppress(ConnectorError):
         course = Desk(case, stack, peer).course(
-            members=peer.url("/members"), columns=columns, groups=peer.url("/groups")
+            members=peer.url("/members"),
+            columns=columns,
+            groups=peer.url("/groups"),
+            sets=peer.url("/groups/sets"),
         )
         use(course, peer.url("/column/1"))
 

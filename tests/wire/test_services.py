@@ -235,9 +235,10 @@ def test_groups_come_with_the_names_of_their_sets_page_by_page(lms):
     assert {call.request.headers["Accept"] for call in lms.wire.calls[1:]} == {lti_groups.CONTAINER}
 
 
-def test_sets_are_not_asked_for_where_no_group_is_in_one(lms):
-    lms.answers("GET", GROUPS, {"groups": [{"id": "1", "name": "Herons"}]})
-    assert lms.course(groups=GROUP_CLAIM).list_groups() == [{"id": "1", "name": "Herons", "set": None}]
+def test_sets_are_not_asked_for_where_none_are_offered(lms):
+    lms.answers("GET", GROUPS, {"groups": [{"id": "1", "name": "Herons", "set_id": "s"}]})
+    claim = {name: value for name, value in GROUP_CLAIM.items() if value != SETS}
+    assert lms.course(groups=claim).list_groups() == [{"id": "1", "name": "Herons", "set": None}]
     assert [url for _, url, _ in lms.asked] == [GROUPS]
 
 
@@ -253,6 +254,10 @@ def test_members_are_asked_for_with_their_groups(lms):
 )
 def test_groups_that_are_none_are_not_read(lms, body):
     lms.answers("GET", GROUPS, json.dumps(body))
+    lms.answers("GET", SETS, {"sets": []})
+    with pytest.raises(AnswerUnreadable):
+        lms.course(groups=GROUP_CLAIM).list_groups()
+    lms.wire.upsert("GET", SETS, json={"sets": body})
     with pytest.raises(AnswerUnreadable):
         lms.course(groups=GROUP_CLAIM).list_groups()
 
