@@ -58,7 +58,7 @@ class Gradebook:
         one = re.escape(self.base) + r"/\d+"
         for method, url, answer in (
             ("POST", f"{HOST}/token", self._token),
-            ("GET", re.compile(re.escape(self.roster) + r"(\?.*)?$"), self._members),
+            ("GET", self.roster, self._members),
             ("GET", f"{self.roster}/groups", self._groups), ("GET", f"{self.roster}/sets", self._sets),
             ("GET", re.compile(re.escape(self.base) + r"(\?.*)?$"), self._columns), ("POST", self.base, self._make),
             ("POST", re.compile(one + "/scores$"), self._score), ("GET", re.compile(one + "/results$"), self._results),

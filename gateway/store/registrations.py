@@ -13,11 +13,11 @@ from gateway.store.tenant import Place, Session
 
 
 def by_issuer(session: Session, issuer: str, client_id: str | None) -> Sequence[Any]:
-    """Return the registrations of an issuer, narrowed by client id where one is given."""
+    """Return the registrations of an issuer: every district's of a client where one is given, else the first 500."""
     return session.rows(
         "SELECT r.*, (SELECT jsonb_agg(to_jsonb(x)) FROM relaxation x WHERE x.registration = r.registration) AS "
         "relaxations FROM registration r WHERE issuer = %(issuer)s AND (%(client_id)s::text IS NULL "
-        "OR client_id = %(client_id)s) ORDER BY registration LIMIT 500",
+        "OR client_id = %(client_id)s) ORDER BY registration LIMIT CASE WHEN %(client_id)s::text IS NULL THEN 500 END",
         issuer=issuer, client_id=client_id,
     )  # fmt: skip
 
@@ -33,7 +33,7 @@ def lock(session: Session, registration: str) -> Any | None:
 
 def one_at_a_time(session: Session, issuer: str, client_id: str) -> None:
     """Until this transaction ends nobody else registers this client or changes where it is served."""
-    session.row("SELECT pg_advisory_xact_lock(hashtextextended(%(client)s, 11))", client=f"{issuer}\n{client_id}")
+    session.row("SELECT pg_advisory_xact_lock(hashtextextended(%(client)s, 13))", client=f"{issuer}\n{client_id}")
 
 
 def having(session: Session, candidates: Sequence[str], deployment_id: str) -> set[str]:
