@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from connectors.contract import KeepsColumns, ListsMembers, PullsRoster, TakesScores
+from connectors.contract import KeepsColumns, ListsGroups, ListsMembers, PullsRoster, TakesScores
 from connectors.lti_advantage import LtiAdvantage
 from connectors.oneroster_bulk import BulkSource
 from connectors.oneroster_rest import RestSource
 
 CONNECTORS = MappingProxyType(
     {
-        "lti_advantage": (LtiAdvantage, (ListsMembers, TakesScores, KeepsColumns)),
+        "lti_advantage": (LtiAdvantage, (ListsMembers, ListsGroups, TakesScores, KeepsColumns)),
         "oneroster_bulk": (BulkSource, (PullsRoster,)),
         "oneroster_rest": (RestSource, (PullsRoster,)),
     }

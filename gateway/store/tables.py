@@ -133,7 +133,7 @@ registration = _table(
     "registration", "shared", "registration",
     """registration home_district:int issuer client_id vendor product auth_url token_url token_audience
     jwks_url hosts:ids status created_at:time created_by""",
-    _PLACES | {ONBOARDING: _SIUD}, sa.UniqueConstraint("issuer", "client_id"),
+    _PLACES | {ONBOARDING: _SIUD}, sa.UniqueConstraint("issuer", "client_id", "home_district"),
 )  # fmt: skip
 # An address at which an LMS may register itself once, and what came of it. Only the address's hash is kept.
 lms_invite = _table(
@@ -162,8 +162,9 @@ platform_keys = _table(
 )
 deployment = _table(
     "deployment", "district", "deployment",
-    "deployment registration deployment_id agreement? status created_at:time created_by",
+    "deployment registration deployment_id issuer client_id agreement? status created_at:time created_by",
     _PLACES, sa.UniqueConstraint("registration", "deployment_id"),
+    sa.UniqueConstraint("issuer", "client_id", "deployment_id"),  # one district's, where several share a client
 )  # fmt: skip
 deployment_school = _table("deployment_school", "school", "deployment", "deployment", _PLACES)
 context_link = _table(

@@ -24,7 +24,7 @@ from connectors.oneroster_rest import RestSource, Service
 from connectors.source_credentials import ClientCredentials, Credentials, StaticBearer
 from connectors.tokens import ProcessCache, Token, TokenBroker, TokenKey
 from gateway.identity.keys import PlatformKeys
-from mappings import lti, lti_notices
+from mappings import lti, lti_groups, lti_notices
 from mappings._seal import SEAL
 from mappings.cleared import Cleared
 from tests.connectors.peer import Peer
@@ -86,14 +86,23 @@ class Desk:
         return PlatformKeys(unused, unused, unused, lambda hosts, **_: self.open_line(hosts))
 
     def course(
-        self, *, token_url: str = "", members: str = GOOD, columns: str = GOOD, notices: str = GOOD
+        self,
+        *,
+        token_url: str = "",
+        members: str = GOOD,
+        columns: str = GOOD,
+        notices: str = GOOD,
+        groups: str = GOOD,
+        sets: str = GOOD,
     ) -> LtiAdvantage:
         url = token_url or "https://lms.example/token"
         course = Course("1:1", "re", "client", "1", url, url, "k", self.hosts, {"scope": SCOPES, "lineitems": columns},
                         {"context_memberships_url": members},
-                        {"platform_notification_service_url": notices, "scope": [lti_notices.SCOPE]})  # fmt: skip
+                        {"platform_notification_service_url": notices, "scope": [lti_notices.SCOPE]},
+                        {"context_groups_url": groups, "context_group_sets_url": sets,
+                         "scope": [lti_groups.SCOPE]})  # fmt: skip
         if not token_url:
-            for scope in (*SCOPES, lti.SCOPE_MEMBERS, lti_notices.SCOPE):
+            for scope in (*SCOPES, lti.SCOPE_MEMBERS, lti_notices.SCOPE, lti_groups.SCOPE):
                 self.cache.set(course.token_key([scope]).name(), "seCret", 3600)
         return LtiAdvantage(course, KEY, TokenBroker(self.cache), self.open_line)
 
@@ -134,6 +143,9 @@ DIRECT: dict[str, Site] = {
     "differences": lambda desk, url: desk.course().read_changes(url),
     "notice handlers": lambda desk, url: desk.course(notices=url).read_notice_handlers(),
     "ask for notices": lambda desk, url: desk.course(notices=url).send_notices("LtiHelloWorldNotice", GOOD),
+    "groups": lambda desk, url: desk.course(groups=url).list_groups(),
+    "sets of groups": lambda desk, url: desk.course(sets=url).list_groups(),
+    "members with their groups": lambda desk, url: desk.course(members=url).read_members(groups=True),
     "columns": lambda desk, url: desk.course(columns=url).list_columns(),
     "one page of columns": lambda desk, url: desk.course(columns=url).sample_columns(),
     "find a column": lambda desk, url: desk.course(columns=url).find_column("a"),
@@ -189,7 +201,8 @@ class Platform:
     def _answer(self, path: str) -> bytes:
         ids = self.named if not self.in_header else "unused"
         body = json.dumps(
-            {"members": [{"user_id": path}]} if "members" in path
+            {"members": [{"user_id": path}]} if "members" in path and "groups" not in path
+            else {"groups": [{"id": path}], "sets": []} if "groups" in path
             else [{"userId": path}] if "results" in path
             else {"id": ids} if "make" in path
             else {"orgs": [{"sourcedId": "d"}]} if "/service/" in path
@@ -209,6 +222,7 @@ def _followed_changes(course: LtiAdvantage, _url: str) -> None:
 
 ANSWERED: dict[str, tuple[str, Callable[[LtiAdvantage, str], Any]]] = {
     "next of members": ("next", lambda course, _: course.list_members()),
+    "next of groups": ("next", lambda course, _: course.list_groups()),
     "next of columns": ("next", lambda course, _: course.list_columns()),
     "next while a column is looked for": ("next", lambda course, _: course.find_column("b")),
     "next of results": ("next", lambda course, url: course.read_results(url)),
@@ -233,7 +247,12 @@ def try_at(site: str, case: Case, platform: Platform, peer: Peer) -> None:
     platform.named, platform.in_header = case.url, bool(platform.relation)
     columns = peer.url("/make") if site.endswith("made") else peer.url("/columns")
     with ExitStack() as stack, contextlib.suppress(ConnectorError):
-        course = Desk(case, stack, peer).course(members=peer.url("/members"), columns=columns)
+        course = Desk(case, stack, peer).course(
+            members=peer.url("/members"),
+            columns=columns,
+            groups=peer.url("/groups"),
+            sets=peer.url("/groups/sets"),
+        )
         use(course, peer.url("/column/1"))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,6 +21,9 @@ from gateway.store import directory, registrations
 from gateway.store.tenant import Place, Session
 
 
+ADDRESSES = ("auth_url", "token_url", "token_audience", "jwks_url")
+
+
 @dataclass(frozen=True, slots=True)
 class Lms:
     """What an LMS administrator is shown, typed in."""
@@ -36,6 +39,12 @@ class Lms:
     hosts: tuple[str, ...] = ()
     agreement: str | None = None
 
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Where people sign in, and tokens and keys are fetched."""
+        said = (self.auth_url, self.token_url, self.token_audience or self.token_url, self.jwks_url)
+        return dict(zip(ADDRESSES, said, strict=True))
+
 
 def add_lms(parts: Office, by: Person, vendor: str, lms: Lms, schools: Sequence[str]) -> str:
     """Register an LMS and a deployment of it for schools. Return the deployment's reference."""
@@ -50,35 +59,47 @@ def add_lms(parts: Office, by: Person, vendor: str, lms: Lms, schools: Sequence[
         maker = vendor_named(session, vendor)
         if lms.agreement:
             covered(parts, by, maker.vendor, lms.agreement, where)
-        known = registrations.by_issuer(session, lms.issuer, lms.client_id)
-        if not known:
+        registrations.one_at_a_time(session, lms.issuer, lms.client_id)
+        listed = registrations.by_issuer(session, lms.issuer, lms.client_id)
+        known = next((row for row in listed if row.home_district == by.district), None)
+        if known is None:
             from gateway.identity import keys
 
+            require_common(session, lms.issuer, lms.client_id, lms.addresses)
             keys.make_tool_key(session, parts.vault, parts.ids.new("key"), ref, now)
             directory.add_registration(
                 session, ref, now, by.ref, issuer=lms.issuer, client_id=lms.client_id, vendor=maker.vendor,
-                product=lms.product, auth_url=lms.auth_url, token_url=lms.token_url,
-                token_audience=lms.token_audience or lms.token_url, jwks_url=lms.jwks_url, hosts=hosts,
+                product=lms.product, hosts=hosts, **lms.addresses,
             )  # fmt: skip
         else:
-            _widen(session, by, known[0], lms, hosts)
-        registration = known[0].registration if known else ref
+            _widen(session, known, lms, hosts)
+        registration = known.registration if known else ref
         made = directory.add_deployment(
             session, deployment, registration, lms.deployment_id, lms.agreement, [p.school for p in where], now, by.ref
         )
         if not made:
             raise Refused(errors.REQ_CONFLICT, "this deployment is registered already")
+    with parts.database.open_identity() as session:
+        registrations.no_longer_waits(session, deployment)
     return deployment
 
 
-def _widen(session: Session, by: Person, known: Any, lms: Lms, hosts: list[str]) -> None:
+def require_common(session: Session, issuer: str, client_id: str, addresses: Mapping[str, Any]) -> None:
+    """Where districts share a client, its addresses are the same for all: none of them can lead the others' people, or
+    the keys that speak for all, elsewhere. Raises Refused."""
+    for row in registrations.by_issuer(session, issuer, client_id):
+        theirs = row.home_district != session.district and row.status != "pending"
+        if theirs and any(getattr(row, name) != addresses[name] for name in ADDRESSES):
+            raise Refused(
+                errors.REQ_CONFLICT, "this client id stands here with other addresses, not of this district alone; "
+                "ask the operator"
+            )  # fmt: skip
+
+
+def _widen(session: Session, known: Any, lms: Lms, hosts: list[str]) -> None:
     """Another deployment of a registration of the district's own may serve from further hosts (one client id for every
     site of a make); its addresses stay what they are. Raises Refused."""
-    if known.home_district != by.district:
-        raise Refused(errors.REQ_CONFLICT, "this registration belongs to somebody else; ask the operator")
-    said = {"auth_url": lms.auth_url, "token_url": lms.token_url, "jwks_url": lms.jwks_url,
-            "token_audience": lms.token_audience or lms.token_url}  # fmt: skip
-    other = [name for name, value in said.items() if getattr(known, name) != value]
+    other = [name for name, value in lms.addresses.items() if getattr(known, name) != value]
     if other:
         raise Refused(errors.REQ_CONFLICT, f"this client id is registered already, with another {', '.join(other)}")
     if not set(hosts) <= set(known.hosts):

@@ -62,12 +62,15 @@ CREATE TABLE deployment (
     deployment TEXT COLLATE "C" NOT NULL,
     registration TEXT COLLATE "C" NOT NULL,
     deployment_id TEXT COLLATE "C" NOT NULL,
+    issuer TEXT COLLATE "C" NOT NULL,
+    client_id TEXT COLLATE "C" NOT NULL,
     agreement TEXT COLLATE "C",
     status TEXT COLLATE "C" NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE NOT NULL,
     created_by TEXT COLLATE "C" NOT NULL,
     PRIMARY KEY (district, deployment),
-    UNIQUE (registration, deployment_id)
+    UNIQUE (registration, deployment_id),
+    UNIQUE (issuer, client_id, deployment_id)
 );
 
 CREATE TABLE district (
@@ -210,7 +213,7 @@ CREATE TABLE registration (
     created_at TIMESTAMP WITH TIME ZONE NOT NULL,
     created_by TEXT COLLATE "C" NOT NULL,
     PRIMARY KEY (registration),
-    UNIQUE (issuer, client_id)
+    UNIQUE (issuer, client_id, home_district)
 );
 
 CREATE TABLE roster_class (
