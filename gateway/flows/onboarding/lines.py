@@ -20,7 +20,6 @@ from gateway.policy.request import ActorKind
 from gateway.store import directory, registrations
 from gateway.store.tenant import Place, Session
 
-
 ADDRESSES = ("auth_url", "token_url", "token_audience", "jwks_url")
 
 
