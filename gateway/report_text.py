@@ -44,8 +44,9 @@ def lines(report: Report, source: str) -> Iterator[str]:
         yield f"  proposed, not onboarded: {name}"
     for skipped in report.skipped[:_MOST]:
         yield f"  left out: {skipped['name']} {skipped['school']} ({VOCABULARY[skipped['code']].sentence})"
-    if report.passed_over:
-        yield f"  not read by this version: {', '.join(report.passed_over)}"
+    checked = [f"{f['file']} ({f['rows']:,} rows)" for f in report.files if not f["kept"] and f["rows"]]
+    if checked:
+        yield f"  checked, not kept: {', '.join(checked)}"
     yield _next(report, source)
 
 
@@ -56,6 +57,8 @@ def _refusal(refusal: dict[str, str]) -> Iterator[str]:
     yield f"  code    {refusal['code']}"
     yield f"  remedy  {refusal['remedy']}"
     yield f"  who     {refusal['owner']}"
+    if "repair" in refusal:
+        yield f"  repair  schoolgate source repair SOURCE add {refusal['repair']}"
 
 
 def _changes(report: Report) -> Iterator[str]:

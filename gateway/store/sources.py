@@ -9,6 +9,7 @@ from typing import Any
 from gateway.store import tables
 from gateway.store.publish import Seat
 from gateway.store.tenant import Session
+from mappings.oneroster.repairs import Repairs, repairs_of
 from mappings.oneroster.rows import Fault
 
 KEPT_FAULTS = 20_000
@@ -36,6 +37,20 @@ def number(session: Session, source: str) -> int:
     """Return the number under which is kept what a source of the session's district says."""
     said = "SELECT number FROM source WHERE district = %(district)s AND source = %(source)s"
     return int(session.rows(said, source=source)[0].number)
+
+
+def repairs(session: Session, source: str) -> Repairs:
+    """Return the repairs that a source of the session's district has turned on."""
+    said = "SELECT repairs FROM source WHERE district = %(district)s AND source = %(source)s"
+    return repairs_of(session.rows(said, source=source)[0].repairs or ())
+
+
+def keep_repairs(session: Session, source: str, repairs: Sequence[str]) -> None:
+    """Record which repairs a source of the session's district has turned on."""
+    session.run(
+        "UPDATE source SET repairs = %(repairs)s WHERE district = %(district)s AND source = %(source)s",
+        source=source, repairs=list(repairs),
+    )  # fmt: skip
 
 
 def seats(session: Session, source: str) -> list[Seat]:

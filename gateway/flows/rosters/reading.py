@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
@@ -14,8 +15,11 @@ from gateway.errors import VOCABULARY, Refused
 from gateway.flows.parts import Office
 from gateway.flows.rosters.report import Report, causes
 from gateway.store.staging import ReadAgain, Seen, Staging
-from mappings.oneroster.csv import FILES, REQUIRED, Unreadable, read_header
-from mappings.oneroster.records import KINDS
+from mappings.oneroster.csv import FILES, REQUIRED, CsvFile, Unreadable
+from mappings.oneroster.delta import DeltaReader
+from mappings.oneroster.heads import Header
+from mappings.oneroster.records import CHECKED, KINDS
+from mappings.oneroster.repairs import NONE, Repairs
 from mappings.oneroster.rows import Fault, FileReader, Tally
 
 # Above these shares a file is not believed: bad rows, and lines that are not UTF-8.
@@ -24,61 +28,126 @@ MOST_FAULTS = 200_000  # kept in memory while a file is read
 
 
 @contextmanager
-def opened(parts: Office, path: Path) -> Iterator[Delivery]:
+def opened(parts: Office, path: Path, repairs: Repairs = NONE) -> Iterator[Delivery]:
     """Open a delivery. Raises Refused when it is not there or its files may not be read, else Unreadable."""
     try:
         if not (path.is_file() or path.is_dir()):
             raise Refused(errors.REQ_INVALID, f"there is no file or folder {path}")
-        with open_delivery(path, parts.settings.max_delivery_mb << 20) as delivery:
+        with open_delivery(path, parts.settings.max_delivery_mb << 20, repairs) as delivery:
             yield delivery
     except OSError as error:
         raise Refused(errors.REQ_INVALID, f"{error.filename or path} cannot be read: {error.strerror}") from error
 
 
-def read(delivery: Delivery, staging: Staging, report: Report) -> frozenset[str]:
-    """Stage every file; return the optional kinds that came empty."""
-    seen, empty = staging.known(), set()
-    for name in delivery.files():
+@dataclass(slots=True)
+class Reading:
+    """One delivery being read into staging: how each file lies, and which are bulk and which delta."""
+
+    delivery: Delivery
+    staging: Staging
+    report: Report
+    headers: dict[str, Header] = field(default_factory=dict)
+    modes: dict[str, str] = field(default_factory=dict)
+    empty: set[str] = field(default_factory=set)
+
+    @property
+    def files(self) -> Mapping[str, CsvFile]:
+        return FILES[self.delivery.manifest.version]
+
+    def read(self) -> None:
+        """Stage every file."""
+        self._look_ahead()
+        delta = frozenset(kind for name, mode in self.modes.items() if mode == "delta" for kind in self._kinds(name))
+        self.staging.expect(delta, self._elsewhere(bool(delta)))
+        seen = self.staging.known()
+        for name in list(self.headers):
+            with self._set_aside(name):
+                self._take(name, seen)
+        self.staging.tick_off(seen, self.not_delivered())
+
+    def not_delivered(self) -> frozenset[str]:
+        """Kinds whose file is absent: nothing is known of them, so nothing of them is gone."""
+        return frozenset(KINDS) - {kind for name in self.headers for kind in self._kinds(name)}
+
+    def _look_ahead(self) -> None:
+        """Read every header, and tell bulk from delta, before a row is believed."""
+        for name in self.delivery.files():
+            with self._set_aside(name):
+                header = self.delivery.header(name)
+                said, mode = self.delivery.manifest.modes[name], self.delivery.mode(name, header)
+                self.headers[name], self.modes[name] = header, mode
+                if mode != said:
+                    hint = f"the manifest says {said}, the rows say {mode}"
+                    self._note(Fault(name, 0, "", "CSV_MODE_CONTRADICTED", "noted", "", hint))
+
+    def _kinds(self, name: str) -> list[str]:
+        """The kinds of record that a file holds: a user of 1.1 holds the roles."""
+        kind = self.files[name].kind
+        return [kind, "role"] if kind == "user" and "roles.csv" not in self.files else [kind]
+
+    def _elsewhere(self, some_delta: bool) -> Iterator[str]:
+        """Kinds that are not kept, and of which this delivery does not hold all that rows may refer to."""
+        for kind in CHECKED.values():
+            mode = self.modes.get(kind.file, "")
+            if mode == "delta" or (not mode and (some_delta or kind.file in self.delivery.sizes)):
+                yield kind.name
+
+    @contextmanager
+    def _set_aside(self, name: str) -> Iterator[None]:
+        """A file that is only checked costs itself: the roster does not wait for it. One that is cut shows that the
+        whole delivery is."""
         try:
-            tally = _read_file(delivery, name, staging, seen, report)
+            yield
+        except Unreadable as bad:
+            if self.files[name].kept or bad.code in ("CSV_FILE_CUT", "CSV_ZIP_DAMAGED"):
+                raise
+            self._note(Fault(name, bad.line, "", bad.code, "file", "", bad.detail))
+            self.headers.pop(name, None)
+            self.modes.pop(name, None)
+            self.staging.drop(self.files[name].kind)
+
+    def _note(self, fault: Fault) -> None:
+        self.report.faults.append(fault)
+        self.staging.say(fault)
+
+    def _take(self, name: str, seen: Seen) -> None:
+        mode, kept = self.modes[name], self.files[name].kept
+        try:
+            tally = self._copy(name, seen)
         except ReadAgain:
-            tally = _read_file(delivery, name, staging, seen, report)
-        kind = FILES[delivery.manifest.version][name].kind
-        report.files.append(
-            {"file": name, "rows": tally.lines, "accepted": tally.accepted, "unchanged": tally.unchanged,
-             "bad": tally.bad, "repairs": sorted(tally.repairs)}
+            tally = self._copy(name, seen)
+        self.report.files.append(
+            {"file": name, "mode": mode, "kept": kept, "rows": tally.lines, "accepted": tally.accepted,
+             "unchanged": tally.unchanged, "bad": tally.bad, "repairs": sorted(tally.repairs)}
         )  # fmt: skip
-        _believe(name, tally, required=name in REQUIRED[delivery.manifest.version])
+        _believe(name, tally, required=mode == "bulk" and name in REQUIRED[self.delivery.manifest.version])
         if not tally.lines:
-            empty.add(kind)
-            report.files[-1]["repairs"].append("no-rows")
-    staging.tick_off(seen)
-    return frozenset(empty)
+            self.empty |= set(self._kinds(name))
+            self.report.files[-1]["repairs"].append("no-rows")
 
+    def _copy(self, name: str, seen: Seen) -> Tally:
+        faults = list[Fault]()
 
-def _read_file(delivery: Delivery, name: str, staging: Staging, seen: Seen, report: Report) -> Tally:
-    file, faults = FILES[delivery.manifest.version][name], list[Fault]()
+        def note(fault: Fault) -> None:
+            if len(faults) == MOST_FAULTS:
+                raise Unreadable("CSV_FAULT_BUDGET", name, f"more than {MOST_FAULTS} rows are bad", fault.line)
+            faults.append(fault)
 
-    def note(fault: Fault) -> None:
-        if len(faults) == MOST_FAULTS:
-            raise Unreadable("CSV_FAULT_BUDGET", name, f"more than {MOST_FAULTS} rows are bad", fault.line)
-        faults.append(fault)
-
-    blocks = delivery.blocks(name)
-    first = next(blocks, [])
-    reader = FileReader(read_header(file, first[0] if first else b""), seen, note)
-    try:
-        staging.copy(file.kind, reader.batches(chain([first[1:]], blocks)))
-    except ReadAgain:
-        faults.clear()
-        raise
-    finally:
-        report.faults += faults
-        report.causes = causes(report.faults)
-    staging.report(
-        file.kind, faults, reader.tally.nameless, roles=delivery.manifest.version == "1.1" and file.kind == "user"
-    )
-    return reader.tally
+        blocks, header = self.delivery.blocks(name), self.headers[name]
+        first = next(blocks, [])
+        reader = (DeltaReader if self.modes[name] == "delta" else FileReader)(header, seen, note)
+        try:
+            self.staging.copy(
+                header.file.kind, reader.batches(header.spelled(block) for block in chain([first[1:]], blocks))
+            )
+        except ReadAgain:
+            faults.clear()
+            raise
+        finally:
+            self.report.faults += faults
+            self.report.causes = causes(self.report.faults)
+        self.staging.report(header.file.kind, faults, reader.tally.nameless, roles="role" in self._kinds(name)[1:])
+        return reader.tally
 
 
 def _believe(name: str, tally: Tally, *, required: bool) -> None:
@@ -94,22 +163,14 @@ def _believe(name: str, tally: Tally, *, required: bool) -> None:
         raise Unreadable("CSV_FAULT_BUDGET", name, f"{tally.bad} of {tally.lines} rows are bad")
 
 
-def not_delivered(delivery: Delivery) -> frozenset[str]:
-    """Kinds whose file is absent: nothing is known of them, so nothing of them is gone."""
-    there = {FILES[delivery.manifest.version][name].kind for name in delivery.files()}
-    if delivery.manifest.version == "1.1":
-        there.add("role")
-    return frozenset(KINDS) - there
-
-
 def schools_in(parts: Office, path: Path) -> list[tuple[str, str]]:
     """Return (sourcedId, name) of the schools a delivery names. Raises Refused."""
     faults: list[Fault] = []
     try:
         with opened(parts, path) as delivery:
-            lines = delivery.lines("orgs.csv")
-            header = read_header(FILES[delivery.manifest.version]["orgs.csv"], next(lines, b""))
-            rows = list(FileReader(header, Seen({"org": array("q")}), faults.append).rows(lines))
+            header, lines = delivery.header("orgs.csv"), delivery.lines("orgs.csv")
+            next(lines)
+            rows = list(FileReader(header, Seen({"org": array("q")}), faults.append).rows(header.spelled(list(lines))))
     except Unreadable as unreadable:
         reason = VOCABULARY[unreadable.code]
         raise Refused(reason, f"{unreadable.file}: {unreadable.detail or reason.sentence}") from unreadable

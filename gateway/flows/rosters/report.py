@@ -12,6 +12,9 @@ from typing import Any
 from gateway import errors
 from gateway.errors import VOCABULARY
 from gateway.store.publish import Change, Seat
+from mappings.oneroster.csv import FILES
+from mappings.oneroster.heads import Manifest
+from mappings.oneroster.repairs import ZONED, Repairs
 from mappings.oneroster.rows import Fault
 
 
@@ -29,7 +32,8 @@ class Report:
     causes: list[dict[str, Any]] = field(default_factory=list)
     proposed: list[str] = field(default_factory=list)
     skipped: list[dict[str, str]] = field(default_factory=list)
-    passed_over: list[str] = field(default_factory=list)
+    version: str = ""
+    repairs: list[str] = field(default_factory=list)
     held_by: list[dict[str, Any]] = field(default_factory=list)
     refusal: dict[str, str] | None = None
     erased: int = 0
@@ -51,13 +55,32 @@ class Report:
             }
             self.schools.append({"school": seat.ref, "name": seat.name, "kinds": kinds})
 
-    def refuse(self, reason: errors.Reason, detail: str, file: str, line: int) -> None:
+    def read(self, manifest: Manifest, delivery: str, repairs: Repairs) -> None:
+        """Say which delivery this is, and which repairs of its source are on."""
+        self.version, self.delivery = manifest.version, delivery
+        self.repairs = [f"{name}={repairs.zone}" if name == ZONED else name for name in sorted(repairs.names)]
+        if manifest.repairs:
+            self.files.append(
+                {"file": "manifest.csv", "mode": "bulk", "kept": False, "rows": 0, "accepted": 0, "unchanged": 0,
+                 "bad": 0, "repairs": list(manifest.repairs)}
+            )  # fmt: skip
+
+    def unchanged(self, known: dict[str, int]) -> None:
+        """Say of how many rows of deltas, by kind, nothing is news."""
+        for file in self.files:
+            if file["mode"] == "delta":
+                kind = FILES[self.version][file["file"]].kind
+                file["unchanged"] = known.get(kind, 0)
+
+    def refuse(self, reason: errors.Reason, detail: str, file: str, line: int, repair: str = "") -> None:
         """Say why nothing of this delivery is taken."""
         self.state, self.code = "refused", reason.code
         self.refusal = {
             "code": reason.code, "file": file, "line": str(line or ""), "sentence": reason.sentence, "detail": detail,
             "remedy": reason.remedy, "owner": str(reason.owner),
         }  # fmt: skip
+        if repair:
+            self.refusal["repair"] = repair
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:

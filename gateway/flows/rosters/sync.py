@@ -18,9 +18,10 @@ from gateway.flows.rosters import reading
 from gateway.flows.rosters.judging import guard, lost_references
 from gateway.flows.rosters.report import Report, causes
 from gateway.ledger import entry, log
-from gateway.store import sources
+from gateway.store import deltas, sources
 from gateway.store.checks import Checks
 from gateway.store.publish import Projection, Seat
+from gateway.store.rules import Rules
 from gateway.store.staging import Staging
 from gateway.store.tenant import Session, Undo
 from mappings.oneroster.csv import Unreadable
@@ -48,7 +49,9 @@ def _sync(parts: Office, district: int, source: str, path: Path, by: str, *, pub
             _record(session, report, source, started, parts.clock.now(), by)
             return report
     except Unreadable as unreadable:
-        report.refuse(VOCABULARY[unreadable.code], unreadable.detail, unreadable.file, unreadable.line)
+        report.refuse(
+            VOCABULARY[unreadable.code], unreadable.detail, unreadable.file, unreadable.line, unreadable.repair
+        )
     except Refused as refused:
         report.refuse(refused.reason, refused.detail, path.name, 0)
     with parts.database.open_intake(district) as session:
@@ -59,14 +62,18 @@ def _sync(parts: Office, district: int, source: str, path: Path, by: str, *, pub
 def _run(parts: Office, session: Session, report: Report, path: Path, now: datetime, *, publish: bool, by: str) -> None:
     if not sources.lock(session, report.source):
         raise Refused(errors.SRC_BUSY)
-    with reading.opened(parts, path) as delivery:
-        report.delivery = delivery.fingerprint()
-        report.passed_over = delivery.passed_over()
+    repairs = sources.repairs(session, report.source)
+    with reading.opened(parts, path, repairs) as delivery:
+        report.read(delivery.manifest, delivery.fingerprint(), repairs)
         staging = Staging(session, sources.number(session, report.source))
+        read = reading.Reading(delivery, staging, report)
         with report.timed("read"):
-            empty = reading.read(delivery, staging, report)
+            read.read()
         with report.timed("check"):
-            Checks(staging).run(complete=delivery.whole, skip=reading.not_delivered(delivery) | empty)
+            report.unchanged(deltas.order(staging, now))
+            checks = Checks(staging)
+            checks.run(complete=delivery.whole, skip=read.not_delivered() | read.empty)
+            Rules(checks).run()
     report.faults = staging.faults()
     report.causes = causes(report.faults)
     with report.timed("accept"):
@@ -76,6 +83,7 @@ def _run(parts: Office, session: Session, report: Report, path: Path, now: datet
         projection.everything = any(seat.ref in behind for seat in projection.seats)
         projection.note_touched()
         staging.accept()
+        deltas.remember(staging, now)
     with report.timed("project"):
         projection.project()
         changes = projection.changes()
