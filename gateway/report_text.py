@@ -30,6 +30,8 @@ def lines(report: Report, source: str) -> Iterator[str]:
     yield f"{_HEADLINES[report.state]} Run {report.run}."
     if report.refusal:
         yield from _refusal(report.refusal)
+    if report.repairs:
+        yield f"  repairs of this source: {', '.join(report.repairs)}"
     for file in report.files:
         if file["repairs"]:
             yield f"  {file['file']}: repaired by {', '.join(file['repairs'])}"
@@ -81,6 +83,8 @@ def _faults(report: Report) -> Iterator[str]:
         costs[cause["costs"]] += cause["count"]
     if report.causes:
         left = f", {costs['removed']} rows gone with the record they belong to" if costs["removed"] else ""
+        left += f", {costs['noted']} noted (the rows stand)" if costs["noted"] else ""
+        left += f", {costs['file']} files set aside" if costs["file"] else ""
         quarantined = f"{costs['row']} rows quarantined (their last good version is kept)"
         yield f"  {quarantined}, {costs['value']} values left out{left}:"
     for cause in report.causes[:_MOST]:

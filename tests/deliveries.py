@@ -68,6 +68,7 @@ class Delivery:
     rows: dict[str, list[Row]] = field(default_factory=dict)
     raw: dict[str, bytes] = field(default_factory=dict)
     headers: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    modes: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in HEADERS[self.version]:
@@ -79,6 +80,11 @@ class Delivery:
 
     def without(self, file: str, sourced_id: str) -> Delivery:
         self.rows[file] = [row for row in self.rows[file] if row["sourcedId"] != sourced_id]
+        return self
+
+    def as_delta(self, *files: str) -> Delivery:
+        """Let the manifest call these files deltas."""
+        self.modes |= dict.fromkeys(files, "delta")
         return self
 
     def row(self, file: str, sourced_id: str) -> Row:
@@ -149,9 +155,11 @@ class Delivery:
     def manifest(self, present: Iterable[str]) -> bytes:
         there = {name.removesuffix(".csv") for name in present}
         names = {name.removesuffix(".csv") for name in HEADERS[self.version]}
-        names |= {"categories", "lineItems", "results"}
+        names |= {"categories", "lineItems", "results"} | there
+        names -= {"manifest"}
+        mode = {name: self.modes.get(f"{name}.csv", "bulk") for name in there}
         lines = ["propertyName,value", "manifest.version,1.0", f"oneroster.version,{self.version}"]
-        lines += [f"file.{name},{'bulk' if name in there else 'absent'}" for name in sorted(names)]
+        lines += [f"file.{name},{mode.get(name, 'absent')}" for name in sorted(names)]
         return ("\r\n".join([*lines, "source.systemName,Test SIS", "source.systemCode,1", ""])).encode()
 
     def zip(self, path: Path) -> Path:

@@ -1,6 +1,6 @@
 """Onboarding: districts, schools, people, sources, LMSs and vendors, by a named person."""
 
-from gateway.flows.onboarding.lines import Lms, add_lms, add_source, agree_lms, link_class
+from gateway.flows.onboarding.lines import Lms, add_lms, add_source, agree_lms, link_class, repair_source
 from gateway.flows.onboarding.places import add_district, add_school, add_schools, add_staff, places, readable_schools
 from gateway.flows.onboarding.profiles import complete, ours, sheet
 from gateway.flows.onboarding.vendors import add_vendor, connect_vendor
@@ -21,5 +21,6 @@ __all__ = [
     "ours",
     "places",
     "readable_schools",
+    "repair_source",
     "sheet",
 ]

@@ -145,7 +145,7 @@ class Reading:
             raise
         finally:
             self.report.faults += faults
-            self.report.causes = causes(self.report.faults)
+            self.report.causes = causes(self.report.faults, self.report.version)
         self.staging.report(header.file.kind, faults, reader.tally.nameless, roles="role" in self._kinds(name)[1:])
         return reader.tally
 

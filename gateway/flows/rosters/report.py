@@ -13,6 +13,7 @@ from gateway import errors
 from gateway.errors import VOCABULARY
 from gateway.store.publish import Change, Seat
 from mappings.oneroster.csv import FILES
+from mappings.oneroster.expected import rule_of
 from mappings.oneroster.heads import Manifest
 from mappings.oneroster.repairs import ZONED, Repairs
 from mappings.oneroster.rows import Fault
@@ -89,7 +90,7 @@ class Report:
         self.seconds[step] = round(perf_counter() - began, 3)
 
 
-def causes(faults: list[Fault]) -> list[dict[str, Any]]:
+def causes(faults: list[Fault], version: str) -> list[dict[str, Any]]:
     """Faults grouped by cause, the most frequent first."""
     groups = Counter((f.file, f.column, f.code, f.effect, f.hint if f.effect == "row" else "") for f in faults)
     first: dict[tuple[str, str, str, str, str], Fault] = {}
@@ -101,6 +102,7 @@ def causes(faults: list[Fault]) -> list[dict[str, Any]]:
         causes.append(
             {"file": key[0], "column": key[1], "code": key[2], "costs": key[3], "count": count,
              "line": example.line, "shape": example.shape, "hint": example.hint, "sentence": reason.sentence,
-             "remedy": reason.remedy, "owner": str(reason.owner)}
+             "rule": rule_of(version, example.file, example.column), "remedy": reason.remedy,
+             "owner": str(reason.owner)}
         )  # fmt: skip
     return causes

@@ -75,7 +75,7 @@ def _run(parts: Office, session: Session, report: Report, path: Path, now: datet
             checks.run(complete=delivery.whole, skip=read.not_delivered() | read.empty)
             Rules(checks).run()
     report.faults = staging.faults()
-    report.causes = causes(report.faults)
+    report.causes = causes(report.faults, report.version)
     with report.timed("accept"):
         projection = Projection(staging, [])
         projection.seats = _seats(session, report, staging, now)
