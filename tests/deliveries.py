@@ -57,6 +57,49 @@ HEADERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         }.items()
     },
 }
+# Files that are checked and not kept, per version.
+UNKEPT: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "1.2": {
+        name: tuple(f"{_COMMON} {rest}".split())
+        for name, rest in {
+            "categories.csv": "title weight",
+            "classResources.csv": "title classSourcedId resourceSourcedId",
+            "courseResources.csv": "title courseSourcedId resourceSourcedId",
+            "lineItemLearningObjectiveIds.csv": "lineItemSourcedId source learningObjectiveId",
+            "lineItems.csv": (
+                "title description assignDate dueDate classSourcedId categorySourcedId academicSessionSourcedId "
+                "resultValueMin resultValueMax schoolSourcedId"
+            ),
+            "lineItemScoreScales.csv": "title lineItemSourcedId scoreScaleSourcedId",
+            "resources.csv": "vendorResourceId title roles importance vendorId applicationId",
+            "resultLearningObjectiveIds.csv": "resultSourcedId source learningObjectiveId score textScore",
+            "results.csv": (
+                "lineItemSourcedId studentSourcedId scoreStatus score scoreDate comment textScore classSourcedId "
+                "inProgress incomplete late missing"
+            ),
+            "resultScoreScales.csv": "title resultSourcedId scoreScaleSourcedId",
+            "scoreScales.csv": "title type orgSourcedId courseSourcedId classSourcedId scoreScaleValue",
+            "userProfiles.csv": (
+                "userSourcedId profileType vendorId applicationId description credentialType username password"
+            ),
+            "userResources.csv": "userSourcedId orgSourcedId classSourcedId resourceSourcedId",
+        }.items()
+    },
+    "1.1": {
+        name: tuple(f"{_COMMON} {rest}".split())
+        for name, rest in {
+            "categories.csv": "title",
+            "classResources.csv": "title classSourcedId resourceSourcedId",
+            "courseResources.csv": "title courseSourcedId resourceSourcedId",
+            "lineItems.csv": (
+                "title description assignDate dueDate classSourcedId categorySourcedId gradingPeriodSourcedId "
+                "resultValueMin resultValueMax"
+            ),
+            "resources.csv": "vendorResourceId title roles importance vendorId applicationId",
+            "results.csv": "lineItemSourcedId studentSourcedId scoreStatus score scoreDate comment",
+        }.items()
+    },
+}
 Row = dict[str, str]
 
 
@@ -75,7 +118,7 @@ class Delivery:
             self.rows.setdefault(name, [])
 
     def add(self, file: str, **cells: str) -> Delivery:
-        self.rows[file].append(cells)
+        self.rows.setdefault(file, []).append(cells)
         return self
 
     def without(self, file: str, sourced_id: str) -> Delivery:
@@ -143,7 +186,8 @@ class Delivery:
         return made | self.raw
 
     def header(self, name: str) -> tuple[str, ...]:
-        return self.headers.get(name, HEADERS[self.version].get(name, ()))
+        known = {**HEADERS[self.version], **UNKEPT[self.version]}
+        return self.headers.get(name, known.get(name, ()))
 
     def _file(self, name: str, rows: Iterable[Row]) -> bytes:
         out = io.StringIO()

@@ -24,6 +24,8 @@ from mappings.oneroster.rows import Fault, FileReader, Tally
 
 # Above these shares a file is not believed: bad rows, and lines that are not UTF-8.
 BAD_SHARE, UNDECODABLE_SHARE = 0.5, 0.05
+# Accounts are often not exported, and roles stand without them: they are compared where they are delivered.
+_MAY_BE_ELSEWHERE = ("profile",)
 MOST_FAULTS = 200_000  # kept in memory while a file is read
 
 
@@ -88,8 +90,8 @@ class Reading:
     def _elsewhere(self, some_delta: bool) -> Iterator[str]:
         """Kinds that are not kept, and of which this delivery does not hold all that rows may refer to."""
         for kind in CHECKED.values():
-            mode = self.modes.get(kind.file, "")
-            if mode == "delta" or (not mode and (some_delta or kind.file in self.delivery.sizes)):
+            mode, aside = self.modes.get(kind.file, ""), kind.file in self.delivery.sizes
+            if mode == "delta" or (not mode and (some_delta or aside or kind.name in _MAY_BE_ELSEWHERE)):
                 yield kind.name
 
     @contextmanager
@@ -158,7 +160,7 @@ def _believe(name: str, tally: Tally, *, required: bool) -> None:
         raise Unreadable("CSV_FILE_EMPTY", name)
     if tally.undecodable > 3 and tally.undecodable > UNDECODABLE_SHARE * tally.lines:
         raise Unreadable("CSV_ENCODING", name, "it looks like Windows-1252")
-    few = tally.bad < 10 and tally.accepted
+    few = tally.bad < 10 and (tally.accepted or not required)
     if tally.bad > BAD_SHARE * tally.lines and not few:
         raise Unreadable("CSV_FAULT_BUDGET", name, f"{tally.bad} of {tally.lines} rows are bad")
 
