@@ -1,4 +1,4 @@
-"""Every column of every file of both bindings, spoilt in the ways its type allows: each costs what it must, and is named.
+"""Every column of every file of both bindings, spoilt against its type: each costs what it must, and is named.
 
 What each column must be is read from the tables of the tests, not from ours: a column that is checked wrongly shows.
 """
@@ -22,7 +22,8 @@ BAD = {
     "pairs": "no pair", "word": "Zebra", "words": "Zebra", "text": "x" * 2001,
 }  # fmt: skip
 DATES = {"startDate", "endDate", "beginDate", "birthDate", "assignDate", "dueDate", "scoreDate"}
-BOOLS = {"enabledUser", "primary", "inProgress", "incomplete", "late", "missing", "americanIndianOrAlaskaNative", "asian",
+BOOLS = {"enabledUser", "primary", "inProgress", "incomplete", "late", "missing", "americanIndianOrAlaskaNative",
+         "asian",
          "blackOrAfricanAmerican", "nativeHawaiianOrOtherPacificIslander", "white", "demographicRaceTwoOrMoreRaces",
          "hispanicOrLatinoEthnicity"}  # fmt: skip
 FLOATS = {"score", "resultValueMin", "resultValueMax"}
