@@ -51,6 +51,8 @@ def _col(
 _HEAD = (_col("sourcedId", "sourced_id", "id", need=True),
          _col("status", None, "status"), _col("dateLastModified", None, "modified"))  # fmt: skip
 
+_PASSWORD = _col("password", None, "never")
+
 _ORGS = (
     _col("name", "name", need=True),
     _col("type", "type", "word", need=True, words_=words.ORG_TYPES, ext=True),
@@ -99,7 +101,7 @@ _PERSON = (
     _col("phone", "phone"),
     _col("agentSourcedIds", "agents", "ids"),
     _col("grades", "grades", "words", words_=words.GRADES),
-    _col("password", None, "never"),
+    _PASSWORD,
 )
 _USERS_1P2 = (
     _col("enabledUser", "enabled", "bool", need=True),
@@ -193,7 +195,7 @@ _USER_PROFILES = (
     _col("description", "@description"),
     _col("credentialType", "@credential_type", need=True),
     _col("username", "@username", need=True),
-    _col("password", None, "never"),
+    _PASSWORD,
 )
 _LINE_ITEM = (
     _col("title", "@title", need=True),
