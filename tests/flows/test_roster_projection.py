@@ -63,7 +63,8 @@ def test_a_pupil_of_both_schools_has_a_row_in_each_with_its_roles_only(world: Wo
 
 
 def test_somebody_who_is_nowhere_is_nobodys(world: World) -> None:
-    nowhere = night().add("users.csv", **(night().row("users.csv", "p2") | {"sourcedId": "px", "username": "px"}))
+    cells = night().row("users.csv", "p2") | {"sourcedId": "px", "username": "px", "primaryOrgSourcedId": ""}
+    nowhere = night().add("users.csv", **cells)
     assert world.onboard("A", "B").deliver(nowhere).faults == []
     assert not [at for at in live(world) if at[2] == "px"]
 
