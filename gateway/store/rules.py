@@ -137,12 +137,14 @@ class Rules:
 
     def _look_again(self) -> None:
         """Stage accepted rows that a rule ties to what changed beside them."""
-        moved = 'SELECT "user" FROM in_role'
-        if "role" not in self.staging.fresh:
-            moved += f' UNION SELECT m."user" FROM {mirror("role")} m JOIN gone_role g USING (sourced_id)'
-            moved += " WHERE m.source = %(source)s"
-        self._stage_again("user", f"m.primary_org IS NOT NULL AND m.sourced_id IN ({moved})")
-        self._stage_again("course", "m.school_year IN (SELECT sourced_id FROM in_session)")
+        if self.staging.moves("role"):
+            moved = (
+                f'SELECT "user" FROM in_role UNION SELECT m."user" FROM {mirror("role")} m '
+                "JOIN gone_role g USING (sourced_id) WHERE m.source = %(source)s"
+            )
+            self._stage_again("user", f"m.primary_org IS NOT NULL AND m.sourced_id IN ({moved})")
+        if self.staging.holds("session"):
+            self._stage_again("course", "m.school_year IN (SELECT sourced_id FROM in_session)")
 
     def _stage_again(self, name: str, where: str) -> None:
         if name in self.staging.fresh:

@@ -28,7 +28,7 @@ from mappings.oneroster.rows import NO_HASH, Fault, Plain, Row
 Batch = Plain | list[Row]
 # How many rows the planner believes there are where a kind is kept.
 _BELIEVED = "SELECT min(reltuples) FROM pg_class WHERE oid IN (SELECT to_regclass(t) FROM unnest(%(tables)s::text[]) t)"
-MOST_FAULTS = 200_000  # of one run; beyond that a list helps nobody, and memory ends
+MOST_FAULTS = 20_000  # that are listed of one run; all are counted
 _FAULT_COLUMNS = "file, line, column_name, code, effect, shape, hint, sourced_id"
 
 
@@ -134,6 +134,10 @@ class Staging:
     def file_of(self, kind: str) -> str:
         """Return the file in which the rows of a kind stand."""
         return RECORDS["user"].file if self.roles_in_users and kind == "role" else RECORDS[kind].file
+
+    def moves(self, kind: str) -> bool:
+        """Whether a record of a kind is staged or gone."""
+        return self.holds(kind) or self.row(f"SELECT 1 FROM gone_{kind} LIMIT 1") is not None
 
     def drop(self, kind: str) -> None:
         """Take back the rows of a kind that is only checked; what refers to them is not looked at."""
@@ -318,7 +322,7 @@ class Staging:
             )
 
     def faults(self) -> list[Fault]:
-        """Return the faults, in the order of files and lines: all of them, or as many as a list may hold."""
+        """Return the first faults, in the order of files and lines: as many as a list may hold."""
         order = list(dict.fromkeys(kind.file for kind in RECORDS.values()))
         found = self.session.rows(
             f"SELECT {_FAULT_COLUMNS} FROM fault ORDER BY array_position(%(order)s::text[], file), line, column_name, "
@@ -326,6 +330,23 @@ class Staging:
             order=order, most=MOST_FAULTS,
         )  # fmt: skip
         return [Fault(*row) for row in found]
+
+    def causes(self) -> list[tuple[Fault, int]]:
+        """Return the first fault of each cause, and how many there are of it; the most frequent cause first."""
+        rows = self.session.rows(
+            "SELECT file, min(line) AS line, column_name, code, effect, (array_agg(shape ORDER BY line))[1] AS shape, "
+            "(array_agg(hint ORDER BY line))[1] AS hint, count(*) AS n FROM fault "
+            "GROUP BY file, column_name, code, effect, CASE WHEN effect = 'row' THEN hint END "
+            'ORDER BY n DESC, file COLLATE "C", column_name COLLATE "C", code COLLATE "C", effect, 7'
+        )
+        return [(Fault(*row[:7]), row.n) for row in rows]
+
+    def lost(self) -> dict[str, int]:
+        """Return, by file, how many lines refer to records that are nowhere."""
+        rows = self.session.rows(
+            "SELECT file, count(DISTINCT line) AS n FROM fault WHERE code = 'CSV_REFERENCE' AND effect = 'row' GROUP BY 1"
+        )
+        return {row.file: row.n for row in rows}
 
     def proposed_schools(self) -> list[tuple[str, str]]:
         """Return (sourcedId, name) of the schools this delivery names anew."""

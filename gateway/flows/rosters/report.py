@@ -96,13 +96,19 @@ def causes(faults: list[Fault], version: str) -> list[dict[str, Any]]:
     first: dict[tuple[str, str, str, str, str], Fault] = {}
     for f in faults:
         first.setdefault((f.file, f.column, f.code, f.effect, f.hint if f.effect == "row" else ""), f)
-    causes = []
-    for key, count in sorted(groups.items(), key=lambda item: (-item[1], item[0])):
-        reason, example = VOCABULARY[key[2]], first[key]
-        causes.append(
-            {"file": key[0], "column": key[1], "code": key[2], "costs": key[3], "count": count,
-             "line": example.line, "shape": example.shape, "hint": example.hint, "sentence": reason.sentence,
-             "rule": rule_of(version, example.file, example.column), "remedy": reason.remedy,
-             "owner": str(reason.owner)}
+    ordered = sorted(groups.items(), key=lambda item: (-item[1], item[0]))
+    return described([(first[key], count) for key, count in ordered], version)
+
+
+def described(found: list[tuple[Fault, int]], version: str) -> list[dict[str, Any]]:
+    """Return causes, each told by its first fault and how many there are, in words for a person."""
+    told = []
+    for example, count in found:
+        reason = VOCABULARY[example.code]
+        told.append(
+            {"file": example.file, "column": example.column, "code": example.code, "costs": example.effect,
+             "count": count, "line": example.line, "shape": example.shape, "hint": example.hint,
+             "sentence": reason.sentence, "rule": rule_of(version, example.file, example.column),
+             "remedy": reason.remedy, "owner": str(reason.owner)}
         )  # fmt: skip
-    return causes
+    return told

@@ -16,7 +16,7 @@ from gateway.flows import erasure
 from gateway.flows.parts import Office
 from gateway.flows.rosters import reading
 from gateway.flows.rosters.judging import guard, lost_references
-from gateway.flows.rosters.report import Report, causes
+from gateway.flows.rosters.report import Report, described
 from gateway.ledger import entry, log
 from gateway.store import deltas, sources
 from gateway.store.checks import Checks
@@ -75,7 +75,7 @@ def _run(parts: Office, session: Session, report: Report, path: Path, now: datet
             checks.run(complete=delivery.whole, skip=read.not_delivered() | read.empty)
             Rules(checks).run()
     report.faults = staging.faults()
-    report.causes = causes(report.faults, report.version)
+    report.causes = described(staging.causes(), report.version)
     with report.timed("accept"):
         projection = Projection(staging, [])
         projection.seats = _seats(session, report, staging, now)
@@ -93,7 +93,7 @@ def _run(parts: Office, session: Session, report: Report, path: Path, now: datet
         report,
         projection.seats,
         [*changes, *projection.roles_lost()],
-        lost_references(report) if staging.first else (),
+        lost_references(report, staging.lost()) if staging.first else (),
     )
     if publish and report.state == "planned":
         with report.timed("publish"):
