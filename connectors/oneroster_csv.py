@@ -19,13 +19,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, cast
 
-from mappings.oneroster.csv import FILES, NAMES, REQUIRED, Manifest, Unreadable, read_manifest
+from mappings.oneroster.csv import FILES, NAMES, REQUIRED, Unreadable
+from mappings.oneroster.heads import Header, Manifest, mode_of, read_header, read_manifest
+from mappings.oneroster.repairs import NONE, Repairs
 from mappings.oneroster.rows import MAX_LINE
 
 MAX_FILES = 32
 MAX_RATIO = 100  # a roster of random ids packs about 4 to 1, a repetitive one 30 to 1
 _SMALL = 1 << 20  # below a mebibyte a ratio says nothing
 _CHUNK = 4 * MAX_LINE
+_SAMPLE = 1000  # rows that a bulk file may not all mark as a delta's
 _CANNOT_UNPACK = RuntimeError  # what zipfile raises for a version, an encryption or a packing that it does not know
 
 
@@ -35,6 +38,7 @@ class Delivery:
 
     path: Path
     limit: int
+    repairs: Repairs = NONE
     whole: bool = True
     manifest: Manifest = field(init=False)
     sizes: dict[str, int] = field(default_factory=dict)
@@ -64,9 +68,18 @@ class Delivery:
         """Return the files to read, in the order in which references can be checked."""
         return [name for name in FILES[self.manifest.version] if name in self.sizes]
 
-    def passed_over(self) -> list[str]:
-        """Return the OneRoster files that are there but not read by this version."""
-        return sorted(set(self.sizes) - set(FILES[self.manifest.version]) - {"manifest.csv"})
+    def header(self, name: str) -> Header:
+        """Return how the columns of a file lie. Raises Unreadable."""
+        if name not in self.sizes:
+            raise Unreadable("CSV_FILE_MISSING", name)
+        return read_header(FILES[self.manifest.version][name], next(self.lines(name), b""), self.repairs)
+
+    def mode(self, name: str, header: Header) -> str:
+        """Return whether a file is bulk or delta, by its rows where they contradict the manifest. Raises Unreadable."""
+        blocks = self.blocks(name)
+        first = next(blocks, [])
+        lines = chain.from_iterable(header.spelled(block) for block in chain([first[1:]], blocks))
+        return mode_of(header, self.manifest.modes[name], lines, _SAMPLE)
 
     def lines(self, name: str) -> Iterator[bytes]:
         """Yield the physical lines of a file, ends included. Raises Unreadable while reading."""
@@ -140,7 +153,7 @@ class Delivery:
     def _read_manifest(self) -> Manifest:
         if "manifest.csv" not in self.sizes:
             raise Unreadable("CSV_MANIFEST_MISSING", "manifest.csv")
-        return read_manifest(self.lines("manifest.csv"))
+        return read_manifest(self.lines("manifest.csv"), self.repairs)
 
     def _check_manifest(self) -> None:
         version, modes = self.manifest.version, self.manifest.modes
@@ -150,8 +163,8 @@ class Delivery:
         for name, mode in sorted(modes.items()):
             if mode != "absent" and name not in self.sizes:
                 raise Unreadable("CSV_MANIFEST_CONTRADICTED", name, f"the manifest says {mode}, it is not here")
-            if mode == "delta" and name in FILES[version]:
-                raise Unreadable("CSV_DELTA_WAITING", name)
+        if "bulk" not in modes.values() or "delta" in modes.values():  # no change at all, or only what changed
+            return
         for name in sorted(REQUIRED[version] - set(self.sizes)):
             raise Unreadable("CSV_FILE_MISSING", name)
 
@@ -164,10 +177,10 @@ class Delivery:
             raise Unreadable("CSV_ZIP_DAMAGED", name, type(error).__name__) from error
 
 
-def open_delivery(path: Path, limit: int) -> Delivery:
+def open_delivery(path: Path, limit: int, repairs: Repairs = NONE) -> Delivery:
     """Return a delivery, a file or folder that is there, to be entered with `with`. `limit` is the most it may unpack
-    to, in bytes."""
-    return Delivery(path, limit)
+    to, in bytes; `repairs` are those of its source."""
+    return Delivery(path, limit, repairs)
 
 
 def _check_overlap(entries: list[zipfile.ZipInfo], path: Path) -> None:

@@ -909,10 +909,10 @@ CSV_MANIFEST_CONTRADICTED = _reason(
     "The manifest says something else than the files that are there.",
     "Make the manifest agree with the delivery.",
 )  # fmt: skip
-CSV_DELTA_WAITING = _reason(
-    "CSV_DELTA_WAITING", 422, _R,
-    "The delivery holds delta files, which this version does not read yet.",
-    "Export as bulk.",
+CSV_MODE_CONTRADICTED = _reason(
+    "CSV_MODE_CONTRADICTED", 422, _R,
+    "The manifest says bulk or delta, and the rows of the file say the other; the rows count.",
+    "Correct the manifest. A source that writes a status into bulk files needs the repair bulk-status.",
 )  # fmt: skip
 CSV_FILE_MISSING = _reason(
     "CSV_FILE_MISSING", 422, _R,
@@ -1017,13 +1017,109 @@ CSV_ORG_TYPE = _reason(
 )  # fmt: skip
 CSV_SCHOOL_MISMATCH = _reason(
     "CSV_SCHOOL_MISMATCH", 422, _R,
-    "The enrollment names another school than its class; the school of the class counts.",
-    "Make the enrollment's school the school of the class.",
+    "The row names another school than its class; the school of the class counts.",
+    "Make the school of the row the school of its class.",
 )  # fmt: skip
 CSV_STATUS_IN_BULK = _reason(
     "CSV_STATUS_IN_BULK", 422, _R,
     "A bulk row carries a status or a modification date, which bulk files leave empty.",
     "Leave them empty; rows marked tobedeleted are not part of a bulk file.",
+)  # fmt: skip
+
+CSV_DELTA_INCOMPLETE = _reason(
+    "CSV_DELTA_INCOMPLETE", 422, _R,
+    "A delta row has no status or no modification date.",
+    "Write both on every row of a delta: active or tobedeleted, and when the record changed.",
+)  # fmt: skip
+CSV_DELTA_OUTDATED = _reason(
+    "CSV_DELTA_OUTDATED", 422, _R,
+    "A delta row is older than what was accepted before; what is newer stays.",
+    "Nothing, if deliveries came in another order; else let the export renew the modification date.",
+)  # fmt: skip
+CSV_DELTA_UNKNOWN = _reason(
+    "CSV_DELTA_UNKNOWN", 422, _R,
+    "A delta row removes a record that is not here.",
+    "Nothing, if it never was delivered; a bulk delivery shows what both sides hold.",
+)  # fmt: skip
+CSV_DELTA_FUTURE = _reason(
+    "CSV_DELTA_FUTURE", 422, _R,
+    "The modification date lies ahead of the clock; the row is taken as of now.",
+    "Set the clock or the time zone of the student information system.",
+)  # fmt: skip
+CSV_DATES_REVERSED = _reason(
+    "CSV_DATES_REVERSED", 422, _R,
+    "The row ends before it begins.",
+    "Correct the dates; the end is the first day that is no longer part of it.",
+)  # fmt: skip
+CSV_DATES_OUTSIDE = _reason(
+    "CSV_DATES_OUTSIDE", 422, _R,
+    "The enrollment begins or ends outside the terms of its class; it stands as it is.",
+    "Correct the dates of the enrollment, or the terms of the class.",
+)  # fmt: skip
+CSV_SESSION_TYPE = _reason(
+    "CSV_SESSION_TYPE", 422, _R,
+    "The row refers to a session of the wrong type.",
+    "Courses belong to a schoolYear; line items to a term, semester or grading period, in 1.1 to a grading period.",
+)  # fmt: skip
+CSV_TERM_YEAR = _reason(
+    "CSV_TERM_YEAR", 422, _R,
+    "The class is held in a term outside the school year of its course; it stands as it is.",
+    "Correct the school year of the course, or the terms of the class.",
+)  # fmt: skip
+CSV_SUBJECT_CODES = _reason(
+    "CSV_SUBJECT_CODES", 422, _R,
+    "There are more or fewer subject codes than subjects; the codes are left out.",
+    "Write one code for each subject, in the same order.",
+)  # fmt: skip
+CSV_ROLE_PRIMARY_TWICE = _reason(
+    "CSV_ROLE_PRIMARY_TWICE", 422, _R,
+    "The person has a primary role at the organisation already.",
+    "Make one of the roles primary, and the others secondary.",
+)  # fmt: skip
+CSV_PRIMARY_ORG = _reason(
+    "CSV_PRIMARY_ORG", 422, _R,
+    "The person has no role at the primary organisation, which is left out.",
+    "Export the role there, or name another primary organisation.",
+)  # fmt: skip
+CSV_PROFILE_USER = _reason(
+    "CSV_PROFILE_USER", 422, _R,
+    "The role names the account of somebody else, which is left out.",
+    "Name an account of the same person.",
+)  # fmt: skip
+CSV_ROLE_DIFFERS = _reason(
+    "CSV_ROLE_DIFFERS", 422, _R,
+    "The person is enrolled in a role that no role of theirs has; the enrollment stands as it is.",
+    "Correct the enrollment, or export the person's role.",
+)  # fmt: skip
+CSV_RANGE = _reason(
+    "CSV_RANGE", 422, _R,
+    "The least points are more than the most points.",
+    "Correct the range of the line item.",
+)  # fmt: skip
+CSV_SCORE_RANGE = _reason(
+    "CSV_SCORE_RANGE", 422, _R,
+    "The score lies outside the range of its line item.",
+    "Correct the score, or the range of the line item.",
+)  # fmt: skip
+CSV_SCORE_SCALE = _reason(
+    "CSV_SCORE_SCALE", 422, _R,
+    "The text of the score is no step of its score scale.",
+    "Use a step of the scale, or name another scale.",
+)  # fmt: skip
+CSV_RESULT_CLASS = _reason(
+    "CSV_RESULT_CLASS", 422, _R,
+    "The result names another class than its line item.",
+    "Name the class of the line item, or none.",
+)  # fmt: skip
+CSV_RESULT_STUDENT = _reason(
+    "CSV_RESULT_STUDENT", 422, _R,
+    "The pupil of the result is not enrolled in the class of its line item.",
+    "Export the enrollment, or remove the result.",
+)  # fmt: skip
+CSV_OBJECTIVE_ID = _reason(
+    "CSV_OBJECTIVE_ID", 422, _R,
+    "The identifier of a CASE learning objective is not a UUID URN.",
+    "Write it as urn:uuid: and the UUID.",
 )  # fmt: skip
 
 # --- sources and runs ------------------------------------------------------------------------------

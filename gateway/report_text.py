@@ -31,6 +31,8 @@ def lines(report: Report, source: str) -> Iterator[str]:
     if report.refusal:
         yield from _refusal(report.refusal)
     yield from _pulled(report)
+    if report.repairs:
+        yield f"  repairs of this source: {', '.join(report.repairs)}"
     for file in report.files:
         if file["repairs"]:
             yield f"  {file['file']}: repaired by {', '.join(file['repairs'])}"
@@ -46,8 +48,9 @@ def lines(report: Report, source: str) -> Iterator[str]:
         yield f"  proposed, not onboarded: {name}"
     for skipped in report.skipped[:_MOST]:
         yield f"  left out: {skipped['name']} {skipped['school']} ({VOCABULARY[skipped['code']].sentence})"
-    if report.passed_over:
-        yield f"  not read by this version: {', '.join(report.passed_over)}"
+    checked = [f"{f['file']} ({f['rows']:,} rows)" for f in report.files if not f["kept"] and f["rows"]]
+    if checked:
+        yield f"  checked, not kept: {', '.join(checked)}"
     yield _next(report, source)
 
 
@@ -69,6 +72,8 @@ def _refusal(refusal: dict[str, str]) -> Iterator[str]:
     yield f"  code    {refusal['code']}"
     yield f"  remedy  {refusal['remedy']}"
     yield f"  who     {refusal['owner']}"
+    if "repair" in refusal:
+        yield f"  repair  schoolgate source repair SOURCE add {refusal['repair']}"
 
 
 def _changes(report: Report) -> Iterator[str]:
@@ -91,6 +96,8 @@ def _faults(report: Report) -> Iterator[str]:
         costs[cause["costs"]] += cause["count"]
     if report.causes:
         left = f", {costs['removed']} rows gone with the record they belong to" if costs["removed"] else ""
+        left += f", {costs['noted']} noted (the rows stand)" if costs["noted"] else ""
+        left += f", {costs['file']} files set aside" if costs["file"] else ""
         quarantined = f"{costs['row']} rows quarantined (their last good version is kept)"
         yield f"  {quarantined}, {costs['value']} values left out{left}:"
     for cause in report.causes[:_MOST]:

@@ -25,6 +25,10 @@ ENROLLMENT_ROLES_1P1 = frozenset(
     {"administrator", "aide", "guardian", "parent", "proctor", "relative", "student", "teacher"}
 )
 ROLE_TYPES = frozenset({"primary", "secondary"})
+SCORE_STATUSES = frozenset({"exempt", "fully graded", "not submitted", "partially graded", "submitted"})
+OBJECTIVE_SOURCES = frozenset({"case", "unknown"})
+STATUSES = frozenset({"active", "tobedeleted"})
+STATUSES_1P1 = STATUSES | {"inactive"}
 SEXES = frozenset({"male", "female", "unspecified", "other"})
 BOOLEANS = frozenset({"true", "false"})
 

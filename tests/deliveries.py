@@ -57,6 +57,49 @@ HEADERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         }.items()
     },
 }
+# Files that are checked and not kept, per version.
+UNKEPT: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "1.2": {
+        name: tuple(f"{_COMMON} {rest}".split())
+        for name, rest in {
+            "categories.csv": "title weight",
+            "classResources.csv": "title classSourcedId resourceSourcedId",
+            "courseResources.csv": "title courseSourcedId resourceSourcedId",
+            "lineItemLearningObjectiveIds.csv": "lineItemSourcedId source learningObjectiveId",
+            "lineItems.csv": (
+                "title description assignDate dueDate classSourcedId categorySourcedId academicSessionSourcedId "
+                "resultValueMin resultValueMax schoolSourcedId"
+            ),
+            "lineItemScoreScales.csv": "title lineItemSourcedId scoreScaleSourcedId",
+            "resources.csv": "vendorResourceId title roles importance vendorId applicationId",
+            "resultLearningObjectiveIds.csv": "resultSourcedId source learningObjectiveId score textScore",
+            "results.csv": (
+                "lineItemSourcedId studentSourcedId scoreStatus score scoreDate comment textScore classSourcedId "
+                "inProgress incomplete late missing"
+            ),
+            "resultScoreScales.csv": "title resultSourcedId scoreScaleSourcedId",
+            "scoreScales.csv": "title type orgSourcedId courseSourcedId classSourcedId scoreScaleValue",
+            "userProfiles.csv": (
+                "userSourcedId profileType vendorId applicationId description credentialType username password"
+            ),
+            "userResources.csv": "userSourcedId orgSourcedId classSourcedId resourceSourcedId",
+        }.items()
+    },
+    "1.1": {
+        name: tuple(f"{_COMMON} {rest}".split())
+        for name, rest in {
+            "categories.csv": "title",
+            "classResources.csv": "title classSourcedId resourceSourcedId",
+            "courseResources.csv": "title courseSourcedId resourceSourcedId",
+            "lineItems.csv": (
+                "title description assignDate dueDate classSourcedId categorySourcedId gradingPeriodSourcedId "
+                "resultValueMin resultValueMax"
+            ),
+            "resources.csv": "vendorResourceId title roles importance vendorId applicationId",
+            "results.csv": "lineItemSourcedId studentSourcedId scoreStatus score scoreDate comment",
+        }.items()
+    },
+}
 Row = dict[str, str]
 
 
@@ -68,17 +111,23 @@ class Delivery:
     rows: dict[str, list[Row]] = field(default_factory=dict)
     raw: dict[str, bytes] = field(default_factory=dict)
     headers: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    modes: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in HEADERS[self.version]:
             self.rows.setdefault(name, [])
 
     def add(self, file: str, **cells: str) -> Delivery:
-        self.rows[file].append(cells)
+        self.rows.setdefault(file, []).append(cells)
         return self
 
     def without(self, file: str, sourced_id: str) -> Delivery:
         self.rows[file] = [row for row in self.rows[file] if row["sourcedId"] != sourced_id]
+        return self
+
+    def as_delta(self, *files: str) -> Delivery:
+        """Let the manifest call these files deltas."""
+        self.modes |= dict.fromkeys(files, "delta")
         return self
 
     def row(self, file: str, sourced_id: str) -> Row:
@@ -137,7 +186,8 @@ class Delivery:
         return made | self.raw
 
     def header(self, name: str) -> tuple[str, ...]:
-        return self.headers.get(name, HEADERS[self.version].get(name, ()))
+        known = {**HEADERS[self.version], **UNKEPT[self.version]}
+        return self.headers.get(name, known.get(name, ()))
 
     def _file(self, name: str, rows: Iterable[Row]) -> bytes:
         out = io.StringIO()
@@ -149,9 +199,11 @@ class Delivery:
     def manifest(self, present: Iterable[str]) -> bytes:
         there = {name.removesuffix(".csv") for name in present}
         names = {name.removesuffix(".csv") for name in HEADERS[self.version]}
-        names |= {"categories", "lineItems", "results"}
+        names |= {"categories", "lineItems", "results"} | there
+        names -= {"manifest"}
+        mode = {name: self.modes.get(f"{name}.csv", "bulk") for name in there}
         lines = ["propertyName,value", "manifest.version,1.0", f"oneroster.version,{self.version}"]
-        lines += [f"file.{name},{'bulk' if name in there else 'absent'}" for name in sorted(names)]
+        lines += [f"file.{name},{mode.get(name, 'absent')}" for name in sorted(names)]
         return ("\r\n".join([*lines, "source.systemName,Test SIS", "source.systemCode,1", ""])).encode()
 
     def zip(self, path: Path) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import shutil
@@ -199,18 +201,56 @@ def test_every_fault_of_a_run_is_listed(desk):
     run = desk.said("sync", "history", "sis")[0]["run"]
     assert f"each of them: schoolgate sync errors {run}" in done.stdout
     listed = desk.said("sync", "errors", run)
-    columns = {"file", "line", "sourced_id", "column", "code", "effect", "shape", "hint"}
-    assert [set(row) for row in listed] == [columns] * len(listed)
+    names = {"file", "line", "record", "column", "code", "costs", "shape", "rule", "fix", "owner"}
+    assert [set(row) for row in listed] == [names] * len(listed)
     report = desk.said("sync", "plan", "sis", desk.folder / "bad.zip")
     assert len(listed) > 2
-    told = [{name: "" if fault[name] is None else fault[name] for name in listed[0]} for fault in report["faults"]]
-    assert listed == told
+    told = ("file", "line", "column", "code", "shape")
+    assert [[row[n] for n in told] for row in listed] == [[fault[n] for n in told] for fault in report["faults"]]
     assert len(desk.said("sync", "errors", run, "--limit", 1)) == 1
     text = desk.run("sync", "errors", run, "--limit", "1").stdout
     assert "CSV_VALUE_MISSING" in text
     assert f"… and {len(listed) - 1} more" in text
     clean = desk.run("sync", "plan", "sis", desk.folder / "delivery.zip").stdout
     assert "sync errors" not in clean
+
+
+def test_the_faults_of_a_run_are_a_list_for_the_registrar_and_a_form_for_certification(desk):
+    desk.onboard()
+    bad = spoilt()
+    bad.row("users.csv", "p5")["username"] = "=cmd()" + "x" * 2000
+    desk.run("sync", "plan", "sis", bad.zip(desk.folder / "bad.zip"))
+    run = desk.said("sync", "history", "sis")[0]["run"]
+    rows = list(csv.DictReader(io.StringIO(desk.run("sync", "errors", run, "--format", "csv").stdout)))
+    first = next(row for row in rows if row["code"] == "CSV_VALUE_MISSING")
+    assert (first["file"], first["column"], first["costs"]) == ("users.csv", "givenName", "row")
+    assert (first["rule"], first["owner"]) == (
+        "required; at most 2000 characters",
+        "the registrar who exports the roster",
+    )
+    shapes = [row["shape"] for row in rows if row["code"] == "CSV_VALUE_LENGTH"]
+    assert [shape[:6] for shape in shapes] == ["'=aaa("]
+    form = desk.said("sync", "errors", run, "--format", "certification")
+    users = next(file for file in form["files"] if file["file"] == "users.csv")
+    assert (form["outcome"], users["outcome"], users["rejected"]) == ("imported", "imported", 3)
+    assert {reason["code"] for reason in users["reasons"]} == {"CSV_VALUE_MISSING", "CSV_VALUE_LENGTH"}
+    text = desk.run("sync", "errors", run, "--format", "certification").stdout
+    assert "users.csv bulk imported: " in text
+    bad.raw["users.csv"] = b"sourcedId\r\n"
+    desk.run("sync", "plan", "sis", bad.zip(desk.folder / "worse.zip"))
+    refused = desk.said("sync", "errors", desk.said("sync", "history", "sis")[0]["run"], "--format", "certification")
+    assert (refused["outcome"], refused["reasons"][0]["code"]) == ("rejected", "CSV_HEADER")
+
+
+def test_repairs_of_a_source_are_turned_on_and_off(desk):
+    desk.onboard()
+    on = desk.said("source", "repair", "add", "sis", "local-timestamps=America/Denver")
+    assert [row["repair"] for row in on if row["is"] == "on"] == ["local-timestamps=America/Denver"]
+    assert desk.said("source", "repair", "list", "sis") == on
+    assert all(row["is"] == "off" for row in desk.said("source", "repair", "remove", "sis", "local-timestamps"))
+    assert refusal(desk.run("source", "repair", "add", "sis", "magic")) == (1, "REQ_INVALID")
+    assert refusal(desk.run("source", "repair", "remove", "sis", "magic")) == (1, "REQ_INVALID")
+    assert refusal(desk.run("source", "repair", "list", "nope")) == (1, "REQ_UNKNOWN")
 
 
 def test_a_run_that_was_refused_or_held_has_its_list_too(desk):

@@ -113,3 +113,51 @@ def source_test(parts: Office, by: Person, name: str, as_json: bool) -> int:
         rows = [(check.name, check.state.value, check.seen, check.who) for check in found]
         table("Connection", ("check", "state", "seen", "who must mend it"), rows, False)
     return OK if ok else FAILED
+
+
+@source.group("repair")
+def source_repair() -> None:
+    """Named repairs of what a source's exporter writes wrong in one way; all are off until one is added."""
+
+
+@source_repair.command("add")
+@click.argument("source_name", metavar="SOURCE")
+@click.argument("repair", metavar="NAME")
+@json_flag
+@acting
+def source_repair_add(parts: Office, by: Person, source_name: str, repair: str, as_json: bool) -> None:
+    """Turn a repair on: header-case, delimiter, starred-names, value-case, bulk-status or local-timestamps=ZONE."""
+    from gateway.flows import onboarding
+
+    _say_repairs(onboarding.repair_source(parts, by, source_name, add=repair), source_name, as_json)
+
+
+@source_repair.command("remove")
+@click.argument("source_name", metavar="SOURCE")
+@click.argument("repair", metavar="NAME")
+@json_flag
+@acting
+def source_repair_remove(parts: Office, by: Person, source_name: str, repair: str, as_json: bool) -> None:
+    """Turn a repair off."""
+    from gateway.flows import onboarding
+
+    _say_repairs(onboarding.repair_source(parts, by, source_name, remove=repair), source_name, as_json)
+
+
+@source_repair.command("list")
+@click.argument("source_name", metavar="SOURCE")
+@json_flag
+@acting
+def source_repair_list(parts: Office, by: Person, source_name: str, as_json: bool) -> None:
+    """Show which repairs there are, and which of them are on."""
+    from gateway.flows import onboarding
+
+    _say_repairs(onboarding.repair_source(parts, by, source_name), source_name, as_json)
+
+
+def _say_repairs(kept: list[str], source_name: str, as_json: bool) -> None:
+    from mappings.oneroster.repairs import RULES
+
+    on = {spelled.partition("=")[0]: spelled for spelled in kept}
+    rows = [(on.get(name, name), "on" if name in on else "off", meaning) for name, meaning in RULES.items()]
+    table(f"Repairs of {source_name}", ("repair", "is", "what it reads"), rows, as_json)

@@ -118,11 +118,18 @@ def sync_history(parts: Office, by: Person, source_name: str, as_json: bool) -> 
 @click.option(
     "--limit", type=click.IntRange(1, 20_000), default=20_000, show_default=True, help="Show the first of them."
 )
+@click.option(
+    "--format", "form", type=click.Choice(("table", "csv", "certification")), default="table", show_default=True,
+    help="csv is for the registrar; certification says which files were imported and rejected, and why.",
+)  # fmt: skip
 @json_flag
 @acting
-def sync_errors(parts: Office, by: Person, run: str, limit: int, as_json: bool) -> None:
-    """List what was wrong in the delivery of a run, row by row; a refused, held or planned run has its list too."""
-    from gateway import errors
+def sync_errors(parts: Office, by: Person, run: str, limit: int, form: str, as_json: bool) -> None:
+    """List what was wrong in the delivery of a run, row by row; a refused, held or planned run has its list too.
+
+    No value of the roster is shown, only its shape: digits as 9, letters as a.
+    """
+    from gateway import errors, fault_text
     from gateway.store import sources
 
     by.acts_for_district()
@@ -131,9 +138,15 @@ def sync_errors(parts: Office, by: Person, run: str, limit: int, as_json: bool) 
         rows = sources.faults(session, run, limit)
     if found is None:
         raise errors.Refused(errors.REQ_UNKNOWN, f"there is no run {run}; `schoolgate sync history` lists them")
-    shown = [(r.file, r.line, r.sourced_id, r.column_name, r.code, r.effect, r.shape, r.hint) for r in rows]
-    columns = ("file", "line", "sourced_id", "column", "code", "effect", "shape", "hint")
-    table(f"Faults of {run}", columns, shown, as_json)
+    if form == "certification":
+        certified = fault_text.certified(found.report)
+        click.echo(json.dumps(certified) if as_json else "\n".join(fault_text.certification_lines(certified)))
+        return
+    shown = fault_text.listed(found.report.get("version", ""), rows)
+    if form == "csv" and not as_json:
+        click.echo(fault_text.as_csv(shown), nl=False)
+        return
+    table(f"Faults of {run}", fault_text.COLUMNS, shown, as_json)
     more = sum(cause["count"] for cause in found.report.get("causes", ())) - len(rows)
     if more > 0 and not as_json:
         click.echo(f"… and {more} more; the first {sources.KEPT_FAULTS:,} of a run are kept.")

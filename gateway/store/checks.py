@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 from gateway.store.staging import Staging, mirror, quoted
 from mappings.oneroster.csv import FILES
-from mappings.oneroster.records import KINDS, Column, Kind
+from mappings.oneroster.records import CHECKED, KINDS, Column, Kind
 from mappings.oneroster.rows import NO_HASH
+
+_BEGIN = ("begin_date", "beginDate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,20 +28,39 @@ class Checks:
         """
         for kind in KINDS.values():
             self._duplicates(kind)
-            if kind.name == "role" and self.staging.roles_in_users:
-                self._roles_of_users()
-            if not self._all_stands(kind):
-                for column in kind.references:
-                    self._references(kind, column)
-                self._organisations(kind)
-            if kind.name == "demographics":
-                self._of_somebody(kind)
-            if kind.name not in skip:
+            self._reversed(kind)
+            self._leads_somewhere(kind)
+            if kind.name not in skip | self.staging.delta:
                 self._gone(kind, complete=complete)
-            self._orphaned(kind)
-            if kind.name == "enrollment" and kind.name not in self.staging.fresh:
-                self._follow_class()
-            self._loosened(kind)
+            self._follow(kind)
+        for kind in CHECKED.values():
+            if self.staging.holds(kind.name):
+                self._duplicates(kind)
+                self._leads_somewhere(kind)
+
+    def _follow(self, kind: Kind) -> None:
+        """What is accepted and not in this delivery's changes follows what it hangs on."""
+        self._orphaned(kind)
+        if kind.name == "enrollment" and kind.name not in self.staging.fresh:
+            self._follow_class()
+        self._loosened(kind)
+
+    def _leads_somewhere(self, kind: Kind) -> None:
+        """What a row refers to is there, and of the type that it must be."""
+        if kind.name == "role" and self.staging.roles_in_users:
+            self._roles_of_users()
+        if not self._all_stands(kind):
+            for column in kind.references:
+                self._references(kind, column)
+            self._organisations(kind)
+        if kind.name == "demographics":
+            self._of_somebody(kind)
+
+    def _reversed(self, kind: Kind) -> None:
+        """Nothing ends before it begins."""
+        begins = {"session": ("start_date", "startDate"), "role": _BEGIN, "enrollment": _BEGIN}.get(kind.name)
+        if begins:
+            self.quarantine(kind, begins[1], "CSV_DATES_REVERSED", f"i.{begins[0]} > i.end_date")
 
     def _all_stands(self, kind: Kind) -> bool:
         """Whether one look at a first delivery's records finds all that they cannot do without."""
@@ -58,22 +79,20 @@ class Checks:
         where = " OR ".join(lost) or "FALSE"
         return self.staging.row(f"SELECT 1 FROM in_{kind.name} i{joined} WHERE {where} LIMIT 1") is None
 
-    def _quarantine(self, kind: Kind, column: str, code: str, where: str, hint: str = "''") -> int:
+    def quarantine(self, kind: Kind, column: str, code: str, where: str, hint: str = "''") -> int:
         """Take rows out of `in_<kind>` by a condition on `i`, and say why."""
         return self.staging.run(
             f"WITH out AS (DELETE FROM in_{kind.name} i WHERE {where} RETURNING i.*), "
             f"kept AS (INSERT INTO bad_{kind.name} SELECT sourced_id FROM out ON CONFLICT DO NOTHING) "
-            f"INSERT INTO fault SELECT '{self._file(kind)}', i.line, '{column}', '{code}', 'row', '', {hint}, "
+            f"INSERT INTO fault SELECT '{self.staging.file_of(kind.name)}', i.line, '{column}', '{code}', 'row', '', {hint}, "
             "i.sourced_id FROM out i"
         )
-
-    def _file(self, kind: Kind) -> str:
-        return "users.csv" if self.staging.roles_in_users and kind.name == "role" else kind.file
 
     def _duplicates(self, kind: Kind) -> None:
         """One row per id: the one equal to what was accepted before, else the first; the rest is quarantined."""
         name, took = kind.name, "'stands on line ' || {} || ' already'"
-        if name in self.staging.straight:  # its key saw to it
+        # Its key saw to it; what is newest was chosen; it stands on the row of a role.
+        if name in self.staging.straight or name in self.staging.delta or name == "role_profile":
             return
         if name not in self.staging.fresh:
             self._drop_twice(
@@ -112,6 +131,8 @@ class Checks:
 
     def _references(self, kind: Kind, column: Column) -> None:
         target = column.refers_to
+        if target in self.staging.elsewhere:
+            return
         header = "orgSourcedIds" if self.staging.roles_in_users and kind.name == "role" else _header(kind, column)
         if column.type == "text[]":
             self._list_references(kind, column, header)
@@ -121,10 +142,10 @@ class Checks:
         bad = f"EXISTS (SELECT FROM bad_{target} b WHERE b.sourced_id = {ref})"
         if column.hard:
             if not column.tolerant:
-                self._quarantine(kind, header, "CSV_REFERENCE_BAD", f"{lost} AND {bad}")
-            self._quarantine(kind, header, "CSV_REFERENCE", f"{lost} AND NOT {bad}")
+                self.quarantine(kind, header, "CSV_REFERENCE_BAD", f"{lost} AND {bad}")
+            self.quarantine(kind, header, "CSV_REFERENCE", f"{lost} AND NOT {bad}")
         else:
-            self._cut(kind, header, f'"{column.name}" = NULL', f"{lost} AND NOT {bad}")
+            self.cut(kind, header, f'"{column.name}" = NULL', f"{lost} AND NOT {bad}")
 
     def _list_references(self, kind: Kind, column: Column, header: str) -> None:
         target, ref = column.refers_to, f'i."{column.name}"'
@@ -132,12 +153,12 @@ class Checks:
         element = f"NOT {self._stands(str(target), 'e')} AND NOT {known}"
         lost = f"{ref} IS NOT NULL AND EXISTS (SELECT FROM unnest({ref}) e WHERE {element})"
         if column.hard:  # one of them is enough
-            self._quarantine(
+            self.quarantine(
                 kind, header, "CSV_REFERENCE",
                 f"{lost} AND NOT EXISTS (SELECT FROM unnest({ref}) e WHERE NOT ({element}))",
             )  # fmt: skip
         rest = f"ARRAY(SELECT e FROM unnest({ref}) e WHERE NOT ({element}))"
-        self._cut(kind, header, f'"{column.name}" = {rest}', lost)
+        self.cut(kind, header, f'"{column.name}" = {rest}', lost)
 
     def _stands(self, target: str, ref: str) -> str:
         """A condition: a record of this id is staged, or was accepted before and is not gone."""
@@ -150,17 +171,19 @@ class Checks:
         )
         return f"({staged} OR {accepted})"
 
-    def _cut(self, kind: Kind, header: str, change: str, where: str) -> None:
-        """Drop a value that leads nowhere, and check the row anew next time."""
+    def cut(
+        self, kind: Kind, header: str, change: str, where: str, code: str = "CSV_REFERENCE", hint: str = "'left out'"
+    ) -> None:
+        """Drop values of `in_<kind>` by a condition on `i`, say why, and check the rows anew next time."""
         self.staging.run(
             f"WITH cut AS (UPDATE in_{kind.name} i SET {change}, hash = 0 WHERE {where} RETURNING i.*) "
-            f"INSERT INTO fault SELECT '{kind.file}', line, '{header}', 'CSV_REFERENCE', 'value', '', "
-            "'left out', sourced_id FROM cut"
+            f"INSERT INTO fault SELECT '{self.staging.file_of(kind.name)}', line, '{header}', '{code}', 'value', '', "
+            f"{hint}, sourced_id FROM cut"
         )
 
     def _organisations(self, kind: Kind) -> None:
         """Classes and enrollments belong to an org of type school; an enrollment to the school of its class."""
-        if kind.name not in ("class", "enrollment"):
+        if kind.name not in ("class", "enrollment", "line_item"):
             return
         school = "SELECT FROM {} o WHERE o.sourced_id = i.org AND o.type = 'school'"
         staged = school.format("in_org")
@@ -168,8 +191,8 @@ class Checks:
             school.format(mirror("org")) + " AND o.source = %(source)s AND NOT EXISTS (SELECT FROM in_org n WHERE "
             "n.sourced_id = o.sourced_id) AND NOT EXISTS (SELECT FROM gone_org g WHERE g.sourced_id = o.sourced_id)"
         )
-        where = f"NOT EXISTS ({staged}) AND NOT EXISTS ({accepted})"
-        self._quarantine(kind, "schoolSourcedId", "CSV_ORG_TYPE", where)
+        where = f"i.org IS NOT NULL AND NOT EXISTS ({staged}) AND NOT EXISTS ({accepted})"
+        self.quarantine(kind, "schoolSourcedId", "CSV_ORG_TYPE", where)
         if kind.name == "enrollment":
             self._seat_at_class()
 
@@ -179,8 +202,8 @@ class Checks:
             f"NOT {self._stands('user', 'i.sourced_id')}",
             "EXISTS (SELECT FROM bad_user b WHERE b.sourced_id = i.sourced_id)",
         )
-        self._quarantine(kind, "sourcedId", "CSV_REFERENCE_BAD", f"{lost} AND {bad}")
-        self._quarantine(kind, "sourcedId", "CSV_REFERENCE", f"{lost} AND NOT {bad}")
+        self.quarantine(kind, "sourcedId", "CSV_REFERENCE_BAD", f"{lost} AND {bad}")
+        self.quarantine(kind, "sourcedId", "CSV_REFERENCE", f"{lost} AND NOT {bad}")
 
     def _seat_at_class(self) -> None:
         """An enrollment belongs to the school of its class, whatever school its row names."""
@@ -297,7 +320,9 @@ class Checks:
 
 def _header(kind: Kind, column: Column) -> str:
     """Return how the binding spells a reference column."""
-    for file in FILES["1.2"].values():
-        if file.kind == kind.name:
-            return next(c.header for c in file.columns if c.to == column.name)
+    for files in FILES.values():
+        for file in files.values():
+            for known in file.columns if file.name == kind.file else ():
+                if (known.to or "").lstrip("+") == column.name:
+                    return known.header
     return column.name

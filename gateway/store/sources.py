@@ -13,6 +13,7 @@ from gateway.store import tables
 from gateway.store.facts import agreement_of
 from gateway.store.publish import Seat
 from gateway.store.tenant import Session
+from mappings.oneroster.repairs import Repairs, repairs_of
 from mappings.oneroster.rows import Fault
 
 KEPT_FAULTS = 20_000
@@ -65,6 +66,20 @@ def note_drift(session: Session, source: str, drift: int) -> None:
     session.run(
         "UPDATE source SET drift = %(drift)s WHERE district = %(district)s AND source = %(source)s",
         source=source, drift=drift,
+    )  # fmt: skip
+
+
+def repairs(session: Session, source: str) -> Repairs:
+    """Return the repairs that a source of the session's district has turned on."""
+    said = "SELECT repairs FROM source WHERE district = %(district)s AND source = %(source)s"
+    return repairs_of(session.rows(said, source=source)[0].repairs or ())
+
+
+def keep_repairs(session: Session, source: str, repairs: Sequence[str]) -> None:
+    """Record which repairs a source of the session's district has turned on."""
+    session.run(
+        "UPDATE source SET repairs = %(repairs)s WHERE district = %(district)s AND source = %(source)s",
+        source=source, repairs=list(repairs),
     )  # fmt: skip
 
 

@@ -2,7 +2,8 @@
 
 Only new and changed rows are staged (`in_<kind>`); a row met unchanged is ticked off in memory. `gone_<kind>`
 holds what is truly absent: not quarantined, not hidden behind a line whose record cannot be told. Everything
-happens in one transaction; a plan rolls it back.
+happens in one transaction; a plan rolls it back. Rows of files that are only checked are staged like the others, and
+gone when the transaction ends.
 
 Of a source of which nothing was accepted before, every row is new: it goes straight into the mirror, and
 `in_<kind>` is a view of it there. What the checks take out, they take out of the mirror.
@@ -21,12 +22,13 @@ from psycopg.sql import SQL, Literal
 
 from gateway.store.tables import MIRRORS
 from gateway.store.tenant import Session
-from mappings.oneroster.records import KINDS, Column, Kind
+from mappings.oneroster.records import CHECKED, KINDS, RECORDS, Column, Kind
 from mappings.oneroster.rows import NO_HASH, Fault, Plain, Row
 
 Batch = Plain | list[Row]
 # How many rows the planner believes there are where a kind is kept.
 _BELIEVED = "SELECT min(reltuples) FROM pg_class WHERE oid IN (SELECT to_regclass(t) FROM unnest(%(tables)s::text[]) t)"
+MOST_FAULTS = 20_000  # that are listed of one run; all are counted
 _FAULT_COLUMNS = "file, line, column_name, code, effect, shape, hint, sourced_id"
 
 
@@ -65,7 +67,7 @@ class Seen:
 
     def _looked_up(self, kind: str) -> set[int]:
         if kind not in self._unmet:
-            self._known[kind] = frozenset(self._hashes.pop(kind))
+            self._known[kind] = frozenset(self._hashes.pop(kind, ()))
             self._unmet[kind] = set(self._known[kind])
         return self._unmet[kind]
 
@@ -85,16 +87,18 @@ class Staging:
         self.session, self.source = session, source
         self._later: dict[str, IO[bytes]] = {}
         self.roles_in_users = False  # 1.1: a user's row holds the roles
+        self.delta: frozenset[str] = frozenset()  # kinds of which only what changed is delivered
+        self.elsewhere: set[str] = set()  # kinds that are not kept, of which this delivery does not hold all
         session.run("SET LOCAL work_mem = '256MB'")
         session.run("SET LOCAL temp_buffers = '64MB'")
-        self.fresh = {kind for kind in KINDS if not self._has_rows(kind)}
+        self.fresh = {kind for kind in KINDS if not self._has_rows(kind)} | set(CHECKED)
         self.straight: set[str] = set()
         self.sure: set[str] = set()  # kinds of which every row is recognised by its hash and none was missed before
         self.all_met: set[str] = set()  # those of them of which every row was met again
-        for kind in KINDS.values():
+        for kind in RECORDS.values():
             for statement in _tables_of(kind):
                 session.run(statement)
-            self._open(kind, straight=self.first)
+            self._open(kind, straight=self.first and kind.name in KINDS)
         session.run(
             "CREATE TEMP TABLE fault (file text, line int, column_name text, code text, effect text, shape text, "
             "hint text, sourced_id text) ON COMMIT DROP"
@@ -105,7 +109,7 @@ class Staging:
     @property
     def first(self) -> bool:
         """Whether nothing of this source was accepted before."""
-        return len(self.fresh) == len(KINDS)
+        return len(self.fresh) == len(RECORDS)
 
     def _open(self, kind: Kind, *, straight: bool) -> None:
         """Make `in_<kind>`: a table of its own, or a view of the source's rows in the mirror."""
@@ -117,8 +121,32 @@ class Staging:
             self.session.raw.execute(view.format(columns, Literal(self.source)))
             return
         typed = ", ".join(f'"{c.name}" {c.type}{_c(c)}' for c in kind.columns)
-        self.run(f'CREATE TEMP TABLE in_{name} (line int, sourced_id text COLLATE "C", hash bigint, {typed}) '
-                 "ON COMMIT DROP")  # fmt: skip
+        staged = ", ".join(part for part in (_STAGED, typed) if part)
+        self.run(f"CREATE TEMP TABLE in_{name} ({staged}) ON COMMIT DROP")
+
+    def expect(self, delta: frozenset[str], elsewhere: Iterable[str]) -> None:
+        """Say, before anything is copied, of which kinds only what changed comes, and of which that are not kept not
+        all is there to be referred to."""
+        self.delta, self.elsewhere = delta, set(elsewhere)
+        for kind in delta:
+            self._stage_instead(kind)
+
+    def file_of(self, kind: str) -> str:
+        """Return the file in which the rows of a kind stand."""
+        return RECORDS["user"].file if self.roles_in_users and kind == "role" else RECORDS[kind].file
+
+    def moves(self, kind: str) -> bool:
+        """Whether a record of a kind is staged or gone."""
+        return self.holds(kind) or self.row(f"SELECT 1 FROM gone_{kind} LIMIT 1") is not None
+
+    def drop(self, kind: str) -> None:
+        """Take back the rows of a kind that is only checked; what refers to them is not looked at."""
+        self.elsewhere.add(kind)
+        self.run(f"DELETE FROM in_{kind}")
+
+    def holds(self, kind: str) -> bool:
+        """Whether a row of a kind is staged."""
+        return self.row(f"SELECT 1 FROM in_{kind} LIMIT 1") is not None
 
     def _join_as_sets(self) -> None:
         """Of rows that came in this transaction, or a moment before it, there are no statistics: they are joined as the
@@ -129,7 +157,7 @@ class Staging:
         if kind in self.straight:
             self.straight.remove(kind)
             self.run(f"DROP VIEW in_{kind}")
-            self._open(KINDS[kind], straight=False)
+            self._open(RECORDS[kind], straight=False)
 
     def _has_rows(self, kind: str) -> bool:
         return self.row(f"SELECT 1 FROM {mirror(kind)} WHERE source = %(source)s LIMIT 1") is not None
@@ -200,16 +228,17 @@ class Staging:
 
     def _lines(self, kind: str, head: str, rows: Iterable[Row]) -> str:
         """Return COPY text of rows of `kind`; set those of another kind aside."""
-        lines = []
+        lines, spelled = [], _moved_line if kind in self.delta else _line
         for row in rows:
             if row.kind == kind:
-                lines.append(head + _line(row))
+                lines.append(head + spelled(row))
             else:
                 self._set_aside(row)
         return "".join(lines)
 
     def _copy_into(self, kind: str) -> str:
-        columns = f"line, sourced_id, hash, {quoted(c.name for c in KINDS[kind].columns)}"
+        named = ("line", "sourced_id", "hash", *(c.name for c in RECORDS[kind].columns))
+        columns = quoted((*named, "modified", "removed") if kind in self.delta else named)
         if kind in self.straight:
             return f"COPY {mirror(kind)} (source, {columns}) FROM STDIN (NULL '')"
         return f"COPY in_{kind} ({columns}) FROM STDIN (NULL '')"
@@ -222,10 +251,19 @@ class Staging:
         if row.kind not in self._later:
             spool = tempfile.SpooledTemporaryFile(1 << 24)  # noqa: SIM115 - closed with the staging
             self._later[row.kind] = cast("IO[bytes]", spool)
-        self._later[row.kind].write((self._head(row.kind) + _line(row)).encode())
+        line = _moved_line(row) if row.kind in self.delta else _line(row)
+        self._later[row.kind].write((self._head(row.kind) + line).encode())
 
     def _cursor(self) -> psycopg.Cursor[Any]:
         return self.session.raw.cursor()
+
+    def say(self, fault: Fault) -> None:
+        """Keep a fault of a whole file."""
+        self.session.run(
+            f"INSERT INTO fault ({_FAULT_COLUMNS}) VALUES (%(file)s, %(line)s, %(column)s, %(code)s, %(effect)s, "
+            "%(shape)s, %(hint)s, %(sourced_id)s)",
+            **fault._asdict(),
+        )  # fmt: skip
 
     def report(self, kind: str, faults: Sequence[Fault], nameless: int, *, roles: bool = False) -> None:
         """Keep the faults of a file; rows they cost count as present. `nameless`: lines of unknown records."""
@@ -235,7 +273,7 @@ class Staging:
         self.run(
             f"INSERT INTO bad_{kind} SELECT DISTINCT sourced_id FROM fault WHERE file = %(file)s "
             "AND effect = 'row' AND sourced_id IS NOT NULL AND code <> 'CSV_ID_TWICE' ON CONFLICT DO NOTHING",
-            file=KINDS[kind].file,
+            file=RECORDS[kind].file,
         )
         if nameless:
             self.run(f"INSERT INTO nameless VALUES ('{kind}', {nameless})")
@@ -243,10 +281,12 @@ class Staging:
         if roles and nameless:
             self.run(f"INSERT INTO nameless VALUES ('role', {nameless})")
 
-    def tick_off(self, seen: Seen) -> None:
-        """Note which of the accepted records were not met again as they were."""
-        for kind in KINDS:
-            if kind not in self.fresh:
+    def tick_off(self, seen: Seen, absent: frozenset[str]) -> None:
+        """Note which of the accepted records were not met again as they were. Of a kind of which only what changed came,
+        or nothing (`absent`) beside a delta, that says nothing."""
+        silent = self.delta | absent if self.delta else frozenset[str]()
+        for kind in RECORDS:
+            if kind not in self.fresh and kind not in silent:
                 self._note_unmet(kind, seen.unmet(kind))
             if kind not in self.straight:
                 self.run(f"ANALYZE in_{kind}")
@@ -283,15 +323,36 @@ class Staging:
                     "WHERE m.source = %(source)s AND m.sourced_id = i.sourced_id"
                 )
             self.run(
-                f"INSERT INTO {mirror(name)} (source, sourced_id, hash, {columns}) "
-                f"SELECT %(source)s, sourced_id, hash, {columns} FROM in_{name} ORDER BY sourced_id"
+                f"INSERT INTO {mirror(name)} (source, sourced_id, hash, modified, {columns}) "
+                f"SELECT %(source)s, sourced_id, hash, modified, {columns} FROM in_{name} ORDER BY sourced_id"
             )
 
     def faults(self) -> list[Fault]:
-        """Return all faults, in the order of files and lines."""
-        order = {kind.file: place for place, kind in enumerate(KINDS.values())}
-        found = [Fault(*row) for row in self.session.rows(f"SELECT {_FAULT_COLUMNS} FROM fault")]
-        return sorted(found, key=lambda f: (order.get(f.file, 0), f.line, f.column, f.sourced_id or ""))
+        """Return the first faults, in the order of files and lines: as many as a list may hold."""
+        order = list(dict.fromkeys(kind.file for kind in RECORDS.values()))
+        found = self.session.rows(
+            f"SELECT {_FAULT_COLUMNS} FROM fault ORDER BY array_position(%(order)s::text[], file), line, column_name, "
+            "sourced_id LIMIT %(most)s",
+            order=order, most=MOST_FAULTS,
+        )  # fmt: skip
+        return [Fault(*row) for row in found]
+
+    def causes(self) -> list[tuple[Fault, int]]:
+        """Return the first fault of each cause, and how many there are of it; the most frequent cause first."""
+        rows = self.session.rows(
+            "SELECT file, min(line) AS line, column_name, code, effect, (array_agg(shape ORDER BY line))[1] AS shape, "
+            "(array_agg(hint ORDER BY line))[1] AS hint, count(*) AS n FROM fault "
+            "GROUP BY file, column_name, code, effect, CASE WHEN effect = 'row' THEN hint END "
+            'ORDER BY n DESC, file COLLATE "C", column_name COLLATE "C", code COLLATE "C", effect, 7'
+        )
+        return [(Fault(*row[:7]), row.n) for row in rows]
+
+    def lost(self) -> dict[str, int]:
+        """Return, by file, how many lines refer to records that are nowhere."""
+        rows = self.session.rows(
+            "SELECT file, count(DISTINCT line) AS n FROM fault WHERE code = 'CSV_REFERENCE' AND effect = 'row' GROUP BY 1"
+        )
+        return {row.file: row.n for row in rows}
 
     def proposed_schools(self) -> list[tuple[str, str]]:
         """Return (sourcedId, name) of the schools this delivery names anew."""
@@ -306,6 +367,12 @@ def mirror(kind: str) -> str:
 
 def quoted(names: Iterable[str]) -> str:
     return ", ".join(f'"{name}"' for name in names)
+
+
+# What each staged row says beside the columns of its kind.
+_STAGED = (
+    'line int, sourced_id text COLLATE "C", hash bigint, modified timestamptz, removed boolean NOT NULL DEFAULT FALSE'
+)
 
 
 def _tables_of(kind: Kind) -> list[str]:
@@ -328,10 +395,15 @@ def _c(column: Column) -> str:
 
 
 def _line(row: Row) -> str:
-    cells = "\t".join([value or "" for value in row.values])
+    cells = "".join(["\t" + (value or "") for value in row.values])
     if "\\" in cells:
         cells = cells.replace("\\", "\\\\")
-    return f"{row.line}\t{row.sourced_id}\t{row.hash}\t{cells}\n"
+    return f"{row.line}\t{row.sourced_id}\t{row.hash}{cells}\n"
+
+
+def _moved_line(row: Row) -> str:
+    """A row of a delta: since when, and whether the record is to go."""
+    return f"{_line(row)[:-1]}\t{row.modified or ''}\t{row.removed}\n"
 
 
 def _plain_lines(head: str, rows: Plain) -> str:

@@ -240,7 +240,7 @@ policy_word = _table(  # that a school was told of a version (noticed), or agree
 
 source = _table(
     "source", "district", "source",
-    """source number:int name kind url? token_url? client_id? secret:bytes? status created_at:time created_by
+    """source number:int name kind url? token_url? client_id? secret:bytes? repairs:ids? status created_at:time created_by
     product? version? method? scopes:ids? peak:ids? zone? capabilities:json? probed_at:time? cursor:time? full_at:time?
     drift:int?""",
     {ONBOARDING: _SIU, INTAKE: _S}, sa.UniqueConstraint("number"),
@@ -279,7 +279,8 @@ def _mirror(kind: Kind) -> sa.Table:
     missed = sa.Column("missed", sa.SmallInteger, nullable=False, server_default=sa.text("0"))
     line = sa.Column("line", sa.Integer, nullable=False, server_default=sa.text("0"))  # where it stood when it was new
     primary = sa.PrimaryKeyConstraint("source", "sourced_id")
-    columns = [*fixed, missed, line, *_columns(columns_of(kind))]
+    modified = sa.Column("modified", sa.DateTime(timezone=True))  # since when a delta says that it is so
+    columns = [*fixed, missed, line, modified, *_columns(columns_of(kind))]
     return sa.Table(kind.name, metadata, *columns, primary, schema=STAGING, info={"grants": {INTAKE: _SIUD}})
 
 
@@ -294,6 +295,11 @@ def _roster(kind: Kind) -> sa.Table:
     return _table(f"roster_{kind.name}", "school", "sourced_id since", notation, grants, tied=False)
 
 
+# Records that a delta removed, and since when: what is older than that, and comes later, does not bring them back.
+removed = sa.Table(
+    "removed", metadata, *_columns("source:int kind sourced_id modified:time"),
+    sa.PrimaryKeyConstraint("source", "kind", "sourced_id"), schema=STAGING, info={"grants": {INTAKE: _SIUD}},
+)  # fmt: skip
 MIRRORS = {kind.name: _mirror(kind) for kind in KINDS.values()}
 ROSTER = {kind.name: _roster(kind) for kind in PROJECTED}
 for _column in ("class", "user"):

@@ -1,4 +1,4 @@
-"""The kinds of roster records we keep, their columns and what each refers to.
+"""The kinds of roster records we keep, those we only check, their columns and what each refers to.
 
 One table drives staging, validation of references, projection, publishing and reading, and says which data element
 each column holds. Without its target a
@@ -14,7 +14,7 @@ from typing import Literal
 
 from mappings.elements import element
 
-SqlType = Literal["text", "text[]", "date", "boolean", "integer", "jsonb"]
+SqlType = Literal["text", "text[]", "date", "boolean", "integer", "numeric", "jsonb"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +134,52 @@ _KINDS = (
     ),
 )  # fmt: skip
 
+
+def _checked(name: str, file: str, *columns: Column) -> Kind:
+    return Kind(name, file, columns, projected=False, required=False)
+
+
+_ACCOUNTS, _OBJECTIVES, _SCALE = "person.accounts", "activity.objectives", "gradebook.scale"
+_LEARNT, _GIVEN, _POINTS = "result.objectives", "person.resources", "activity.title"
+
+# Of what is not kept, only what the rules compare is looked at together, for as long as a run takes.
+_CHECKED = (
+    _checked("resource", "resources.csv"),
+    _checked("class_resource", "classResources.csv", _c("class", "class.resources", to="class", hard=True),
+             _c("resource", "class.resources", to="resource", hard=True)),
+    _checked("course_resource", "courseResources.csv", _c("course", "resource.catalogue", to="course", hard=True),
+             _c("resource", "resource.catalogue", to="resource", hard=True)),
+    _checked("user_resource", "userResources.csv", _c("user", _GIVEN, to="user", hard=True),
+             _c("org", _GIVEN, to="org"), _c("class", _GIVEN, to="class"),
+             _c("resource", _GIVEN, to="resource", hard=True)),
+    _checked("profile", "userProfiles.csv", _c("user", _ACCOUNTS, to="user", hard=True)),
+    # What a row of roles.csv says of an account: looked at beside the role, which is kept without it.
+    _checked("role_profile", "roles.csv", _c("user", _ROLE), _c("profile", _ACCOUNTS, to="profile")),
+    _checked("category", "categories.csv"),
+    _checked("scale", "scoreScales.csv", _c("org", _SCALE, to="org", hard=True),
+             _c("course", _SCALE, to="course", hard=True), _c("class", _SCALE, to="class", hard=True),
+             _c("steps", _SCALE, "text[]")),
+    _checked("line_item", "lineItems.csv", _c("class", _CLASS, to="class", hard=True),
+             _c("category", "gradebook.category", to="category", hard=True),
+             _c("session", _CALENDAR, to="session", hard=True), _c("period", _CALENDAR, to="session", hard=True),
+             _c("minimum", _POINTS, "numeric"), _c("maximum", _POINTS, "numeric"),
+             _c("org", _ORG, to="org", hard=True)),
+    _checked("result", "results.csv", _c("line_item", "result.activity", to="line_item", hard=True),
+             _c("student", "record.source_id", to="user", hard=True), _c("score", "result.score", "numeric"),
+             _c("text_score", "result.level"), _c("class", _IN_CLASS, to="class")),
+    _checked("line_item_scale", "lineItemScoreScales.csv", _c("line_item", _SCALE, to="line_item", hard=True),
+             _c("scale", _SCALE, to="scale", hard=True)),
+    _checked("result_scale", "resultScoreScales.csv", _c("result", "result.activity", to="result", hard=True),
+             _c("scale", _SCALE, to="scale", hard=True)),
+    _checked("line_item_objective", "lineItemLearningObjectiveIds.csv",
+             _c("line_item", _OBJECTIVES, to="line_item", hard=True), _c("source", _OBJECTIVES),
+             _c("objective", _OBJECTIVES)),
+    _checked("result_objective", "resultLearningObjectiveIds.csv", _c("result", _LEARNT, to="result", hard=True),
+             _c("source", _LEARNT), _c("objective", _LEARNT)),
+)  # fmt: skip
+
 # In the order in which references can be checked: a kind stands after all it refers to.
 KINDS = MappingProxyType({kind.name: kind for kind in _KINDS})
+CHECKED = MappingProxyType({kind.name: kind for kind in _CHECKED})  # looked at, and not kept
+RECORDS = MappingProxyType({**KINDS, **CHECKED})
 PROJECTED = tuple(kind for kind in _KINDS if kind.projected)

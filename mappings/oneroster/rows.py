@@ -23,16 +23,18 @@ from typing import NamedTuple, Protocol
 
 from mappings import vocabulary as words
 from mappings.oneroster.cells import NOT_OF_TYPE, NOT_SAID
-from mappings.oneroster.csv import CsvColumn, Effect, Header
-from mappings.oneroster.records import KINDS
+from mappings.oneroster.columns import CsvColumn, Effect
+from mappings.oneroster.heads import Header
+from mappings.oneroster.records import RECORDS
+from mappings.oneroster.repairs import same_but_case
 
 # Rows accepted under other rules must be checked again: part of every row hash.
-RULES = b"roster-rules-2"
+RULES = b"roster-rules-3"
 MAX_VALUE = 2000
 MAX_ID = 255
 MAX_LINE = 65_536
 NO_HASH = 0
-_BATCH = 500  # lines looked up together
+BATCH = 500  # lines looked up together
 
 
 class Fault(NamedTuple):
@@ -49,13 +51,16 @@ class Fault(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One accepted record: `values` in the order of the kind's columns, None where empty."""
+    """One accepted record: `values` in the order of the kind's columns, None where empty. One of a delta says since
+    when it is so, and perhaps that the record is to be removed."""
 
     kind: str
     line: int
     sourced_id: str
     hash: int
     values: tuple[str | None, ...]
+    modified: str | None = None
+    removed: bool = False
 
 
 class Plain(NamedTuple):
@@ -71,7 +76,7 @@ class Plain(NamedTuple):
         """Yield the records one by one."""
         kept = ((cell or None for cell in column) for column in self.columns[1:])
         values = zip(*kept, strict=True)
-        return map(Row._make, zip(repeat(self.kind), count(self.start), self.columns[0], self.hashes, values))
+        return map(Row, repeat(self.kind), count(self.start), self.columns[0], self.hashes, values)
 
 
 class Known(Protocol):
@@ -88,11 +93,12 @@ class Known(Protocol):
 
 
 class _Bad(Exception):  # noqa: N818 - a finding, caught one call up
-    """A value does not fit; `kept` is what remains of it when the column's faults cost the value only."""
+    """A value does not fit; `kept` is what remains of it when the column's faults cost the value only, `cased` what it
+    is where a source may write words in another case."""
 
-    def __init__(self, code: str, hint: str = "", kept: str | None = None) -> None:
+    def __init__(self, code: str, hint: str = "", kept: str | None = None, cased: str | None = None) -> None:
         super().__init__(code)
-        self.code, self.hint, self.kept = code, hint, kept
+        self.code, self.hint, self.kept, self.cased = code, hint, kept, cased
 
 
 # --- values ----------------------------------------------------------------------------------------
@@ -101,6 +107,9 @@ _ID = re.compile(rf"[0-9A-Za-z.\-_/@]{{1,{MAX_ID}}}\Z")
 _EXT = re.compile(r"ext:[a-zA-Z0-9.\-_]{1,100}\Z")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
 _YEAR = re.compile(r"(19|20)[0-9]{2}\Z")
+_INT = re.compile(r"[+-]?[0-9]{1,9}\Z")
+_FLOAT = re.compile(r"[+-]?(?:[0-9]{1,12}(?:\.[0-9]{0,12})?|\.[0-9]{1,12})(?:[eE][+-]?[0-9]{1,2})?\Z")
+_PAIR = re.compile(r"\{[^{}:]+:[^{}]+\}\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029]")
 # What no batch of plain lines holds: control characters but the lines' own ends, and quotes.
 _NOT_PLAIN = bytes([*range(10), *range(11, 32), 127, ord('"')])
@@ -164,26 +173,52 @@ def _year(value: str) -> str:
 
 def _bool(value: str) -> str:
     if value not in words.BOOLEANS:
-        raise _Bad("CSV_VALUE_TYPE", "true or false, in lower case")
+        cased = same_but_case(value, words.BOOLEANS)
+        raise _Bad("CSV_VALUE_TYPE", "true or false, in lower case", cased=cased)
     return value
+
+
+def _int(value: str) -> str:
+    if not _INT.match(value):
+        raise _Bad("CSV_VALUE_TYPE", "a whole number")
+    return value
+
+
+def _float(value: str) -> str:
+    if not _FLOAT.match(value):
+        raise _Bad("CSV_VALUE_TYPE", "a number, with a point")
+    return value
+
+
+def _pairs(value: str) -> str | None:
+    parts = _split(_bounded(value))
+    bad = [part for part in parts if not _PAIR.match(part)]
+    if bad:
+        raise _Bad("CSV_VALUE_TYPE", "{name:value}", array(part for part in parts if _PAIR.match(part)))
+    return array(parts)
 
 
 def _word_of(column: CsvColumn) -> Callable[[str], str]:
     def check(value: str) -> str:
         if value in column.vocabulary or (column.extensible and _EXT.match(value)):
             return value
-        raise _Bad("CSV_VALUE_VOCABULARY", _nearest(value, column.vocabulary))
+        cased = same_but_case(value, column.vocabulary)
+        raise _Bad("CSV_VALUE_VOCABULARY", _nearest(value, column.vocabulary), cased=cased)
 
     return check
 
 
 def _words_of(column: CsvColumn) -> Callable[[str], str | None]:
+    def known(part: str) -> bool:
+        return part in column.vocabulary or bool(column.extensible and _EXT.match(part))
+
     def check(value: str) -> str | None:
         parts = _split(value)
-        bad = [p for p in parts if p not in column.vocabulary]
+        bad = [p for p in parts if not known(p)]
         if bad:
-            rest = array(p for p in parts if p in column.vocabulary)
-            raise _Bad("CSV_VALUE_VOCABULARY", _nearest(bad[0], column.vocabulary), rest)
+            hint, rest = _nearest(bad[0], column.vocabulary), array(filter(known, parts))
+            cased = [p if known(p) else same_but_case(p, column.vocabulary) or "" for p in parts]
+            raise _Bad("CSV_VALUE_VOCABULARY", hint, rest, array(cased) if all(cased) else None)
         return array(parts)
 
     return check
@@ -205,6 +240,7 @@ def _bounded(value: str) -> str:
 Check = Callable[[str], "str | None"]
 _CHECKS: dict[str, Check] = {
     "id": _id, "ids": _ids, "texts": _texts, "date": _date, "year": _year, "bool": _bool, "text": _bounded,
+    "int": _int, "float": _float, "pairs": _pairs,
 }  # fmt: skip
 
 
@@ -259,25 +295,29 @@ class FileReader:
     `report` is called with each Fault.
     """
 
+    _all_roles = False  # of a 1.1 user: only those that are new or changed
+
     def __init__(self, header: Header, known: Known, report: Callable[[Fault], None]) -> None:
         self.file, self.width, self.known, self.report = header.file, header.width, known, report
+        self.allowed = header.allowed
         self.tally = Tally(repairs=set(header.repairs))
         self._headers = {p: c.header for c, p in zip(self.file.columns, header.positions, strict=True)}
         at = {c.to: (c, p) for c, p in zip(self.file.columns, header.positions, strict=True) if c.to}
         self._id_first = at["sourced_id"][1] == 0
-        stored = ["sourced_id", *(c.name for c in KINDS[self.file.kind].columns)]
-        kept = stored + [name for name in at if name.startswith("@")]
+        stored = ["sourced_id", *(c.name for c in RECORDS[self.file.kind].columns)]
+        kept = stored + [name for name in at if name[0] in "@+"]
         # A cell is appended to each line, so that an absent column (-1) reads as empty.
         self._keep = itemgetter(*(at[n][1] if n in at else -1 for n in kept))
         self._plan = [(i, c, _check_of(c)) for i, c in ((i, at[n][0]) for i, n in enumerate(kept) if n in at)]
         self._places = [at[n][1] for n in kept if n in at]
         self._stored, self._of_1p1 = len(stored), "@orgs" in at
+        self._beside = kept.index("+profile") if "+profile" in at else 0
         self._bulk_empty = [p for p, name in self._headers.items() if p >= 0 and name in ("status", "dateLastModified")]
-        places = {name: place for place, name in enumerate(kept)}
+        places = {name: place for place, name in enumerate(kept) if name[0] != "+"}
         self._spell = itemgetter(*(places.get(c.to or "", -1) for c in self.file.columns))
         # Lines of these columns, in this order, may be recognised as they are.
         self._as_bound = header.positions == tuple(range(header.width)) and not self._of_1p1
-        self._unkept = [p for p, c in enumerate(self.file.columns) if c.to is None]
+        self._unkept = [p for p, c in enumerate(self.file.columns) if c.to is None or c.to[0] == "+"]
         self._unread = [p for p, c in enumerate(self.file.columns) if c.type == "unread"]
         self._good: list[dict[str, str | None]] = [{} for _ in kept]
 
@@ -289,7 +329,7 @@ class FileReader:
     def batches(self, blocks: Iterable[Sequence[bytes]]) -> Iterator[Plain | list[Row]]:
         """Yield the accepted rows that are new or changed among the lines of these blocks, many at a time."""
         start = 2
-        whole = (block[at : at + _BATCH] for block in blocks for at in range(0, len(block), _BATCH))
+        whole = (block[at : at + BATCH] for block in blocks for at in range(0, len(block), BATCH))
         for batch in map(self._emptied, whole):
             hashes = self._hashes(batch)
             left = self.known.meet_each(self.file.kind, hashes) if self._as_bound else range(len(batch))
@@ -335,7 +375,8 @@ class FileReader:
             found = _checked_together(column, check, columns[position])
             if found is None:
                 return None
-            values[i] = found
+            if i < self._stored:
+                values[i] = found
         self.tally.lines += len(batch)
         self.tally.accepted += len(batch)
         return Plain(kind, start, hashes, values)
@@ -369,14 +410,24 @@ class FileReader:
             bad = tally.bad
             cells = self._cells(number, raw)
             if cells is not None:
-                kept = self._kept(number, cells)
-                row = self._accepted(number, kept, self._hash(raw, line_hash, kept))
-                if row is not None:
-                    yield row
-                if self._of_1p1 and tally.bad == bad:
-                    yield from self._roles_1p1(number, kept)
+                yield from self._read(number, raw, line_hash, cells)
             if tally.bad > bad and not raw.endswith(b"\n"):
                 tally.cut = True
+
+    def _read(self, number: int, raw: bytes, line_hash: int, cells: list[str]) -> Iterator[Row]:
+        """Yield the row of a line if it is new or changed and sound, and what it says beside that."""
+        bad, kept = self.tally.bad, self._kept(number, cells)
+        row = self._accepted(number, kept, self._hash(raw, line_hash, kept))
+        if row is not None:
+            yield row
+        if self.tally.bad == bad:
+            yield from self._said_beside(number, kept)
+
+    def _said_beside(self, number: int, kept: tuple[str, ...]) -> Iterator[Row]:
+        if self._of_1p1:
+            yield from self._roles_1p1(number, kept)
+        elif self._beside and (profile := kept[self._beside]) and _ID.match(profile):
+            yield Row("role_profile", number, kept[0], NO_HASH, (kept[1], profile))
 
     def _cells(self, number: int, raw: bytes) -> list[str] | None:
         """Return the line's cells, or None after reporting why it has none."""
@@ -463,6 +514,10 @@ class FileReader:
                 try:
                     values[i] = _of_type(cell, check)
                 except _Bad as bad:
+                    if bad.cased is not None and "value-case" in self.allowed:
+                        self.tally.repairs.add("value-case")
+                        values[i], row_hash = bad.cased, NO_HASH
+                        continue
                     if not self._spare(number, column, cell, bad, raw[0]):
                         return None
                     values[i], row_hash = bad.kept, NO_HASH
@@ -486,10 +541,11 @@ class FileReader:
         """A 1.1 user names its orgs and one role: one role record per org, the first one primary."""
         user, (orgs, role) = raw[0], raw[-2:]
         for index, org in enumerate(dict.fromkeys(_split(orgs))):
-            word = words.ROLE_1P1_TO_1P2.get(role, role)
+            spelled = same_but_case(role, words.USER_ROLES_1P1) or role  # another case was let through, or is right
+            word = words.ROLE_1P1_TO_1P2.get(spelled, spelled)
             values = (user, "secondary" if index else "primary", word, None, None, org)
             row_hash = hash_row((f"{user}@{org}", *(v or "" for v in values)))
-            if not self.known.meet("role", row_hash):
+            if self._all_roles or not self.known.meet("role", row_hash):
                 yield Row("role", number, f"{user}@{org}", row_hash, values)
 
 

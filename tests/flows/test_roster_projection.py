@@ -24,7 +24,7 @@ def night(*spoils: to.Spoil) -> Delivery:
     made.person("gA", "guardian", "A").person("gB", "guardian", "B").person("aide", "aide", "D")
     made.enroll("tB", "kD", "A", "teacher")
     made.row("users.csv", "p0").update(agentSourcedIds="gA,gB", primaryOrgSourcedId="A")
-    made.row("users.csv", "p2").update(agentSourcedIds="gB", primaryOrgSourcedId="B")
+    made.row("users.csv", "p2").update(agentSourcedIds="gB", primaryOrgSourcedId="A")
     made.row("users.csv", "p8").update(agentSourcedIds="tB")
     for spoil in spoils:
         spoil(made)
@@ -43,7 +43,7 @@ def test_references_out_of_a_school_are_cut(world: World) -> None:
     users = {at[::2]: row for at, row in live(world).items() if at[1] == "user"}
     assert (users["A", "p0"].agents, users["B", "p0"].agents) == (["gA"], ["gB"])
     assert (users["A", "p0"].primary_org, users["B", "p0"].primary_org) == ("A", None)
-    assert (users["A", "p2"].agents, users["A", "p2"].primary_org) == (None, None)
+    assert (users["A", "p2"].agents, users["A", "p2"].primary_org) == (None, "A")
     assert users["A", "p8"].agents == ["tB"]
     classes = {at[2]: row.course for at, row in live(world, "A").items() if at[1] == "class"}
     assert classes == {"kA": "c", "kD": "cD", "kX": None}
@@ -63,7 +63,8 @@ def test_a_pupil_of_both_schools_has_a_row_in_each_with_its_roles_only(world: Wo
 
 
 def test_somebody_who_is_nowhere_is_nobodys(world: World) -> None:
-    nowhere = night().add("users.csv", **(night().row("users.csv", "p2") | {"sourcedId": "px", "username": "px"}))
+    cells = night().row("users.csv", "p2") | {"sourcedId": "px", "username": "px", "primaryOrgSourcedId": ""}
+    nowhere = night().add("users.csv", **cells)
     assert world.onboard("A", "B").deliver(nowhere).faults == []
     assert not [at for at in live(world) if at[2] == "px"]
 

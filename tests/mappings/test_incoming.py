@@ -17,7 +17,8 @@ from gateway.store.staging import Seen
 from mappings.fields import Unclassified
 from mappings.oneroster import cells, incoming
 from mappings.oneroster.cells import NOT_OF_TYPE, NOT_SAID
-from mappings.oneroster.csv import FILES, read_header
+from mappings.oneroster.csv import FILES
+from mappings.oneroster.heads import read_header
 from mappings.oneroster.incoming import COLLECTIONS, HEADERS, Notes, rows, spell_moment
 from mappings.oneroster.rows import Fault, FileReader, Row
 from tests.connectors.roster_peer import district, frame, of_1p1, ref

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.store.staging import Seen
-from mappings.oneroster.csv import FILES, read_header
+from mappings.oneroster.csv import FILES
+from mappings.oneroster.heads import read_header
 from mappings.oneroster.records import KINDS
 from mappings.oneroster.rows import NO_HASH, Fault, FileReader, Row, hash_row, shape
 from tests.deliveries import HEADERS

@@ -188,7 +188,6 @@ def utf16(data: bytes) -> bytes:
         pytest.param(to.manifest("version,1.2", "version,1.0"), "CSV_VERSION", "manifest.csv", 0, id="1.0"),
         pytest.param(to.manifest("version,1.2", "version,2.0"), "CSV_VERSION", "manifest.csv", 0, id="2.0"),
         pytest.param(to.manifest("oneroster.version,1.2\r\n", ""), "CSV_VERSION", "manifest.csv", 0, id="no version"),
-        pytest.param(to.manifest(USERS, "file.users,delta\r\n"), "CSV_DELTA_WAITING", "users.csv", 0, id="delta"),
     ],
 )  # fmt: skip
 def test_a_bad_manifest_is_refused(standing: World, spoil: Spoil, code: str, file: str, line: int) -> None:

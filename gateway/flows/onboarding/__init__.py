@@ -3,7 +3,7 @@
 from gateway.flows.onboarding.lines import Lms, add_lms, agree_lms, link_class
 from gateway.flows.onboarding.places import add_district, add_school, add_schools, add_staff, places, readable_schools
 from gateway.flows.onboarding.profiles import complete, ours, sheet
-from gateway.flows.onboarding.sources import Service, add_service, add_source
+from gateway.flows.onboarding.sources import Service, add_service, add_source, repair_source
 from gateway.flows.onboarding.vendors import add_vendor, connect_vendor
 
 __all__ = [
@@ -24,5 +24,6 @@ __all__ = [
     "ours",
     "places",
     "readable_schools",
+    "repair_source",
     "sheet",
 ]

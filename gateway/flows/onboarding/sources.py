@@ -16,6 +16,7 @@ from gateway.flows.onboarding.typed import readable, require_address
 from gateway.flows.parts import Office
 from gateway.identity.staff import Person
 from gateway.store import directory, sources
+from mappings.oneroster.repairs import RULES, repairs_of
 from mappings.products import sis as makes
 from mappings.products.lines import put, variables
 from mappings.products.sis import Sis
@@ -149,3 +150,26 @@ def _zone(typed: Service) -> str | None:
         raise Refused(
             errors.REQ_INVALID, "--zone is a name of the time zone database, as in America/Chicago"
         ) from error
+
+
+def repair_source(
+    parts: Office, by: Person, name: str, *, add: str | None = None, remove: str | None = None
+) -> list[str]:
+    """Turn a repair of a source on or off, or neither; return those that are on. Raises Refused."""
+    by.acts_for_district()
+    with parts.database.open_district(by.district) as session:
+        source = sources.find(session, name)
+        if source is None:
+            raise Refused(errors.REQ_UNKNOWN, f"there is no source {name} in this district")
+        changed = (add or remove or "").partition("=")[0]
+        kept = [one for one in source.repairs or () if one.partition("=")[0] != changed]
+        if remove and changed not in RULES:
+            raise Refused(errors.REQ_INVALID, f"{remove} is no repair; there are {', '.join(RULES)}")
+        try:
+            repairs_of([*kept, add] if add else kept)
+        except ValueError as error:
+            raise Refused(errors.REQ_INVALID, str(error)) from error
+        kept = sorted([*kept, add] if add else kept)
+        if add or remove:
+            sources.keep_repairs(session, source.source, kept)
+    return kept

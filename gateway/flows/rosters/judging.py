@@ -29,13 +29,12 @@ def guard(
         report.state, report.code = "held", errors.SRC_HELD.code
 
 
-def lost_references(report: Report) -> Iterator[tuple[str, int, int]]:
+def lost_references(report: Report, lost: dict[str, int]) -> Iterator[tuple[str, int, int]]:
     """Yield each file with its lines that refer to records that are nowhere, and all its lines. To demographics nothing
     refers: those of people who are not there say nothing of the other files."""
-    lost = {(f.file, f.line) for f in report.faults if (f.code, f.effect) == ("CSV_REFERENCE", "row")}
     for file in report.files:
-        if file["file"] != KINDS["demographics"].file:
-            yield file["file"], sum(name == file["file"] for name, _ in lost), file["rows"]
+        if file["kept"] and file["file"] != KINDS["demographics"].file:
+            yield file["file"], lost.get(file["file"], 0), file["rows"]
 
 
 def release(parts: Office, district: int, run: str, by: str) -> None:

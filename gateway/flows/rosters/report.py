@@ -12,7 +12,10 @@ from typing import Any
 from gateway import errors
 from gateway.errors import VOCABULARY
 from gateway.store.publish import Change, Seat
-from mappings.oneroster.csv import CsvColumn, CsvFile
+from mappings.oneroster.csv import FILES, CsvColumn, CsvFile
+from mappings.oneroster.expected import rule_of
+from mappings.oneroster.heads import Manifest
+from mappings.oneroster.repairs import ZONED, Repairs
 from mappings.oneroster.rows import Fault
 
 
@@ -34,7 +37,8 @@ class Report:
     let_in: str = ""  # and the same of them, and the same pupils, at each school
     dropped: list[dict[str, Any]] = field(default_factory=list)
     children: list[dict[str, Any]] = field(default_factory=list)
-    passed_over: list[str] = field(default_factory=list)
+    version: str = ""
+    repairs: list[str] = field(default_factory=list)
     held_by: list[dict[str, Any]] = field(default_factory=list)
     refusal: dict[str, str] | None = None
     pulled: dict[str, Any] | None = None
@@ -65,13 +69,32 @@ class Report:
             if lines
         ]
 
-    def refuse(self, reason: errors.Reason, detail: str, file: str, line: int) -> None:
+    def read(self, manifest: Manifest, delivery: str, repairs: Repairs) -> None:
+        """Say which delivery this is, and which repairs of its source are on."""
+        self.version, self.delivery = manifest.version, delivery
+        self.repairs = [f"{name}={repairs.zone}" if name == ZONED else name for name in sorted(repairs.names)]
+        if manifest.repairs:
+            self.files.append(
+                {"file": "manifest.csv", "mode": "bulk", "kept": False, "rows": 0, "accepted": 0, "unchanged": 0,
+                 "bad": 0, "repairs": list(manifest.repairs)}
+            )  # fmt: skip
+
+    def unchanged(self, known: dict[str, int]) -> None:
+        """Say of how many rows of deltas, by kind, nothing is news."""
+        for file in self.files:
+            if file["mode"] == "delta":
+                kind = FILES[self.version][file["file"]].kind
+                file["unchanged"] = known.get(kind, 0)
+
+    def refuse(self, reason: errors.Reason, detail: str, file: str, line: int, repair: str = "") -> None:
         """Say why nothing of this delivery is taken."""
         self.state, self.code = "refused", reason.code
         self.refusal = {
             "code": reason.code, "file": file, "line": str(line or ""), "sentence": reason.sentence, "detail": detail,
             "remedy": reason.remedy, "owner": str(reason.owner),
         }  # fmt: skip
+        if repair:
+            self.refusal["repair"] = repair
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:
@@ -80,19 +103,26 @@ class Report:
         self.seconds[step] = round(perf_counter() - began, 3)
 
 
-def causes(faults: list[Fault]) -> list[dict[str, Any]]:
+def causes(faults: list[Fault], version: str) -> list[dict[str, Any]]:
     """Faults grouped by cause, the most frequent first."""
     groups = Counter((f.file, f.column, f.code, f.effect, f.hint if f.effect == "row" else "") for f in faults)
     first: dict[tuple[str, str, str, str, str], Fault] = {}
     for f in faults:
         first.setdefault((f.file, f.column, f.code, f.effect, f.hint if f.effect == "row" else ""), f)
-    causes = []
-    for key, count in sorted(groups.items(), key=lambda item: (-item[1], item[0])):
-        reason, example = VOCABULARY[key[2]], first[key]
-        causes.append(
-            {"file": key[0], "column": key[1], "code": key[2], "costs": key[3], "count": count,
-             "line": example.line, "record": example.sourced_id, "shape": example.shape, "hint": example.hint,
-             "sentence": reason.sentence,
+    ordered = sorted(groups.items(), key=lambda item: (-item[1], item[0]))
+    return described([(first[key], count) for key, count in ordered], version)
+
+
+def described(found: list[tuple[Fault, int]], version: str) -> list[dict[str, Any]]:
+    """Return causes, each told by its first fault and how many there are, in words for a person."""
+    told = []
+    for example, count in found:
+        reason = VOCABULARY[example.code]
+        told.append(
+            {"file": example.file, "column": example.column, "code": example.code, "costs": example.effect,
+             "count": count, "line": example.line, "record": example.sourced_id,
+             "shape": example.shape, "hint": example.hint,
+             "sentence": reason.sentence, "rule": rule_of(version, example.file, example.column),
              "remedy": reason.remedy, "owner": str(reason.owner)}
         )  # fmt: skip
-    return causes
+    return told

@@ -19,12 +19,13 @@ from gateway.flows import erasure
 from gateway.flows.parts import Office
 from gateway.flows.rosters import reading
 from gateway.flows.rosters.judging import guard, lost_references
-from gateway.flows.rosters.report import Report, causes
+from gateway.flows.rosters.report import Report, described
 from gateway.ledger import entry, log
 from gateway.policy.collection import FRAME
-from gateway.store import sources
+from gateway.store import deltas, sources
 from gateway.store.checks import Checks
 from gateway.store.publish import Projection, Seat
+from gateway.store.rules import Rules
 from gateway.store.staging import Staging
 from gateway.store.tenant import Session, Undo
 from mappings.oneroster.csv import Unreadable
@@ -70,7 +71,9 @@ def _sync(parts: Office, district: int, report: Report, path: Path, by: str, *, 
             _record(session, report, source, started, parts.clock.now(), by)
             return report
     except Unreadable as unreadable:
-        report.refuse(VOCABULARY[unreadable.code], unreadable.detail, unreadable.file, unreadable.line)
+        report.refuse(
+            VOCABULARY[unreadable.code], unreadable.detail, unreadable.file, unreadable.line, unreadable.repair
+        )
     except Refused as refused:
         report.refuse(refused.reason, refused.detail, path.name, 0)
     with parts.database.open_intake(district) as session:
@@ -81,25 +84,30 @@ def _sync(parts: Office, district: int, report: Report, path: Path, by: str, *, 
 def _run(parts: Office, session: Session, report: Report, path: Path, now: datetime, *, publish: bool, by: str) -> None:
     if not sources.lock(session, report.source):
         raise Refused(errors.SRC_BUSY)
-    with reading.opened(parts, path) as delivery:
-        report.delivery = delivery.fingerprint()
-        report.passed_over = delivery.passed_over()
+    repairs = sources.repairs(session, report.source)
+    with reading.opened(parts, path, repairs) as delivery:
+        report.read(delivery.manifest, delivery.fingerprint(), repairs)
         staging = Staging(session, sources.number(session, report.source))
         seats, before = _seats(session, report, now), sources.last_accepted(session, report.source)
         if report.collected != before.get("collected"):
             staging.forget_hashes()
+        read = reading.Reading(delivery, staging, report, _collected(seats))
         with report.timed("read"):
-            empty = reading.read(delivery, staging, report, _collected(seats))
+            read.read()
         with report.timed("check"):
-            Checks(staging).run(complete=delivery.whole, skip=reading.not_delivered(delivery) | empty)
+            report.unchanged(deltas.order(staging, now))
+            checks = Checks(staging)
+            checks.run(complete=delivery.whole, skip=read.not_delivered() | read.empty)
+            Rules(checks).run()
     report.faults = staging.faults()
-    report.causes = causes(report.faults)
+    report.causes = described(staging.causes(), report.version)
     with report.timed("accept"):
         projection = Projection(staging, _let_in(session, report, seats, staging))
         older = any(seat.born_by for seat in projection.seats)  # pupils grow up without a word of their source
         projection.everything = older or report.let_in != before.get("let_in")
         projection.note_touched()
         staging.accept()
+        deltas.remember(staging, now)
     with report.timed("project"):
         projection.project()
         changes = projection.changes()
@@ -110,7 +118,7 @@ def _run(parts: Office, session: Session, report: Report, path: Path, now: datet
         report,
         projection.seats,
         [*changes, *projection.roles_lost()],
-        lost_references(report) if staging.first else (),
+        lost_references(report, staging.lost()) if staging.first else (),
     )
     if publish and report.state == "planned":
         with report.timed("publish"):

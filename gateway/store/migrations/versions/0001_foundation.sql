@@ -385,6 +385,7 @@ CREATE TABLE source (
     token_url TEXT COLLATE "C",
     client_id TEXT COLLATE "C",
     secret BYTEA,
+    repairs TEXT[] COLLATE "C",
     status TEXT COLLATE "C" NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE NOT NULL,
     created_by TEXT COLLATE "C" NOT NULL,
@@ -429,6 +430,7 @@ CREATE TABLE staging.class (
     hash BIGINT NOT NULL,
     missed SMALLINT DEFAULT 0 NOT NULL,
     line INTEGER DEFAULT 0 NOT NULL,
+    modified TIMESTAMP WITH TIME ZONE,
     title TEXT,
     grades TEXT[],
     course TEXT COLLATE "C",
@@ -449,6 +451,7 @@ CREATE TABLE staging.course (
     hash BIGINT NOT NULL,
     missed SMALLINT DEFAULT 0 NOT NULL,
     line INTEGER DEFAULT 0 NOT NULL,
+    modified TIMESTAMP WITH TIME ZONE,
     school_year TEXT COLLATE "C",
     title TEXT,
     course_code TEXT,
@@ -465,6 +468,7 @@ CREATE TABLE staging.demographics (
     hash BIGINT NOT NULL,
     missed SMALLINT DEFAULT 0 NOT NULL,
     line INTEGER DEFAULT 0 NOT NULL,
+    modified TIMESTAMP WITH TIME ZONE,
     birth_date DATE,
     sex TEXT,
     american_indian BOOLEAN,
@@ -487,6 +491,7 @@ CREATE TABLE staging.enrollment (
     hash BIGINT NOT NULL,
     missed SMALLINT DEFAULT 0 NOT NULL,
     line INTEGER DEFAULT 0 NOT NULL,
+    modified TIMESTAMP WITH TIME ZONE,
     class TEXT COLLATE "C",
     org TEXT COLLATE "C",
     "user" TEXT COLLATE "C",
@@ -503,11 +508,20 @@ CREATE TABLE staging.org (
     hash BIGINT NOT NULL,
     missed SMALLINT DEFAULT 0 NOT NULL,
     line INTEGER DEFAULT 0 NOT NULL,
+    modified TIMESTAMP WITH TIME ZONE,
     name TEXT,
     type TEXT,
     identifier TEXT,
     parent TEXT COLLATE "C",
     PRIMARY KEY (source, sourced_id)
+);
+
+CREATE TABLE staging.removed (
+    source INTEGER NOT NULL,
+    kind TEXT COLLATE "C" NOT NULL,
+    sourced_id TEXT COLLATE "C" NOT NULL,
+    modified TIMESTAMP WITH TIME ZONE NOT NULL,
+    PRIMARY KEY (source, kind, sourced_id)
 );
 
 CREATE TABLE staging.role (
@@ -516,6 +530,7 @@ CREATE TABLE staging.role (
     hash BIGINT NOT NULL,
     missed SMALLINT DEFAULT 0 NOT NULL,
     line INTEGER DEFAULT 0 NOT NULL,
+    modified TIMESTAMP WITH TIME ZONE,
     "user" TEXT COLLATE "C",
     role_type TEXT,
     role TEXT,
@@ -531,6 +546,7 @@ CREATE TABLE staging.session (
     hash BIGINT NOT NULL,
     missed SMALLINT DEFAULT 0 NOT NULL,
     line INTEGER DEFAULT 0 NOT NULL,
+    modified TIMESTAMP WITH TIME ZONE,
     title TEXT,
     type TEXT,
     start_date DATE,
@@ -546,6 +562,7 @@ CREATE TABLE staging."user" (
     hash BIGINT NOT NULL,
     missed SMALLINT DEFAULT 0 NOT NULL,
     line INTEGER DEFAULT 0 NOT NULL,
+    modified TIMESTAMP WITH TIME ZONE,
     enabled BOOLEAN,
     username TEXT,
     user_ids TEXT[],
@@ -1291,6 +1308,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON staging."course" TO schoolgate_intake;
 GRANT SELECT, INSERT, UPDATE, DELETE ON staging."demographics" TO schoolgate_intake;
 GRANT SELECT, INSERT, UPDATE, DELETE ON staging."enrollment" TO schoolgate_intake;
 GRANT SELECT, INSERT, UPDATE, DELETE ON staging."org" TO schoolgate_intake;
+GRANT SELECT, INSERT, UPDATE, DELETE ON staging."removed" TO schoolgate_intake;
 GRANT SELECT, INSERT, UPDATE, DELETE ON staging."role" TO schoolgate_intake;
 GRANT SELECT, INSERT, UPDATE, DELETE ON staging."session" TO schoolgate_intake;
 GRANT SELECT, INSERT, UPDATE, DELETE ON staging."user" TO schoolgate_intake;
