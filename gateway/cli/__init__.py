@@ -2,12 +2,14 @@
 
 from gateway.cli import (
     families,
+    holds,
     launches,
     lines,
     on_file,
     places,
     questions,
     registrations,
+    rosters,
     running,
     sync,
     vendors,
@@ -15,6 +17,6 @@ from gateway.cli import (
 from gateway.cli.desk import main
 
 __all__ = [
-    "families", "launches", "lines", "main", "on_file", "places", "questions", "registrations", "running", "sync",
-    "vendors",
+    "families", "holds", "launches", "lines", "main", "on_file", "places", "questions", "registrations", "rosters",
+    "running", "sync", "vendors",
 ]  # fmt: skip

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
+
+import sqlalchemy as sa
 
 from gateway.store import tables
 from gateway.store.tenant import Session
@@ -28,6 +30,28 @@ def opt_outs(session: Session, person_id: str) -> Sequence[Any]:
         "WHERE person_id = %(person)s",
         person=person_id,
     )
+
+
+def copy_refusals(session: Session, old: str, new: str, ref: Callable[[str], str], now: datetime, by: str) -> int:
+    """Give a person every refusal and opt-out that stands for another, unless they have it; return how many."""
+    copied = 0
+    for table, rows, states in (
+        (tables.consent, answers, ("refused", "withdrawn")),
+        (tables.opt_out, opt_outs, ("active",)),
+    ):
+        theirs = [_said(table, row) for row in rows(session, new)]
+        for row in rows(session, old):
+            if row.status in states and _said(table, row) not in theirs:
+                values = {c.name: getattr(row, c.name) for c in table.c if c.name not in ("district", "school")}
+                values |= {table.name: ref("co"), "version": 1, "person_id": new, "recorded_at": now, "recorded_by": by}
+                copied += session.insert(table, **values)
+    return copied
+
+
+def _said(table: sa.Table, row: Any) -> tuple[Any, ...]:
+    """What an answer says, whoever it is of."""
+    bookkeeping = {"district", "school", table.name, "version", "person_id", "recorded_at", "recorded_by"}
+    return tuple(getattr(row, c.name) for c in table.c if c.name not in bookkeeping)
 
 
 def open_request(session: Session, **values: Any) -> None:

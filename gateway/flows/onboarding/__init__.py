@@ -1,6 +1,6 @@
 """Onboarding: districts, schools, people, sources, LMSs and vendors, by a named person."""
 
-from gateway.flows.onboarding.lines import Lms, add_lms, add_source, agree_lms, link_class
+from gateway.flows.onboarding.lines import Lms, add_lms, add_source, agree_lms, guard_source, link_class
 from gateway.flows.onboarding.places import add_district, add_school, add_schools, add_staff, places, readable_schools
 from gateway.flows.onboarding.profiles import complete, ours, sheet
 from gateway.flows.onboarding.vendors import add_vendor, connect_vendor
@@ -17,6 +17,7 @@ __all__ = [
     "agree_lms",
     "complete",
     "connect_vendor",
+    "guard_source",
     "link_class",
     "ours",
     "places",

@@ -12,6 +12,7 @@ from connectors.oneroster_csv import Delivery, open_delivery
 from gateway import errors
 from gateway.errors import VOCABULARY, Refused
 from gateway.flows.parts import Office
+from gateway.flows.rosters.progress import Progress
 from gateway.flows.rosters.report import Report, causes
 from gateway.store.staging import ReadAgain, Seen, Staging
 from mappings.oneroster.csv import FILES, REQUIRED, Unreadable, read_header
@@ -35,14 +36,14 @@ def opened(parts: Office, path: Path) -> Iterator[Delivery]:
         raise Refused(errors.REQ_INVALID, f"{error.filename or path} cannot be read: {error.strerror}") from error
 
 
-def read(delivery: Delivery, staging: Staging, report: Report) -> frozenset[str]:
+def read(delivery: Delivery, staging: Staging, report: Report, progress: Progress) -> frozenset[str]:
     """Stage every file; return the optional kinds that came empty."""
     seen, empty = staging.known(), set()
     for name in delivery.files():
         try:
-            tally = _read_file(delivery, name, staging, seen, report)
+            tally = _read_file(delivery, name, staging, seen, report, progress)
         except ReadAgain:
-            tally = _read_file(delivery, name, staging, seen, report)
+            tally = _read_file(delivery, name, staging, seen, report, progress)
         kind = FILES[delivery.manifest.version][name].kind
         report.files.append(
             {"file": name, "rows": tally.lines, "accepted": tally.accepted, "unchanged": tally.unchanged,
@@ -56,7 +57,9 @@ def read(delivery: Delivery, staging: Staging, report: Report) -> frozenset[str]
     return frozenset(empty)
 
 
-def _read_file(delivery: Delivery, name: str, staging: Staging, seen: Seen, report: Report) -> Tally:
+def _read_file(
+    delivery: Delivery, name: str, staging: Staging, seen: Seen, report: Report, progress: Progress
+) -> Tally:
     file, faults = FILES[delivery.manifest.version][name], list[Fault]()
 
     def note(fault: Fault) -> None:
@@ -68,7 +71,8 @@ def _read_file(delivery: Delivery, name: str, staging: Staging, seen: Seen, repo
     first = next(blocks, [])
     reader = FileReader(read_header(file, first[0] if first else b""), seen, note)
     try:
-        staging.copy(file.kind, reader.batches(chain([first[1:]], blocks)))
+        batches = reader.batches(chain([first[1:]], blocks))
+        staging.copy(file.kind, progress.counted(batches, lambda: reader.tally.lines))
     except ReadAgain:
         faults.clear()
         raise
