@@ -1050,7 +1050,7 @@ SRC_HOLD_OVER = _reason(
     "Plan the newest delivery; what it would change too much is held anew.",
 )  # fmt: skip
 SRC_HISTORY = _reason(
-    "SRC_HISTORY", 410, _C,
+    "SRC_HISTORY", 422, _C,
     "This is older than what is kept of the roster's history, so it cannot be answered truly.",
     "Ask for a later day, or read the whole roster again.",
 )  # fmt: skip

@@ -73,7 +73,10 @@ def roster_changes(parts: Office, by: Person, school_name: str, kind: str, day: 
 
 def _say(title: str, kind: str, found: Look, as_json: bool, *more: str) -> None:
     columns = (*more, *_SHOWN[kind])
-    rows = [(row.sourced_id, *(_cell(getattr(row, name)) for name in columns)) for row in found.rows]
+    rows = [
+        (row.sourced_id, *(_cell(getattr(row, "class_" if name == "class" else name)) for name in columns))
+        for row in found.rows
+    ]
     table(title, ("id", *columns), rows, as_json)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from keyword import iskeyword
 from typing import Any
 
 from psycopg.types.json import Jsonb
@@ -45,17 +46,22 @@ def kept_from(session: Session) -> int:
 def rows(session: Session, kind: str, version: int) -> Sequence[Any]:
     """Return the session's school's rows of a kind as they were in a version, by id."""
     return session.rows(
-        f"SELECT r.* FROM roster_{kind} r WHERE {_HERE} AND {_THEN} ORDER BY r.sourced_id", version=version
+        f"SELECT r.sourced_id, {_named(kind)} FROM roster_{kind} r WHERE {_HERE} AND {_THEN} ORDER BY r.sourced_id",
+        version=version,
     )
+
+
+def _named(kind: str) -> str:
+    """The columns of a kind under names that Python can say."""
+    return ", ".join(f'r."{c}" AS "{c}{"_" if iskeyword(c) else ""}"' for c in stored_columns(_KINDS[kind]))
 
 
 def changes_since(session: Session, kind: str, since: int, version: int) -> Sequence[Any]:
     """Return what of a kind differs between two versions of the session's school, by id: rows as they are in the later
     one with `gone` false, and for those that are no longer there only the id, when they went, and `gone` true."""
-    columns = ", ".join(f'r."{c}"' for c in stored_columns(_KINDS[kind]))
     nothing = ", ".join("NULL" for _ in stored_columns(_KINDS[kind]))
     return session.rows(
-        f"SELECT r.sourced_id, FALSE AS gone, r.modified, {columns} FROM roster_{kind} r WHERE {_HERE} AND {_THEN} "
+        f"SELECT r.sourced_id, FALSE AS gone, r.modified, {_named(kind)} FROM roster_{kind} r WHERE {_HERE} AND {_THEN} "
         "AND r.since > %(before)s UNION ALL SELECT x.sourced_id, TRUE, v.published_at, "
         f"{nothing} FROM (SELECT r.sourced_id, max(r.until) AS until FROM roster_{kind} r WHERE {_HERE} "
         "AND r.since <= %(before)s AND r.until > %(before)s AND r.until <= %(version)s AND NOT EXISTS (SELECT FROM "

@@ -90,7 +90,9 @@ def _open_hold(session: Session, name: str, now: datetime) -> tuple[Any, int]:
 
 
 def _unknown(name: str) -> Refused:
-    return Refused(errors.REQ_UNKNOWN, f"there is no hold {name}; `schoolgate sync hold list` lists them")
+    return Refused(
+        errors.REQ_UNKNOWN, f"there is no hold {name} in this district; `schoolgate sync hold list` lists them"
+    )
 
 
 def _part(session: Session, schools: Sequence[str], rows: Sequence[tuple[str, str]]) -> Part:
