@@ -21,16 +21,17 @@ def seats(session: Session, report: Report, now: datetime) -> tuple[list[Seat], 
     Refused when there is none."""
     ours = sources.seats(session, report.source)
     covered = sources.covered(session, now)
-    left_out = [seat for seat in ours if seat.school not in covered]
     report.skipped = [
-        {"school": seat.ref, "name": seat.name, "code": errors.SRC_AGREEMENT_MISSING.code} for seat in left_out
+        {"school": seat.ref, "name": seat.name, "code": errors.SRC_AGREEMENT_MISSING.code}
+        for seat in ours
+        if seat.school not in covered
     ]
     if not ours:
         raise Refused(errors.SRC_NO_SCHOOL)
     allowed = [seat for seat in ours if seat.school in covered]
     if not allowed:
         raise Refused(errors.SRC_AGREEMENT_MISSING)
-    return allowed, left_out
+    return allowed, [seat for seat in ours if seat not in allowed]
 
 
 def project(session: Session, staging: Staging, allowed: list[Seat], source: str) -> Projection:
