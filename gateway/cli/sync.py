@@ -93,7 +93,7 @@ def sync_history(parts: Office, by: Person, source_name: str, as_json: bool) -> 
 
 
 def _far(run: Any) -> str:
-    """How far a run that is under way has come, or one that was killed had."""
+    """How far a run that is under way has come, or one that was killed had come."""
     return f"{run.step}, {run.rows_done:,} rows" if run.step else ""
 
 

@@ -340,12 +340,13 @@ def next_night(story: Story) -> str:
     (hold,) = story.desk.must("sync", "hold", "list")
     alone = story.desk.run("sync", "hold", "release", hold["hold"], "--json")
     check(alone.code == 4, "whoever met the hold released it")
-    left = story.vendor("BrightQuiz").read("students", "limit=1000").rows
-    check(len(left) == story.facts["students"], "the old version does not serve")
-    return (
-        f"the export job was cut off: {trip['count']} of {trip['of']} people of Birch would go: HELD for a second person, "
-        "the old version serves"
-    )
+    birch = next(one for one in done.said["schools"] if one["school"] == trip["school"])
+    stays = birch["kinds"]["user"]["removed"] == 0 and birch["waiting"]["user"] == trip["count"]
+    check(stays, "the old version does not serve")
+    now = story.vendor("BrightQuiz").read("students", "limit=1000").rows
+    check(len(now) == story.facts["students"] + 1, "the new pupil of Alder High did not come")
+    going = f"{trip['count']} of {trip['of']} people of Birch would go"
+    return f"the export job was cut off: {going}: HELD for a second person; Alder High's new pupil comes all the same"
 
 
 def parent(story: Story) -> str:

@@ -15,6 +15,7 @@ DELETED, FILTERED, QUARANTINED = "source-deleted", "filtered", "quarantined"
 CUT_OFF, REKEYED, ROLLED_OVER = "cut-off", "re-keyed", "roll-over"
 CAUSES = (DELETED, FILTERED, QUARANTINED, CUT_OFF, REKEYED, ROLLED_OVER)
 KEPT = 20_000
+Missing = tuple[str, str, str | None, str]
 # What hangs on a person, and by which column.
 _OF_PEOPLE = {"user": "sourced_id", "role": '"user"', "enrollment": '"user"', "demographics": "sourced_id"}
 _OF_YEARS = ("session", "course", "class", "enrollment")
@@ -22,11 +23,11 @@ _OF_ORGS = ("role", "class", "enrollment")
 
 
 def classify(staging: Staging, left_out: Sequence[Seat]) -> None:
-    """Make `absence` (kind, sourced_id, cause) of a checked delivery, and `rekeyed` (old, new) of people's ids.
+    """Make `absence` (kind, sourced_id, person_id, cause) of a checked delivery, and `rekeyed` (old, new) of people's ids.
 
     `left_out` are the schools whose agreement does not let us import.
     """
-    staging.run('CREATE TEMP TABLE absence (kind text, sourced_id text COLLATE "C", cause text, '
+    staging.run('CREATE TEMP TABLE absence (kind text, sourced_id text COLLATE "C", person_id text, cause text, '
                 "PRIMARY KEY (kind, sourced_id)) ON COMMIT DROP")  # fmt: skip
     missing = [kind for kind in KINDS if kind not in staging.fresh | staging.all_met and _note(staging, kind)]
     pair(staging, look="user" in missing)
@@ -45,11 +46,13 @@ def _note(staging: Staging, kind: str) -> int:
         "(SELECT h.cause FROM staging.held h WHERE h.source = %(source)s AND h.what = 'waits' "
         f"AND h.kind = '{kind}' AND h.sourced_id = u.sourced_id LIMIT 1)"
     )
+    person = f"m.{_OF_PEOPLE[kind]}" if kind in _OF_PEOPLE else "NULL"
     return staging.run(
-        f"INSERT INTO absence SELECT '{kind}', u.sourced_id, CASE WHEN EXISTS (SELECT FROM bad_{kind} b WHERE "
+        f"INSERT INTO absence SELECT '{kind}', u.sourced_id, {person}, CASE WHEN EXISTS (SELECT FROM bad_{kind} b WHERE "
         f"b.sourced_id = u.sourced_id) THEN '{QUARANTINED}' WHEN EXISTS (SELECT FROM gone_{kind} g WHERE g.sourced_id = "
         f"u.sourced_id) THEN '{DELETED}' ELSE coalesce({waits if kind in staging.waits else 'NULL'}, '{CUT_OFF}') END "
-        f"FROM unmet_{kind} u WHERE NOT EXISTS (SELECT FROM in_{kind} i WHERE i.sourced_id = u.sourced_id) "
+        f"FROM unmet_{kind} u JOIN {mirror(kind)} m ON m.source = %(source)s AND m.sourced_id = u.sourced_id "
+        f"WHERE NOT EXISTS (SELECT FROM in_{kind} i WHERE i.sourced_id = u.sourced_id) "
         "ON CONFLICT DO NOTHING"
     )
 
@@ -195,20 +198,21 @@ def counted(staging: Staging) -> dict[str, dict[str, int]]:
     return found
 
 
-def listed(staging: Staging) -> list[tuple[str, str, str]]:
-    """Return (kind, id, cause) of the missing records, the first twenty thousand."""
+def listed(staging: Staging) -> list[Missing]:
+    """Return (kind, id, whom it is about, cause) of the missing records, the first twenty thousand."""
     rows = staging.session.rows("SELECT * FROM absence ORDER BY cause, kind, sourced_id LIMIT %(n)s", n=KEPT)
-    return [(row.kind, row.sourced_id, row.cause) for row in rows]
+    return [(row.kind, row.sourced_id, row.person_id, row.cause) for row in rows]
 
 
-def record(session: Session, run: str, missing: Sequence[tuple[str, str, str]]) -> None:
+def record(session: Session, run: str, missing: Sequence[Missing]) -> None:
     """Record the missing records of a run."""
     if missing:
         session.run(
-            f"INSERT INTO {tables.sync_absence.name} (district, run, number, kind, sourced_id, cause) SELECT "
-            "%(district)s, %(run)s, * FROM unnest(%(n)s::int[], %(kinds)s::text[], %(ids)s::text[], %(causes)s::text[])",
+            f"INSERT INTO {tables.sync_absence.name} (district, run, number, kind, sourced_id, person_id, cause) "
+            "SELECT %(district)s, %(run)s, * FROM unnest(%(n)s::int[], %(kinds)s::text[], %(ids)s::text[], "
+            "%(people)s::text[], %(causes)s::text[])",
             run=run, n=list(range(len(missing))), kinds=[m[0] for m in missing], ids=[m[1] for m in missing],
-            causes=[m[2] for m in missing],
+            people=[m[2] for m in missing], causes=[m[3] for m in missing],
         )  # fmt: skip
 
 

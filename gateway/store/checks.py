@@ -215,8 +215,8 @@ class Checks:
     def _gone(self, kind: Kind, *, complete: bool) -> None:
         name = kind.name
         hidden = self.staging.row(f"SELECT 1 FROM nameless WHERE kind = '{name}'")
-        if name in self.staging.waits and name in self.staging.all_met:
-            holds.all_came_back(self.staging, name)
+        if name in self.staging.waits and name not in self.staging.fresh:
+            holds.let_come_back(self.staging, name)
         if name in self.staging.fresh or name in self.staging.all_met or hidden:
             return
         self.staging.run(
@@ -225,7 +225,7 @@ class Checks:
             f"AND NOT EXISTS (SELECT FROM bad_{name} b WHERE b.sourced_id = u.sourced_id)"
         )
         if name in self.staging.waits:
-            holds.go_on_waiting(self.staging, name)
+            holds.leave_out_waiting(self.staging, name)
         self.staging.run(f"ANALYZE absent_{name}")
         absent = f"SELECT FROM absent_{name} a WHERE a.sourced_id = m.sourced_id"
         if complete:

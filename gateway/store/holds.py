@@ -185,17 +185,21 @@ def roles_of(
     return found
 
 
-def go_on_waiting(staging: Staging, kind: str) -> None:
-    """Of what a delivery lacks (`absent_<kind>`), leave out what waits already; what it has again waits no longer."""
-    lacking = f"SELECT FROM absent_{kind} a WHERE a.sourced_id = h.sourced_id"
-    mine = f"h.source = %(source)s AND h.kind = '{kind}' AND h.what = 'waits'"
-    staging.run(f"DELETE FROM staging.held h WHERE {mine} AND NOT EXISTS ({lacking})")
-    staging.run(f"DELETE FROM absent_{kind} a USING staging.held h WHERE {mine} AND h.sourced_id = a.sourced_id")
+def let_come_back(staging: Staging, kind: str) -> None:
+    """What a delivery has again waits no longer: as it was, changed, or bad."""
+    staging.run(
+        f"DELETE FROM staging.held h WHERE h.source = %(source)s AND h.kind = '{kind}' AND h.what = 'waits' AND (NOT EXISTS "
+        f"(SELECT FROM unmet_{kind} u WHERE u.sourced_id = h.sourced_id) OR EXISTS (SELECT FROM in_{kind} i WHERE "
+        f"i.sourced_id = h.sourced_id) OR EXISTS (SELECT FROM bad_{kind} b WHERE b.sourced_id = h.sourced_id))"
+    )
 
 
-def all_came_back(staging: Staging, kind: str) -> None:
-    """Of a kind that is delivered as it was, nothing waits."""
-    staging.run(f"DELETE FROM staging.held WHERE source = %(source)s AND kind = '{kind}' AND what = 'waits'")
+def leave_out_waiting(staging: Staging, kind: str) -> None:
+    """Of what a delivery lacks (`absent_<kind>`), leave out what waits already."""
+    staging.run(
+        f"DELETE FROM absent_{kind} a USING staging.held h WHERE h.source = %(source)s AND h.kind = '{kind}' "
+        "AND h.what = 'waits' AND h.sourced_id = a.sourced_id"
+    )
 
 
 def went_along(staging: Staging) -> None:

@@ -32,19 +32,36 @@ def opt_outs(session: Session, person_id: str) -> Sequence[Any]:
     )
 
 
-def copy_refusals(session: Session, old: str, new: str, ref: Callable[[str], str], now: datetime, by: str) -> int:
-    """Give a person every refusal and opt-out that stands for another, unless they have it; return how many."""
-    copied = 0
-    for table, rows, states in (
+def with_answers(session: Session, people: Sequence[str]) -> frozenset[str]:
+    """Return which of these people have answered or opted out, or somebody did for them."""
+    rows = session.rows(
+        f"SELECT person_id FROM consent WHERE {_HERE} AND person_id = ANY(%(ids)s) UNION "
+        f"SELECT person_id FROM opt_out WHERE {_HERE} AND person_id = ANY(%(ids)s)",
+        ids=list(people),
+    )
+    return frozenset(row.person_id for row in rows)
+
+
+def copy_refusals(session: Session, old: str, new: str, ref: Callable[[str], str], now: datetime, by: str) -> list[str]:
+    """Give a person every refusal and opt-out that stands for another, unless they have it; return the references."""
+    copied = []
+    for table, found, states in (
         (tables.consent, answers, ("refused", "withdrawn")),
         (tables.opt_out, opt_outs, ("active",)),
     ):
-        theirs = [_said(table, row) for row in rows(session, new)]
-        for row in rows(session, old):
+        theirs = [_said(table, row) for row in found(session, new)]
+        for row in found(session, old):
             if row.status in states and _said(table, row) not in theirs:
+                copied.append(ref("co" if table is tables.consent else "oo"))
                 values = {c.name: getattr(row, c.name) for c in table.c if c.name not in ("district", "school")}
-                values |= {table.name: ref("co"), "version": 1, "person_id": new, "recorded_at": now, "recorded_by": by}
-                copied += session.insert(table, **values)
+                values |= {
+                    table.name: copied[-1],
+                    "version": 1,
+                    "person_id": new,
+                    "recorded_at": now,
+                    "recorded_by": by,
+                }
+                session.insert(table, **values)
     return copied
 
 

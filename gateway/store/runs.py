@@ -57,3 +57,15 @@ def last_accepted(session: Session, source: str) -> Any | None:
         "ORDER BY finished_at DESC, started_at DESC, run DESC LIMIT 1",
         source=source,
     )  # fmt: skip
+
+
+def under_way(session: Session, source: str) -> Any | None:
+    """Return the run of a source that is under way: its step, the rows it has read, when it began and last said so, and
+    `rows_expected`: as many as the last accepted delivery had. None where no run is."""
+    return session.row(
+        "SELECT r.*, (SELECT coalesce(sum((f ->> 'rows')::bigint), 0)::bigint FROM (SELECT report FROM sync_run "
+        f"WHERE district = %(district)s AND source = %(source)s AND {ACCEPTED} ORDER BY finished_at DESC LIMIT 1) l, "
+        "jsonb_array_elements(l.report -> 'files') f) AS rows_expected FROM sync_run r WHERE district = %(district)s "
+        "AND source = %(source)s AND state = 'running' ORDER BY started_at DESC LIMIT 1",
+        source=source,
+    )

@@ -258,7 +258,7 @@ sync_hold = _table(
     {INTAKE: _SIU, ONBOARDING: _S}, sa.Index("sync_hold_by_source", "district", "source", "state"),
 )  # fmt: skip
 sync_absence = _table(  # why accepted records were not met again in a delivery
-    "sync_absence", "district", "run number", "run number:int kind sourced_id cause",
+    "sync_absence", "district", "run number", "run number:int kind sourced_id person_id? cause",
     {INTAKE: _SID, ONBOARDING: _S},
 )  # fmt: skip
 sync_fault = _table(

@@ -126,6 +126,16 @@ def test_a_bad_row_of_what_waits_is_there_again(standing: World) -> None:
     assert ("A", "user", "p2") in live(standing)
 
 
+def test_what_comes_back_beside_a_line_that_cannot_be_told_waits_no_longer(standing: World) -> None:
+    hold = standing.deliver(night(THREE_GONE)).hold["hold"]
+    back = night(gone("p4"), to.cells("users.csv", "p2", givenName="Back"))
+    back.raw["users.csv"] = back.files()["users.csv"].replace(b"p6,,,true", b"\xff")
+    assert standing.deliver(back).state == "published"
+    assert ("user", "p2") not in held_rows(standing, hold)
+    release(standing, hold, second_person(standing))
+    assert live(standing)["A", "user", "p2"].given_name == "Back"
+
+
 def test_later_removals_of_a_waiting_school_flow_and_leave_no_loose_end(standing: World) -> None:
     """The class that members of it wait with goes alone: they go with it."""
     hold = standing.deliver(night(THREE_GONE).class_("kA2", "A")).hold["hold"]
@@ -338,6 +348,8 @@ def test_a_renumbering_that_is_released_takes_refusals_along_and_nothing_else(st
         assert [row.status for row in rights.opt_outs(session, "n.p2")] == ["active"]
         assert len(rights.opt_outs(session, "p2")) == 1
         assert not rights.opt_outs(session, "n.p4")
+    assert [entry["outcome"] for entry in standing.ledger("A") if entry["type"] == "consent"] == ["recorded"]
+    standing.canaries.nowhere("a hold", f"{hold_of(standing, hold)}")
     assert {at[2][:2] for at in live(standing, "A") if at[1] == "user"} == {"n."}
 
 

@@ -37,12 +37,15 @@ def test_a_killed_run_leaves_the_old_version_and_the_next_one_takes_it_up(
     assert holdings(standing) == before
     with standing.office.database.open_intake(standing.by.district) as session:
         (dead, *_) = sources.history(session, standing.source)
+        going = runs.under_way(session, standing.source)
     assert (dead.state, dead.step) == ("running", step if step != "record" else "publish")
     assert dead.rows_done > 0 or step == "read"
+    assert (going.run, going.rows_expected) == (dead.run, sum(map(len, night().rows.values())))
     report = bring(standing, package)
     assert (report.state, report.resumed) == ("published", dead.run)
     with standing.office.database.open_intake(standing.by.district) as session:
         assert sources.run(session, dead.run).state == "killed"
+        assert runs.under_way(session, standing.source) is None
     fresh = World(standing.office, standing.clock, like=standing).onboard("A", "B")
     fresh.deliver(night(gone("p2")))
     assert bodies(standing) == bodies(fresh)

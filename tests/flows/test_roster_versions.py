@@ -12,7 +12,7 @@ from gateway import errors
 from gateway.errors import Refused
 from gateway.flows import erasure, rosters
 from gateway.flows.rosters import looking
-from gateway.store import history, roster, runs
+from gateway.store import absences, history, roster, runs
 from mappings.oneroster.records import PROJECTED
 from tests.flows.test_roster_holds import bodies, everybody_changed, hold_of, release
 from tests.flows.test_roster_sync import PUPILS, THREE_GONE, gone, night, second_person, versions
@@ -101,10 +101,12 @@ def test_the_next_delivery_is_compared_with_what_an_undo_left(standing: World) -
 
 
 def test_what_was_erased_stays_erased(standing: World) -> None:
-    standing.deliver(night(gone("p2"), to.cells("users.csv", "p4", givenName="New")))
+    report = standing.deliver(night(gone("p2"), to.cells("users.csv", "p4", givenName="New")))
     standing.clock.forward(days=15)
     request, _ = erasure.ask(standing.office, standing.by, standing.places["A"], "p2")
     assert erasure.erase(standing.office, standing.by, standing.places["A"], request).erased
+    with standing.office.database.open_intake(standing.by.district) as session:
+        assert "p2" not in {row.sourced_id for row in absences.of_run(session, report.run, 100)}
     undo(standing)
     assert live(standing)["A", "user", "p4"].given_name == "Givenp4"
     assert not [at for at in live(standing) if "p2" in at[2].split(".")]

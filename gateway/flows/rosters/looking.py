@@ -13,7 +13,7 @@ from gateway import errors
 from gateway.errors import Refused
 from gateway.flows.parts import Office
 from gateway.identity.staff import Person
-from gateway.store import history
+from gateway.store import history, holds, sources
 from gateway.store.tenant import Place, Session
 
 _log = structlog.get_logger()
@@ -61,7 +61,10 @@ def _version(parts: Office, session: Session, day: date) -> Any:
 
 
 def forget(parts: Office, district: int) -> int:
-    """Forget what schools of a district held longer ago than rosters are kept; return how many rows."""
-    horizon = parts.clock.now() - timedelta(days=parts.settings.history_days)
+    """Forget what schools of a district held longer ago than rosters are kept, and what holds kept back that have
+    expired; return how many rows of rosters. For the timetable."""
+    now = parts.clock.now()
     with parts.database.open_intake(district) as session:
-        return history.forget(session, horizon)
+        for source in sources.listing(session):
+            holds.expire(session, source.source, source.number, now)
+        return history.forget(session, now - timedelta(days=parts.settings.history_days))

@@ -8,6 +8,7 @@ from typing import Any
 
 from gateway import errors
 from gateway.errors import VOCABULARY
+from gateway.store.absences import Missing
 from gateway.store.publish import Change, Seat
 from mappings.oneroster.rows import Fault
 
@@ -41,7 +42,7 @@ class Report:
     not_erased: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
-    missing: list[tuple[str, str, str]] = field(default_factory=list)
+    missing: list[Missing] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """The report without the single faults and absences, which have tables of their own."""

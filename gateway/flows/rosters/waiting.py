@@ -8,6 +8,7 @@ from datetime import datetime
 
 from gateway.flows.parts import Office
 from gateway.flows.rosters.report import Report
+from gateway.ledger import entry, log
 from gateway.policy.guards import Trip
 from gateway.store import absences, holds, rights, roles
 from gateway.store.holds import EVERYTHING, REMOVALS
@@ -78,9 +79,17 @@ def carry_refusals(
     """
     if not pairs:
         return
-    district, schools = session.district, session.schools
+    now, district, schools = parts.clock.now(), session.district, session.schools
     for seat in projection.seats:
         session.enter(roles.SCHOOL, district, (seat.school,))
-        for old, new in pairs:
-            rights.copy_refusals(session, old, new, parts.ids.new, parts.clock.now(), by)
+        answered = rights.with_answers(session, [old for old, _ in pairs])
+        copied = [ref for old, new in pairs if old in answered
+                  for ref in rights.copy_refusals(session, old, new, parts.ids.new, now, by)]  # fmt: skip
+        if copied:
+            log.append(session, [_recorded(seat.ref, ref, now, by) for ref in copied])
     session.enter(roles.INTAKE, district, schools)
+
+
+def _recorded(school: str, ref: str, now: datetime, by: str) -> dict[str, object]:
+    return {"v": entry.VERSION, "type": "consent", "at": entry.moment(now), "school": school, "id": ref,
+            "outcome": "recorded", "actor": {"kind": "staff", "ref": by}}  # fmt: skip

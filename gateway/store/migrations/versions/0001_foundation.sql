@@ -633,6 +633,7 @@ CREATE TABLE sync_absence (
     number INTEGER NOT NULL,
     kind TEXT COLLATE "C" NOT NULL,
     sourced_id TEXT COLLATE "C" NOT NULL,
+    person_id TEXT COLLATE "C",
     cause TEXT COLLATE "C" NOT NULL,
     PRIMARY KEY (district, run, number)
 );
