@@ -345,6 +345,7 @@ def next_night(story: Story) -> str:
     check(stays, "the old version does not serve")
     now = story.vendor("BrightQuiz").read("students", "limit=1000").rows
     check(len(now) == story.facts["students"] + 1, "the new pupil of Alder High did not come")
+    story.facts["students"] += 1
     going = f"{trip['count']} of {trip['of']} people of Birch would go"
     return f"the export job was cut off: {going}: HELD for a second person; Alder High's new pupil comes all the same"
 
