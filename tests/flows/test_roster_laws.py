@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -13,9 +14,10 @@ from gateway.flows import rosters
 from tests.flows.test_roster_holds import everybody_changed, release
 from tests.flows.test_roster_nights import CHANGES, NIGHTS, Change, night
 from tests.flows.test_roster_projection import held
-from tests.flows.test_roster_sync import THREE_GONE, second_person
+from tests.flows.test_roster_sync import THREE_GONE, gone, second_person
 from tests.flows.test_roster_sync import night as plain
-from tests.refused.spoil import loose_ends
+from tests.refused import spoil as to
+from tests.refused.spoil import content, live, loose_ends
 from tests.worlds import World
 
 FEW = trials(max_examples=5, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
@@ -100,6 +102,58 @@ def test_many_holds_in_parts_are_the_whole(world, changes, order):
 @given(nights=NIGHTS)
 def test_an_undo_of_many_nights_gives_what_was(world, nights):
     back_again(world, nights)
+
+
+AT_A, AT_B = ([f"p{n}" for n in range(40) if n % 5 and n % 2 == odd] for odd in (0, 1))
+OF_B = st.one_of(
+    st.builds(gone, st.sampled_from(AT_B)),
+    st.builds(lambda who, name: to.cells("users.csv", who, givenName=name), st.sampled_from(AT_B), st.just("New")),
+    st.builds(lambda title: to.cells("classes.csv", "kB", title=title), st.sampled_from(["Ana", "Bea"])),
+    st.just(lambda delivery: delivery.person("new", "student", "B").enroll("new", "kB", "B")),
+)
+
+NIGHTS_OF_B = st.lists(st.lists(OF_B, max_size=4), min_size=1, max_size=3)
+LEAVING = st.sets(st.sampled_from(AT_A), min_size=4)
+
+
+def sees_the_same(world: World, nights: list[list[Any]], leaving: set[str]) -> None:
+    """School B holds the same whether a third of school A leaves as well, and waits for it, or not."""
+    ours, theirs = (World(world.office, world.clock, like=world).unseeded().standing(40) for _ in range(2))
+    tonight: list[Any] = []
+    for spoils in nights:
+        tonight += spoils
+        ours.deliver(plain(*_once(tonight), gone(*leaving)))
+        theirs.deliver(plain(*_once(tonight)))
+        assert {at: content(row) for at, row in live(ours, "B").items()} == {
+            at: content(row) for at, row in live(theirs, "B").items()
+        }
+        assert loose_ends(ours) == []
+
+
+def _once(spoils: list[Any]) -> list[Any]:
+    """Changes that keep to those who are still there, in an order in which nobody changes after they left."""
+
+    def apply(delivery: Any) -> None:
+        for spoil in spoils:
+            with suppress(StopIteration):
+                spoil(delivery)
+        for file, rows in delivery.rows.items():
+            delivery.rows[file] = list({row["sourcedId"]: row for row in rows}.values())
+
+    return [apply]
+
+
+@FEW
+@given(nights=NIGHTS_OF_B, leaving=LEAVING)
+def test_a_hold_at_one_school_is_nothing_to_another(world, nights, leaving):
+    sees_the_same(world, nights, leaving)
+
+
+@pytest.mark.invariants
+@MANY
+@given(nights=NIGHTS_OF_B, leaving=LEAVING)
+def test_many_holds_at_one_school_are_nothing_to_another(world, nights, leaving):
+    sees_the_same(world, nights, leaving)
 
 
 @pytest.mark.parametrize("spoil", [THREE_GONE, everybody_changed], ids=["removals", "everything"])
