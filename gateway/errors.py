@@ -1125,9 +1125,30 @@ CSV_OBJECTIVE_ID = _reason(
 # --- sources and runs ------------------------------------------------------------------------------
 SRC_HELD = _reason(
     "SRC_HELD", 409, _S,
-    "The delivery would change more than the guards allow, so it is held; the last version keeps "
-    "serving.",
-    "Look at the plan; a second person can release the hold, or send a corrected delivery.",
+    "The delivery would change more than the guards allow, so it is held, or what would go is; the last version of "
+    "that keeps serving.",
+    "Look at it with `schoolgate sync hold show`; a second person can release the hold, or send a corrected delivery.",
+)  # fmt: skip
+SRC_REKEYED = _reason(
+    "SRC_REKEYED", 409, _S,
+    "People of the roster come again under new ids, so those under the old ids are held; they are not merged.",
+    "Have the source keep its ids. Else a second person releases the hold: refusals and opt-outs are copied to the new "
+    "ids; links, consents and grades stay with the old ids.",
+)  # fmt: skip
+SRC_ROLLOVER = _reason(
+    "SRC_ROLLOVER", 409, _S,
+    "A school year has gone and another has come, so the delivery is held for the review of a roll-over.",
+    "Look at it with `schoolgate sync hold show`; a second person releases it when the new year is as it should be.",
+)  # fmt: skip
+SRC_HOLD_OVER = _reason(
+    "SRC_HOLD_OVER", 409, _S,
+    "The hold is over: it was released or discarded, a later delivery has overtaken it, or it has expired.",
+    "Plan the newest delivery; what it would change too much is held anew.",
+)  # fmt: skip
+SRC_HISTORY = _reason(
+    "SRC_HISTORY", 422, _C,
+    "This is older than what is kept of the roster's history, so it cannot be answered truly.",
+    "Ask for a later day, or read the whole roster again.",
 )  # fmt: skip
 SRC_NO_SCHOOL = _reason(
     "SRC_NO_SCHOOL", 409, _S,

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from gateway.errors import AGE_CHILD_NO_SCHOOL_AGREEMENT, SRC_HELD, VOCABULARY
+from gateway.errors import AGE_CHILD_NO_SCHOOL_AGREEMENT, VOCABULARY
 
 if TYPE_CHECKING:
     from gateway.flows.rosters import Report
@@ -22,12 +22,13 @@ _HEADLINES = {
     "held": "HELD: the last version keeps serving.",
     "refused": "Refused: the last version keeps serving.",
 }
+_IN_PART = "HELD in part: what comes and changes is published; what would go waits, and keeps being served."
 _MOST = 15
 
 
 def lines(report: Report, source: str) -> Iterator[str]:
     """Yield the report, line by line."""
-    yield f"{_HEADLINES[report.state]} Run {report.run}."
+    yield from _head(report)
     if report.refusal:
         yield from _refusal(report.refusal)
     yield from _pulled(report)
@@ -38,7 +39,9 @@ def lines(report: Report, source: str) -> Iterator[str]:
             yield f"  {file['file']}: repaired by {', '.join(file['repairs'])}"
     yield from _changes(report)
     yield from _faults(report)
+    yield from _absences(report)
     yield from _held(report)
+    yield from _impact(report.impact)
     yield from _not_collected(report)
     if report.erased:
         yield f"  deletions carried out, whose records are gone: {report.erased}"
@@ -65,6 +68,15 @@ def _pulled(report: Report) -> Iterator[str]:
                 yield f"  {one['collection']}: respelt by {', '.join(one['repairs'])}"
 
 
+def _head(report: Report) -> Iterator[str]:
+    in_part = report.state == "held" and report.published
+    yield f"{_IN_PART if in_part else _HEADLINES[report.state]} Run {report.run}."
+    if report.resumed:
+        yield f"  takes up the delivery of run {report.resumed}, which was killed"
+    if report.undone is not None:
+        yield f"  back to: {', '.join(f'{school} version {version}' for school, version in report.undone.items())}"
+
+
 def _refusal(refusal: dict[str, str]) -> Iterator[str]:
     where = refusal["file"] + (f", line {refusal['line']}" if refusal["line"] else "")
     detail = "" if refusal["detail"] == refusal["sentence"] else refusal["detail"]
@@ -84,10 +96,44 @@ def _changes(report: Report) -> Iterator[str]:
                 totals[kind, what] += n
     if not report.schools:
         return
-    yield f"  {len(report.schools)} schools        same    added  changed  removed"
+    aside: Counter[tuple[str, str]] = Counter()
+    for school in report.schools:
+        for word in ("quarantined", "waiting"):
+            for kind, n in school.get(word, {}).items():
+                aside[kind, word] += n
+    yield f"  {len(report.schools)} schools        same    added  changed  removed  quarantined  waiting"
     for kind, word in _WORDS.items():
         before, added, changed, removed = (totals[kind, w] for w in ("before", "added", "changed", "removed"))
-        yield f"  {word:14}{before - changed - removed:9,}{added:9,}{changed:9,}{removed:9,}"
+        bad, waits = aside[kind, "quarantined"], aside[kind, "waiting"]
+        moves = f"{added:9,}{changed:9,}{removed:9,}{bad:13,}{waits:9,}"
+        yield f"  {word:14}{before - changed - removed:9,}{moves}"
+
+
+_ABSENT = {
+    "source-deleted": "the source deleted them", "filtered": "of schools that are left out", "quarantined": "bad rows",
+    "cut-off": "the delivery does not show that they are gone", "re-keyed": "come again under new ids",
+    "roll-over": "of a school year that has ended",
+}  # fmt: skip
+
+
+def _absences(report: Report) -> Iterator[str]:
+    for cause, kinds in sorted(report.absences.items()):
+        counts = ", ".join(f"{n:,} {_WORDS.get(kind, kind)}" for kind, n in sorted(kinds.items()))
+        yield f"  missing, {_ABSENT[cause]} ({cause}): {counts}"
+    if report.absences and report.state != "planned":
+        yield f"    each of them: schoolgate sync absences {report.run}"
+
+
+def _impact(impact: dict[str, Any]) -> Iterator[str]:
+    courses = impact.get("courses", ())
+    for course in courses[:_MOST]:
+        loses = "its class" if course["loses"] == "class" else f"{course['members']:,} members"
+        yield f"  launches: course {course['course']} of class {course['class']} {course['school']} would lose {loses}"
+    if len(courses) > _MOST:
+        yield f"    … and {len(courses) - _MOST} more courses"
+    for vendor in impact.get("vendors", ()):
+        rows = f"at most {vendor['appear']:,} rows appear and {vendor['go']:,} go"
+        yield f"  vendors: {vendor['vendor']} would see {rows}"
 
 
 def _faults(report: Report) -> Iterator[str]:
@@ -136,21 +182,35 @@ def _not_collected(report: Report) -> Iterator[str]:
 
 def _held(report: Report) -> Iterator[str]:
     for trip in report.held_by[:_MOST]:
-        if trip["guard"] == "lost":
-            yield f"  ■ {trip['kind']}: {trip['count']:,} of {trip['of']:,} rows refer to records that are nowhere"
-            continue
-        word = _WORDS.get(trip["kind"], trip["kind"])
-        what = {"shrunk": "removed", "emptied": "removed, none left"}.get(trip["guard"], trip["guard"])
-        yield f"  ■ {trip['name']} {trip['school']}: {trip['count']:,} of {trip['of']:,} {word} would be {what}"
+        yield f"  ■ {_trip(trip)}"
     if report.held_by and report.code:
-        yield f"  {SRC_HELD.sentence} [{SRC_HELD.code}]"
+        yield f"  {VOCABULARY[report.code].sentence} [{report.code}]"
+    if report.hold and report.hold.get("hold") and "expires" in report.hold:
+        waits = f"{report.hold['waiting']:,} rows wait" if report.hold.get("waiting") else "it waits"
+        yield f"  {waits} in hold {report.hold['hold']} until {report.hold['expires'][:10]}"
+
+
+def _trip(trip: dict[str, Any]) -> str:
+    """What a guard found."""
+    word = _WORDS.get(trip["kind"], trip["kind"])
+    what = {"shrunk": "removed", "emptied": "removed, none left"}.get(trip["guard"], trip["guard"])
+    figures = f"{trip['count']:,} of {trip['of']:,}"
+    return {
+        "lost": f"{trip['kind']}: {figures} rows refer to records that are nowhere",
+        "rekeyed": f"{figures} people come again under new ids",
+        "paired": f"{trip['count']:,} people may have come again under new ids",
+        "rollover": f"roll-over: {figures} school years end with this delivery, and another begins",
+    }.get(trip["guard"], f"{trip['name']} {trip['school']}: {figures} {word} would be {what}")
 
 
 def _next(report: Report, source: str) -> str:
     if report.refusal and not report.refusal["code"].startswith("CSV_"):
         return f"Next: {report.refusal['remedy']} Then plan it again."
+    if report.undone is not None and report.state == "planned":
+        return f"Next: schoolgate sync undo {source} --apply, with the same --to"
     return {
         "planned": f"Next: schoolgate sync apply {source} with the same delivery",
-        "held": f"Next: send a corrected delivery, or let a second person run: schoolgate sync release {report.run}",
+        "held": "Next: send a corrected delivery, or let a second person run: "
+        f"schoolgate sync hold release {report.run}",
         "refused": "Next: correct the delivery and plan it again",
     }.get(report.state, f"Next: schoolgate sync history {source}")

@@ -10,6 +10,7 @@
 | sandbox | SCHOOLGATE_SANDBOX | 1 lets this installation call loopback over http, and only loopback |
 | trusted_proxies | SCHOOLGATE_TRUSTED_PROXIES | exact number of proxies in front |
 | max_delivery_mb | SCHOOLGATE_MAX_DELIVERY_MB | largest unpacked roster delivery, in MiB |
+| history_days | SCHOOLGATE_HISTORY_DAYS | days for which older versions of rosters, and what went, are kept |
 
 Secrets never stand in a file or a command line. Commands read them from the environment: SCHOOLGATE_TOKEN (the personal
 token of whoever acts), SCHOOLGATE_SOURCE_SECRET (for `source add`), SCHOOLGATE_LTI11_SECRET (for
@@ -40,6 +41,7 @@ _ENVIRONMENT = {
     "sandbox": "SCHOOLGATE_SANDBOX",
     "trusted_proxies": "SCHOOLGATE_TRUSTED_PROXIES",
     "max_delivery_mb": "SCHOOLGATE_MAX_DELIVERY_MB",
+    "history_days": "SCHOOLGATE_HISTORY_DAYS",
 }
 
 
@@ -70,6 +72,7 @@ class SettingsSchema(Schema):
     sandbox = fields.Boolean(load_default=False)
     trusted_proxies = fields.Integer(load_default=0, validate=validate.Range(0, 5))
     max_delivery_mb = fields.Integer(load_default=4096, validate=validate.Range(1, 65_536))
+    history_days = fields.Integer(load_default=400, validate=validate.Range(30, 3_650))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,7 @@ class Settings:
     sandbox: bool
     trusted_proxies: int
     max_delivery_mb: int
+    history_days: int = 400
 
     @property
     def keys(self) -> Path:

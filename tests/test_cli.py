@@ -105,12 +105,68 @@ def test_a_held_delivery_exits_with_3_and_needs_a_second_person(desk):
     assert "of 8 people would be removed" in held.stdout
     assert "SRC_HELD" in held.stdout
     run = desk.said("sync", "history", "sis")[0]["run"]
-    refused = desk.run("sync", "release", run)
+    refused = desk.run("sync", "hold", "release", run)
     assert (refused.exit_code, "ACT_SECOND_PERSON" in refused.stderr) == (4, True)
     second = desk.said("staff", "add", "S. Second", "--role", "district_admin")["token"]
-    assert desk.run("sync", "release", run, token=second).exit_code == 0
+    assert desk.run("sync", "hold", "release", run, token=second).exit_code == 0
     assert desk.run("sync", "apply", "sis", small).exit_code == 0
-    assert desk.run("sync", "release", run, token=second).exit_code != 0
+    assert desk.run("sync", "hold", "release", run, token=second).exit_code != 0
+
+
+def test_a_hold_is_looked_at_and_released_in_part(desk):
+    desk.run("sync", "apply", "sis", desk.onboard())
+    small = two_schools(6).person("new", "student", "A").zip(desk.folder / "small.zip")
+    planned = desk.run("sync", "plan", "sis", small)
+    assert (planned.exit_code, "Plan: nothing was changed." in planned.stdout) == (3, True)
+    held = desk.run("sync", "apply", "sis", small)
+    assert "HELD in part" in held.stdout
+    (hold,) = desk.said("sync", "hold", "list")
+    assert (hold["what waits"], hold["why"], hold["state"]) == ("removals", "SRC_HELD", "open")
+    shown = desk.said("sync", "hold", "show", hold["hold"])
+    assert {row["cause"] for row in shown["rows"]} == {"source-deleted"}
+    text = desk.run("sync", "hold", "show", hold["hold"]).stdout
+    assert "user goes at School A" in text
+    assert f"schoolgate sync hold release {hold['hold']}" in text
+    second = desk.said("staff", "add", "S. Second", "--role", "district_admin")["token"]
+    released = desk.run("sync", "hold", "release", hold["hold"], "--school", "School A", token=second)
+    assert released.exit_code == 3
+    assert desk.run("sync", "hold", "release", hold["hold"], "--row", "p7", token=second).exit_code == 2
+    discarded = desk.run("sync", "hold", "discard", hold["hold"])
+    assert (discarded.exit_code, "0 rows of it wait on" in discarded.stdout) == (0, True)
+    assert desk.said("sync", "hold", "list") == []
+    assert desk.said("sync", "hold", "list", "--all")[0]["state"] == "discarded"
+    missing = desk.said("sync", "absences", hold["run"])
+    assert {row["cause"] for row in missing} == {"source-deleted"}
+    assert refusal(desk.run("sync", "absences", "run_0000000000000000")) == (1, "REQ_UNKNOWN")
+
+
+def test_an_undo_is_planned_then_applied(desk):
+    desk.run("sync", "apply", "sis", desk.onboard())
+    more = two_schools().class_("new", "A").zip(desk.folder / "more.zip")
+    desk.run("sync", "apply", "sis", more)
+    planned = desk.run("sync", "undo", "sis")
+    assert (planned.exit_code, "version 1" in planned.stdout) == (0, True)
+    assert "Next: schoolgate sync undo sis --apply" in planned.stdout
+    assert "Published." in desk.run("sync", "undo", "sis", "--apply").stdout
+    today = datetime.now(UTC).date().isoformat()
+    (shown,) = desk.said("roster", "show", "--school", "School A", "--on", today, "--kind", "class")
+    assert (shown["id"], shown["title"]) == ("kA", "Class kA")
+    people = desk.said("roster", "show", "--school", "School A", "--on", today)
+    assert {row["roles"] for row in people} == {"student", "teacher"}
+    seats = desk.said("roster", "show", "--school", "School A", "--on", today, "--kind", "enrollment")
+    assert {row["class"] for row in seats} == {"kA"}
+    assert desk.said("roster", "changes", "--school", "School A", "--since", today, "--kind", "class") == []
+    old = desk.run("roster", "show", "--school", "School A", "--on", "2001-01-01")
+    assert refusal(old) == (1, "SRC_HISTORY")
+
+
+def test_how_much_a_source_may_change_is_set_within_bounds(desk):
+    delivery = desk.onboard()
+    desk.run("sync", "apply", "sis", delivery)
+    said = desk.run("source", "guard", "sis", "--removed", "0.5", "--remaining", "0.5", "--reason", "a moving school")
+    assert (said.exit_code, "50% may go" in said.stdout) == (0, True)
+    assert refusal(desk.run("source", "guard", "sis", "--removed", "0.9", "--reason", "x")) == (1, "REQ_INVALID")
+    assert refusal(desk.run("source", "guard", "nobody", "--reason", "x")) == (1, "REQ_UNKNOWN")
 
 
 def test_a_refused_delivery_exits_with_1_and_names_file_line_and_reason(desk):
@@ -602,7 +658,9 @@ def test_what_cannot_be_kept_is_refused_in_words(desk):
 @pytest.mark.parametrize(
     "words",
     [
-        ("school", "add", "S", "--source", "X", "--org", "1"), ("sync", "plan", "X", "x.zip"), ("sync", "release", "X"),
+        ("school", "add", "S", "--source", "X", "--org", "1"), ("sync", "plan", "X", "x.zip"),
+        ("sync", "hold", "release", "X"), ("sync", "hold", "show", "X"), ("sync", "hold", "discard", "X"),
+        ("sync", "undo", "X"), ("source", "guard", "X", "--reason", "x"),
         ("staff", "add", "S", "--role", "school_admin", "--school", "X"),
         ("family", "code", "p1", "--school", "X"), ("family", "requests", "--school", "X"),
         ("ledger", "export", "--school", "X", "--out", "x"),

@@ -2,12 +2,14 @@
 
 from gateway.cli import (
     families,
+    holds,
     launches,
     lines,
     on_file,
     places,
     questions,
     registrations,
+    rosters,
     running,
     sources,
     sync,
@@ -16,6 +18,6 @@ from gateway.cli import (
 from gateway.cli.desk import main
 
 __all__ = [
-    "families", "launches", "lines", "main", "on_file", "places", "questions", "registrations", "running", "sources",
-    "sync", "vendors",
+    "families", "holds", "launches", "lines", "main", "on_file", "places", "questions", "registrations", "rosters",
+    "running", "sources", "sync", "vendors",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Roster deliveries: plan, apply, history, errors, release of a hold."""
+"""Roster deliveries: plan, apply, undo, history, and what was wrong or missing in each."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @main.group()
 def sync() -> None:
-    """Roster deliveries: plan, apply, history, release of a hold."""
+    """Roster deliveries: plan, apply, undo, history, and holds that wait for a second person."""
 
 
 def _sync(publish: bool) -> Callable[..., Any]:
@@ -46,7 +46,7 @@ def _sync(publish: bool) -> Callable[..., Any]:
             report = pull.pull(make_parts(parts), by, found, asked, publish=publish)
         else:
             report = rosters.sync(parts, by.district, found.source, delivery, by.ref, publish=publish)
-        return _say_report(report, source_name, as_json)
+        return say_report(report, source_name, as_json)
 
     return run
 
@@ -65,7 +65,8 @@ plan = sync.command("plan", help="Say what a delivery would change; change nothi
 apply = sync.command("apply", help="Bring a delivery in and publish one version, or hold it.")(_sync(publish=True))
 
 
-def _say_report(report: Report, source_name: str, as_json: bool) -> int:
+def say_report(report: Report, source_name: str, as_json: bool) -> int:
+    """Print a run's report; return the exit code."""
     from gateway import report_text
 
     if as_json:
@@ -75,7 +76,7 @@ def _say_report(report: Report, source_name: str, as_json: bool) -> int:
             click.echo(line)
     if report.state == "refused":
         return exit_code(report.code or "")
-    return HELD if report.state == "held" else OK
+    return HELD if report.hold and report.hold.get("waiting") != 0 else OK
 
 
 @sync.command("reconcile")
@@ -93,8 +94,8 @@ def sync_reconcile(parts: Office, by: Person, source_name: str, in_peak: bool, a
         found = _found_source(session, source_name)
     changes, everything = pull.reconcile(make_parts(parts), by, found, in_peak=in_peak)
     if changes is not None and not as_json:
-        _say_report(changes, source_name, as_json)
-    return _say_report(everything, source_name, as_json)
+        say_report(changes, source_name, as_json)
+    return say_report(everything, source_name, as_json)
 
 
 @sync.command("history")
@@ -108,9 +109,15 @@ def sync_history(parts: Office, by: Person, source_name: str, as_json: bool) -> 
     with parts.database.open_intake(by.district) as session:
         rows = sources.history(session, _found_source(session, source_name).source)
     shown = [
-        (r.run, r.state, r.started_at.isoformat(timespec="seconds"), len(r.report.get("causes", ()))) for r in rows
+        (r.run, r.state, r.started_at.isoformat(timespec="seconds"), len(r.report.get("causes", ())), _far(r))
+        for r in rows
     ]
-    table("Runs", ("run", "state", "started", "kinds of fault"), shown, as_json)
+    table("Runs", ("run", "state", "started", "kinds of fault", "how far"), shown, as_json)
+
+
+def _far(run: Any) -> str:
+    """How far a run that is under way has come, or one that was killed had come."""
+    return f"{run.step}, {run.rows_done:,} rows" if run.step else ""
 
 
 @sync.command("errors")
@@ -152,13 +159,46 @@ def sync_errors(parts: Office, by: Person, run: str, limit: int, form: str, as_j
         click.echo(f"… and {more} more; the first {sources.KEPT_FAULTS:,} of a run are kept.")
 
 
-@sync.command("release")
+@sync.command("absences")
 @click.argument("run")
+@click.option(
+    "--limit", type=click.IntRange(1, 20_000), default=20_000, show_default=True, help="Show the first of them."
+)
+@json_flag
 @acting
-def sync_release(parts: Office, by: Person, run: str) -> None:
-    """Release a hold, as another person than whoever ran into it; then apply the same delivery again."""
+def sync_absences(parts: Office, by: Person, run: str, limit: int, as_json: bool) -> None:
+    """List the records that a run did not meet again, each with the reason; only `source-deleted` are removed by
+    themselves."""
+    from gateway import errors
+    from gateway.store import absences, sources
+
+    by.acts_for_district()
+    with parts.database.open_intake(by.district) as session:
+        found = sources.run(session, run)
+        rows = absences.of_run(session, run, limit)
+    if found is None:
+        raise errors.Refused(errors.REQ_UNKNOWN, f"there is no run {run}; `schoolgate sync history` lists them")
+    table(f"Missing in {run}", ("kind", "id", "cause"), [(r.kind, r.sourced_id, r.cause) for r in rows], as_json)
+
+
+@sync.command("undo")
+@click.argument("source_name", metavar="SOURCE")
+@click.option(
+    "--to", "run", help="Go back to what the schools held after this run; to before the last one when absent."
+)
+@click.option("--plan/--apply", "only_plan", default=True, help="Say what it would change (the default), or do it.")
+@json_flag
+@acting
+def sync_undo(parts: Office, by: Person, source_name: str, run: str | None, only_plan: bool, as_json: bool) -> int:
+    """Go back to an earlier version of a source's schools, as a new version.
+
+    What was erased since stays erased, and refusals and consents stay. The next delivery is compared with what the
+    schools then hold. Where a guard trips, a second person releases it.
+    """
     from gateway.flows import rosters
 
     by.acts_for_district()
-    rosters.release(parts, by.district, run, by.ref)
-    click.echo(f"{run} is released once. Next: schoolgate sync apply SOURCE with the same delivery")
+    with parts.database.open_district(by.district) as session:
+        found = _found_source(session, source_name)
+    report = rosters.undo(parts, by.district, found.source, by.ref, to=run, publish=not only_plan)
+    return say_report(report, source_name, as_json)

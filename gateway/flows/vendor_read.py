@@ -178,7 +178,10 @@ def _page(
     decisions: Decisions,
 ) -> tuple[Page, Shares]:  # fmt: skip
     """Read one page over the permitted schools. Where they permit different things, all get the narrowest."""
-    now = aliases.ensure(session, grant.ref)
+    try:
+        now = aliases.ensure(session, grant.ref, place.versions if place else {})
+    except aliases.Forgotten as forgotten:
+        raise Refused(errors.SRC_HISTORY) from forgotten
     decision = _narrowest(list(decisions.values()))
     offered = permitted_fields(collection.schema, decision.permitted)
     names = tuple(name for name in offered if not query.fields or name in query.fields)

@@ -333,16 +333,22 @@ def _refuse(story: Story, pupil: str, vendor: str | None) -> Browser:
 
 
 def next_night(story: Story) -> str:
-    """A cut-off delivery would remove a third of a school: it is held, the old version keeps serving."""
+    """A cut-off delivery would remove a third of a school: that waits in a hold, the old version keeps serving."""
     story.peer("sis", "/_sandbox/night", {"night": 2})
     done = story.desk.run("sync", "apply", "sis", "--json")
     check(done.code == 3 and done.said["state"] == "held", f"the cut-off delivery was not held: {done.text[-500:]}")
     trip = next(t for t in done.said["held_by"] if t["kind"] == "user")
-    left = story.vendor("BrightQuiz").read("students", "limit=1000").rows
-    check(len(left) == story.facts["students"], "the old version does not serve")
-    return (
-        f"the export job was cut off: {trip['count']} of {trip['of']} people of Birch would go: HELD, version 1 serves"
-    )
+    (hold,) = story.desk.must("sync", "hold", "list")
+    alone = story.desk.run("sync", "hold", "release", hold["hold"], "--json")
+    check(alone.code == 4, "whoever met the hold released it")
+    birch = next(one for one in done.said["schools"] if one["school"] == trip["school"])
+    stays = birch["kinds"]["user"]["removed"] == 0 and birch["waiting"]["user"] == trip["count"]
+    check(stays, "the old version does not serve")
+    now = story.vendor("BrightQuiz").read("students", "limit=1000").rows
+    check(len(now) == story.facts["students"] + 1, "the new pupil of Alder High did not come")
+    story.facts["students"] += 1
+    going = f"{trip['count']} of {trip['of']} people of Birch would go"
+    return f"the export job was cut off: {going}: HELD for a second person; Alder High's new pupil comes all the same"
 
 
 def parent(story: Story) -> str:

@@ -6,7 +6,8 @@ A record that stands in several schools of one grant has one alias there; two gr
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -40,8 +41,8 @@ SELECT r.school, s.source, {id} AS sourced_id FROM unnest(%(at)s::int[], %(behin
 # A course or term that is quarantined is named already: its classes lead to it, and it comes under that name.
 _NAMED = {"course": ("class", 'r."course"'), "session": ("class", 'unnest(r."terms")')}
 _SERVED = """
-SELECT v.school, v.version, coalesce(s.version, 0) AS behind FROM (SELECT school, max(version) AS version
-    FROM roster_version WHERE district = %(district)s AND school = ANY(%(schools)s) GROUP BY school) v
+SELECT v.school, v.version, v.kept, coalesce(s.version, 0) AS behind FROM (SELECT school, max(version) AS version,
+    min(version) AS kept FROM roster_version WHERE district = %(district)s AND school = ANY(%(schools)s) GROUP BY school) v
 LEFT JOIN alias_state s ON s.district = %(district)s AND s.school = v.school AND s.access_grant = %(grant)s
 ORDER BY v.school
 """
@@ -74,12 +75,18 @@ def ensure_here(session: Session, schools: Sequence[int], grant: str) -> None:
         raise Behind
 
 
-def ensure(session: Session, grant: str) -> dict[int, int]:
+class Forgotten(Exception):  # noqa: N818 - a state, not a fault
+    """A version that a walk is pinned to is not kept any more."""
+
+
+def ensure(session: Session, grant: str, pinned: Mapping[int, int] = MappingProxyType({})) -> dict[int, int]:
     """Give every record of the session's schools its alias for this grant, if versions came since last time.
 
-    Return the version that each school serves now.
+    Return the version that each school serves now. Raises Forgotten when one of the `pinned` is not kept any more.
     """
     served = session.rows(_SERVED, grant=grant)
+    if any(pinned.get(row.school, row.version) < row.kept for row in served):
+        raise Forgotten
     if any(row.behind < row.version for row in served):
         session.row(_ALONE, grant=grant)  # two who name the same record name it once
         served = session.rows(_SERVED, grant=grant)

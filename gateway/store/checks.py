@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gateway.store import holds
 from gateway.store.staging import Staging, mirror, quoted
 from mappings.oneroster.csv import FILES
 from mappings.oneroster.records import CHECKED, KINDS, Column, Kind
@@ -237,6 +238,8 @@ class Checks:
     def _gone(self, kind: Kind, *, complete: bool) -> None:
         name = kind.name
         hidden = self.staging.row(f"SELECT 1 FROM nameless WHERE kind = '{name}'")
+        if name in self.staging.waits and name not in self.staging.fresh:
+            holds.let_come_back(self.staging, name)
         if name in self.staging.fresh or name in self.staging.all_met or hidden:
             return
         self.staging.run(
@@ -244,6 +247,8 @@ class Checks:
             f"WHERE NOT EXISTS (SELECT FROM in_{name} i WHERE i.sourced_id = u.sourced_id) "
             f"AND NOT EXISTS (SELECT FROM bad_{name} b WHERE b.sourced_id = u.sourced_id)"
         )
+        if name in self.staging.waits:
+            holds.leave_out_waiting(self.staging, name)
         self.staging.run(f"ANALYZE absent_{name}")
         absent = f"SELECT FROM absent_{name} a WHERE a.sourced_id = m.sourced_id"
         if complete:

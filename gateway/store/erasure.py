@@ -121,7 +121,8 @@ def unlink(session: Session, person: str, lone: Sequence[str]) -> int:
 
 
 def forget_faults(session: Session, person: str) -> None:
-    """Remove what earlier deliveries got wrong about a person, unless a source of the district still delivers them."""
+    """Remove what earlier deliveries got wrong about a person or lacked, and what waits to come in about them, unless a
+    source of the district still delivers them."""
     delivered = " UNION ALL ".join(
         f"SELECT 1 FROM {MIRRORS[kind]} m JOIN source s ON s.number = m.source WHERE s.district = %(district)s "
         f"AND m.sourced_id = %(person)s"
@@ -130,5 +131,14 @@ def forget_faults(session: Session, person: str) -> None:
     session.run(
         "DELETE FROM sync_fault WHERE district = %(district)s AND sourced_id = %(person)s "
         f"AND file IN ('users.csv', 'demographics.csv') AND NOT EXISTS ({delivered})",
+        person=person,
+    )
+    session.run(
+        f"DELETE FROM sync_absence WHERE district = %(district)s AND person_id = %(person)s AND NOT EXISTS ({delivered})",
+        person=person,
+    )
+    session.run(
+        "DELETE FROM staging.held h USING source s WHERE s.district = %(district)s AND h.source = s.number "
+        f"AND (h.sourced_id = %(person)s OR h.content ->> 'user' = %(person)s) AND NOT EXISTS ({delivered})",
         person=person,
     )

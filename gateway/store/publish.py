@@ -7,6 +7,7 @@ and tombstones follow its own projection alone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
@@ -268,6 +269,70 @@ class Projection:
     def _rows_of(self, kind: Kind) -> str:
         """The query of the rows that each school would hold of a kind."""
         return _PROJECTIONS[kind.name](self)
+
+    def shown(self) -> dict[str, str]:
+        """Return, of each kind, a query of (school, sourced_id): the rows that would come, change or go."""
+        nothing = "SELECT NULL::int AS school, NULL::text AS sourced_id WHERE FALSE"
+        found = dict.fromkeys(KINDS, nothing)
+        for kind in self._moving():
+            told = f"({self._rows_of(kind)}) p" if self.first else f"diff_{kind.name}"
+            found[kind.name] = f"SELECT school, sourced_id FROM {told}"
+        if len(self.still) < len(PROJECTED):
+            roles = mirror("role") if "role" in self.staging.straight else "in_role"
+            of_source = " WHERE i.source = %(source)s" if "role" in self.staging.straight else ""
+            found["role"] = f"SELECT s.school, i.sourced_id FROM {roles} i JOIN seat s ON s.org = i.org{of_source}"
+        return found
+
+    def would_go(self, schools: Sequence[int], causes: Sequence[str]) -> dict[str, list[tuple[str, int]]]:
+        """Return, by kind, the records (id, school) that would leave one of these schools, or any for such a cause."""
+        return {
+            kind.name: [
+                (row.sourced_id, row.school)
+                for row in self._rows(
+                    f"SELECT d.sourced_id, d.school FROM diff_{kind.name} d WHERE d.what = 'r' AND (d.school = "
+                    "ANY(%(at)s) OR EXISTS (SELECT FROM absence a WHERE a.kind = %(kind)s AND a.sourced_id = "
+                    "d.sourced_id AND a.cause = ANY(%(causes)s)))",
+                    at=list(schools), kind=kind.name, causes=list(causes),
+                )
+            ]
+            for kind in (() if self.first else self._moving())
+        }  # fmt: skip
+
+    def quarantined(self) -> dict[tuple[int, str], int]:
+        """Return how many rows that each school holds are bad in this delivery, by school and kind."""
+        return {
+            (row.school, kind.name): row.n
+            for kind in PROJECTED
+            for row in self._rows(
+                f"SELECT r.school, count(*)::int AS n FROM bad_{kind.name} b JOIN roster_{kind.name} r ON r.district = "
+                "%(district)s AND r.school = ANY(%(at)s) AND r.sourced_id = b.sourced_id AND r.until IS NULL "
+                "GROUP BY r.school",
+                at=[seat.school for seat in self.seats],
+            )
+        }
+
+    def seated(self) -> list[tuple[int, str]]:
+        """Return (school, org): the orgs at or under each school."""
+        if len(self.still) == len(PROJECTED):
+            return []
+        return [(row.school, row.org) for row in self._rows("SELECT school, org FROM seat")]
+
+    def classes_hit(self) -> dict[int, dict[str, tuple[bool, int]]]:
+        """Return, by school, the classes that would go or lose members: whether each goes, and how many it loses."""
+        found: dict[int, dict[str, tuple[bool, int]]] = {}
+        moving = {kind.name for kind in self._moving()}
+        if not self.first and "class" in moving:
+            for row in self._rows("SELECT school, sourced_id FROM diff_class WHERE what = 'r'"):
+                found.setdefault(row.school, {})[row.sourced_id] = (True, 0)
+        if not self.first and "enrollment" in moving:
+            for row in self._rows(
+                'SELECT d.school, l."class" AS id, count(*)::int AS n FROM diff_enrollment d JOIN roster_enrollment l '
+                "ON l.district = %(district)s AND l.school = d.school AND l.sourced_id = d.sourced_id "
+                "AND l.until IS NULL WHERE d.what = 'r' GROUP BY 1, 2"
+            ):
+                here = found.setdefault(row.school, {})
+                here[row.id] = (here.get(row.id, (False, 0))[0], row.n)
+        return found
 
     def roles_lost(self) -> list[Change]:
         """Return, for each school where people lose roles but stay, how many roles there were and how many go.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
+
+import sqlalchemy as sa
 
 from gateway.store import tables
 from gateway.store.tenant import Session
@@ -28,6 +30,45 @@ def opt_outs(session: Session, person_id: str) -> Sequence[Any]:
         "WHERE person_id = %(person)s",
         person=person_id,
     )
+
+
+def with_answers(session: Session, people: Sequence[str]) -> frozenset[str]:
+    """Return which of these people have answered or opted out, or somebody did for them."""
+    rows = session.rows(
+        f"SELECT person_id FROM consent WHERE {_HERE} AND person_id = ANY(%(ids)s) UNION "
+        f"SELECT person_id FROM opt_out WHERE {_HERE} AND person_id = ANY(%(ids)s)",
+        ids=list(people),
+    )
+    return frozenset(row.person_id for row in rows)
+
+
+def copy_refusals(session: Session, old: str, new: str, ref: Callable[[str], str], now: datetime, by: str) -> list[str]:
+    """Give a person every refusal and opt-out that stands for another, unless they have it; return the references."""
+    copied = []
+    for table, found, states in (
+        (tables.consent, answers, ("refused", "withdrawn")),
+        (tables.opt_out, opt_outs, ("active",)),
+    ):
+        theirs = [_said(table, row) for row in found(session, new)]
+        for row in found(session, old):
+            if row.status in states and _said(table, row) not in theirs:
+                copied.append(ref("co" if table is tables.consent else "oo"))
+                values = {c.name: getattr(row, c.name) for c in table.c if c.name not in ("district", "school")}
+                values |= {
+                    table.name: copied[-1],
+                    "version": 1,
+                    "person_id": new,
+                    "recorded_at": now,
+                    "recorded_by": by,
+                }
+                session.insert(table, **values)
+    return copied
+
+
+def _said(table: sa.Table, row: Any) -> tuple[Any, ...]:
+    """What an answer says, whoever it is of."""
+    bookkeeping = {"district", "school", table.name, "version", "person_id", "recorded_at", "recorded_by"}
+    return tuple(getattr(row, c.name) for c in table.c if c.name not in bookkeeping)
 
 
 def open_request(session: Session, **values: Any) -> None:

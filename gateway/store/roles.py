@@ -32,7 +32,7 @@ NARROW = MappingProxyType(
         SCHOOL: "rows of the schools named in the session, by row security",
         IDENTITY: "finds out who is calling before any school is known; no pupil's record",
         ONBOARDING: "districts, schools, staff, vendors and registrations of one district; no pupil's record",
-        INTAKE: "stages and publishes the roster of one district",
+        INTAKE: "stages and publishes the roster of one district, and forgets versions that are not kept any longer",
         ERASURE: "removes one person at one school, by row security; nothing else deletes what is on file",
         JOBS: "the queue's own tables; its rows hold references only",
     }

@@ -83,6 +83,18 @@ def keep_repairs(session: Session, source: str, repairs: Sequence[str]) -> None:
     )  # fmt: skip
 
 
+def set_guards(session: Session, source: str, guards: dict[str, Any]) -> None:
+    """Record how much of its schools a source may change by itself, and who said so."""
+    session.run("UPDATE source SET guards = %(guards)s WHERE district = %(district)s AND source = %(source)s",
+                source=source, guards=Jsonb(guards))  # fmt: skip
+
+
+def guards(session: Session, source: str) -> dict[str, Any]:
+    """Return what was recorded of how much a source may change by itself; nothing where the defaults hold."""
+    row = session.row("SELECT guards FROM source WHERE district = %(district)s AND source = %(source)s", source=source)
+    return dict(row.guards or {}) if row else {}
+
+
 def seats(session: Session, source: str) -> list[Seat]:
     """Return the onboarded schools this source delivers."""
     rows = session.rows(
@@ -106,31 +118,10 @@ def covered(session: Session, now: datetime) -> dict[int, Collection]:
     return {school: what for school, what in said.items() if what}
 
 
-def last_accepted(session: Session, source: str) -> dict[str, Any]:
-    """Return what the last accepted run of the source reported; of one that was never accepted, nothing."""
-    row = session.row(
-        "SELECT report FROM sync_run WHERE district = %(district)s AND source = %(source)s "
-        "AND state IN ('published', 'unchanged') ORDER BY finished_at DESC, run DESC LIMIT 1",
-        source=source,
-    )
-    return dict(row.report) if row else {}
-
-
 def lock(session: Session, source: str) -> bool:
     """Take the source for this transaction; False when another run holds it."""
     row = session.row("SELECT pg_try_advisory_xact_lock(hashtext(%(key)s)) AS got", key=f"source:{source}")
     return bool(row and row.got)
-
-
-def keep_run(
-    session: Session, run: str, source: str, state: str, started: datetime, finished: datetime,
-    delivery: str | None, report: dict[str, Any], by: str,
-) -> None:  # fmt: skip
-    """Record how a run ended."""
-    session.insert(
-        tables.sync_run, run=run, source=source, state=state, started_at=started, finished_at=finished,
-        delivery_hash=delivery, report=report, acted_by=by,
-    )  # fmt: skip
 
 
 def keep_faults(session: Session, run: str, faults: Sequence[Fault]) -> None:
@@ -160,36 +151,28 @@ def faults(session: Session, ref: str, limit: int) -> Sequence[Any]:
     )  # fmt: skip
 
 
-def held(session: Session, run: str) -> Any | None:
-    """Return a held run."""
-    return session.row(
-        "SELECT * FROM sync_run WHERE district = %(district)s AND run = %(run)s AND state = 'held'", run=run
-    )
-
-
-def release(session: Session, run: str, by: str) -> bool:
-    """Release a hold, once; the next run of that very delivery may pass the guards."""
-    changed = session.run(
-        "UPDATE sync_run SET state = 'released', released_by = %(by)s WHERE district = %(district)s "
-        "AND run = %(run)s AND state = 'held'",
-        run=run, by=by,
-    )  # fmt: skip
-    return changed == 1
-
-
-def take_release(session: Session, source: str, delivery: str) -> bool:
-    """Use up a release of this very delivery, if there is one."""
-    changed = session.run(
-        "UPDATE sync_run SET state = 'used' WHERE district = %(district)s AND source = %(source)s "
-        "AND delivery_hash = %(delivery)s AND state = 'released'",
-        source=source, delivery=delivery,
-    )  # fmt: skip
-    return changed > 0
-
-
 def history(session: Session, source: str, limit: int = 30) -> Sequence[Any]:
     return session.rows(
         "SELECT * FROM sync_run WHERE district = %(district)s AND source = %(source)s "
-        "ORDER BY started_at DESC LIMIT %(limit)s",
+        "ORDER BY started_at DESC, run DESC LIMIT %(limit)s",
         source=source, limit=limit,
     )  # fmt: skip
+
+
+def linked_courses(session: Session) -> Sequence[Any]:
+    """Return the courses of LMSs that are linked to classes of the session's schools."""
+    return session.rows(
+        "SELECT school, context_id, class_id FROM context_link WHERE district = %(district)s "
+        "AND school = ANY(%(schools)s) ORDER BY school, deployment, context_id"
+    )
+
+
+def readers(session: Session) -> Sequence[Any]:
+    """Return the active grants that may read rosters of the session's schools, with their vendor's name."""
+    return session.rows(
+        "SELECT DISTINCT s.school, s.access_grant, v.name AS vendor FROM access_grant_school s JOIN access_grant g "
+        "ON g.district = s.district AND g.access_grant = s.access_grant AND g.status = 'active' JOIN vendor v "
+        "ON v.district = g.district AND v.vendor = g.vendor JOIN agreement a ON a.district = s.district "
+        "AND a.school = s.school AND a.agreement = g.agreement AND a.body -> 'operations' ? 'roster.read' "
+        "WHERE s.district = %(district)s AND s.school = ANY(%(schools)s) ORDER BY 3, 2, 1"
+    )

@@ -83,8 +83,11 @@ class ReadAgain(Exception):  # noqa: N818 - a wish, not an error
 class Staging:
     """The staging of one delivery of one source, in one intake session."""
 
-    def __init__(self, session: Session, source: int) -> None:
-        self.session, self.source = session, source
+    def __init__(
+        self, session: Session, source: int, *, waits: frozenset[str] = frozenset(), straight: bool = True
+    ) -> None:
+        """`waits` are the kinds of which removals wait; `straight`: a first delivery's rows go into the mirror."""
+        self.session, self.source, self.waits = session, source, waits
         self._later: dict[str, IO[bytes]] = {}
         self.roles_in_users = False  # 1.1: a user's row holds the roles
         self.delta: frozenset[str] = frozenset()  # kinds of which only what changed is delivered
@@ -98,7 +101,7 @@ class Staging:
         for kind in RECORDS.values():
             for statement in _tables_of(kind):
                 session.run(statement)
-            self._open(kind, straight=self.first and kind.name in KINDS)
+            self._open(kind, straight=straight and self.first and kind.name in KINDS)
         session.run(
             "CREATE TEMP TABLE fault (file text, line int, column_name text, code text, effect text, shape text, "
             "hint text, sourced_id text) ON COMMIT DROP"
@@ -156,7 +159,7 @@ class Staging:
     def _stage_instead(self, kind: str) -> None:
         if kind in self.straight:
             self.straight.remove(kind)
-            self.run(f"DROP VIEW in_{kind}")
+            self.session.command(f"DROP VIEW in_{kind}")
             self._open(RECORDS[kind], straight=False)
 
     def _has_rows(self, kind: str) -> bool:
@@ -311,7 +314,7 @@ class Staging:
         for kind in KINDS.values():
             name, columns = kind.name, quoted(c.name for c in kind.columns)
             if name in self.straight:
-                self.run(f"DROP VIEW in_{name}")
+                self.session.command(f"DROP VIEW in_{name}")
                 continue
             if name not in self.fresh:
                 self.run(

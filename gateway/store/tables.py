@@ -31,6 +31,7 @@ _TYPES: dict[str, Any] = {
     "time": sa.DateTime(timezone=True),
     "date": sa.Date,
     "int": sa.Integer,
+    "numbers": ARRAY(sa.Integer),
     "integer": sa.Integer,
     "big": sa.BigInteger,
     "number": sa.Numeric,
@@ -240,16 +241,28 @@ policy_word = _table(  # that a school was told of a version (noticed), or agree
 
 source = _table(
     "source", "district", "source",
-    """source number:int name kind url? token_url? client_id? secret:bytes? repairs:ids? status created_at:time created_by
-    product? version? method? scopes:ids? peak:ids? zone? capabilities:json? probed_at:time? cursor:time? full_at:time?
-    drift:int?""",
+    """source number:int name kind url? token_url? client_id? secret:bytes? guards:json? repairs:ids? status
+    created_at:time created_by product? version? method? scopes:ids? peak:ids? zone? capabilities:json? probed_at:time?
+    cursor:time? full_at:time? drift:int?""",
     {ONBOARDING: _SIU, INTAKE: _S}, sa.UniqueConstraint("number"),
 )  # fmt: skip
+# While a run is under way its row says how far it has come; `beat_at` is when it last said so.
 sync_run = _table(
     "sync_run", "district", "run",
-    """run source state started_at:time finished_at:time? delivery_hash? report:json acted_by
-    released_by?""",
-    {INTAKE: _SIU, ONBOARDING: _S},
+    """run source state started_at:time finished_at:time? delivery_hash? report:json acted_by step? rows_done:big
+    beat_at:time?""",
+    {INTAKE: _SIU, ONBOARDING: _S}, sa.Index("sync_run_by_source", "district", "source", "started_at"),
+)  # fmt: skip
+# What waits for a second person's word: removals, a whole delivery, or an undo. Its rows are in `staging.held`.
+sync_hold = _table(
+    "sync_hold", "district", "hold",
+    """hold source run kind state code acted_by opened_at:time expires_at:time ended_at:time? ended_by? counts:json
+    review:json""",
+    {INTAKE: _SIU, ONBOARDING: _S}, sa.Index("sync_hold_by_source", "district", "source", "state"),
+)  # fmt: skip
+sync_absence = _table(  # why accepted records were not met again in a delivery
+    "sync_absence", "district", "run number", "run number:int kind sourced_id person_id? cause",
+    {INTAKE: _SID, ONBOARDING: _S},
 )  # fmt: skip
 sync_fault = _table(
     "sync_fault", "district", "run number",
@@ -258,7 +271,7 @@ sync_fault = _table(
 )  # fmt: skip
 roster_version = _table(
     "roster_version", "school", "version", "version:int run published_at:time counts:json",
-    {INTAKE: _SI, SCHOOL: _S},
+    {INTAKE: _SID, SCHOOL: _S},
 )  # fmt: skip
 
 
@@ -291,7 +304,7 @@ def _roster(kind: Kind) -> sa.Table:
     """One row per school and version interval [since, until)."""
     extra = " roles:json? is_pupil:boolean" if kind.name == "user" else ""
     notation = f"sourced_id since:int until:int? modified:time hash:big {columns_of(kind)}{extra}"
-    grants = {INTAKE: _SIU, SCHOOL: _S} | _OF_PEOPLE.get(kind.name, {})
+    grants = {INTAKE: _SIUD, SCHOOL: _S} | _OF_PEOPLE.get(kind.name, {})
     return _table(f"roster_{kind.name}", "school", "sourced_id since", notation, grants, tied=False)
 
 
@@ -301,6 +314,11 @@ removed = sa.Table(
     sa.PrimaryKeyConstraint("source", "kind", "sourced_id"), schema=STAGING, info={"grants": {INTAKE: _SIUD}},
 )  # fmt: skip
 MIRRORS = {kind.name: _mirror(kind) for kind in KINDS.values()}
+# Records of deliveries that wait: what would come in or go, and the schools at which that has not been released yet.
+held = sa.Table(
+    "held", metadata, *_columns("source:int hold kind sourced_id what cause line:int hash:big content:json? schools:numbers"),
+    sa.PrimaryKeyConstraint("source", "kind", "sourced_id", "hold"), schema=STAGING, info={"grants": {INTAKE: _SIUD}},
+)  # fmt: skip
 ROSTER = {kind.name: _roster(kind) for kind in PROJECTED}
 for _column in ("class", "user"):
     _parts = (ROSTER["enrollment"].c[n] for n in ("district", "school", _column))

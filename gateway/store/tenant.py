@@ -210,6 +210,11 @@ class Session:
         no choice that depends on them. Planning for the values at hand is as much work as finding a hundred rows."""
         self._say("SET LOCAL plan_cache_mode = force_generic_plan")
 
+    def command(self, command: str) -> None:
+        """Run a command of our own, in which no value stands. The driver, seeing ROLLBACK or DROP, would forget every
+        statement planned on this connection, and others count on theirs."""
+        self._say(command)
+
     def saw_erasures(self, school: int, number: int | None) -> None:
         """Note how many people a school had erased when its facts were read: who was read then may be gone since."""
         if number is not None:

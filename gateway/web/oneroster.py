@@ -21,7 +21,7 @@ blueprint = Blueprint("oneroster", __name__, url_prefix=BASE)
 _REFUSALS = (
     errors.AUT_TOKEN_INVALID, errors.AUT_TOKEN_EXPIRED, errors.SCP_MISSING, errors.DIR_MISSING, errors.AGR_NONE,
     errors.AGR_EXPIRED, errors.ELM_REQUIRED_WITHHELD, errors.ELM_NOT_IN_SCHEDULE, errors.REQ_PARAMETER,
-    errors.REQ_FIELD_UNKNOWN, errors.REQ_FILTER_WAITING, errors.REQ_CURSOR, errors.LED_UNAVAILABLE,
+    errors.REQ_FIELD_UNKNOWN, errors.REQ_FILTER_WAITING, errors.REQ_CURSOR, errors.SRC_HISTORY, errors.LED_UNAVAILABLE,
 )  # fmt: skip
 _KNOWN = frozenset({"limit", "offset", "fields", "cursor"})
 _WAITING = frozenset({"filter", "sort", "orderBy"})

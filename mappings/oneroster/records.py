@@ -43,6 +43,13 @@ class Kind:
     def references(self) -> tuple[Column, ...]:
         return tuple(column for column in self.columns if column.refers_to)
 
+    @property
+    def carriers(self) -> tuple[tuple[str, str], ...]:
+        """The columns, with the kinds they lead to, without whose record this one cannot stand."""
+        own = (("sourced_id", "user"),) if self.name == "demographics" else ()
+        hard = (column for column in self.references if column.hard and column.type == "text")
+        return (*((column.name, str(column.refers_to)) for column in hard), *own)
+
 
 def _c(
     name: str, holds: str, type_: SqlType = "text", to: str | None = None, *, hard: bool = False, tolerant: bool = False

@@ -192,29 +192,27 @@ def second_person(world: World) -> str:
     return ref
 
 
-def test_whoever_ran_into_a_hold_cannot_release_it(standing: World, tmp_path: Path) -> None:
-    package = night(THREE_GONE).zip(tmp_path / "small.zip")
+def test_whoever_ran_into_a_hold_cannot_release_it(standing: World) -> None:
+    before, report = holdings(standing), standing.deliver(night(THREE_GONE))
     with pytest.raises(Refused) as refused:
-        rosters.release(standing.office, standing.by.district, bring(standing, package).run, standing.by.ref)
+        rosters.release(standing.office, standing.by.district, report.run, standing.by.ref)
     assert refused.value.reason is errors.ACT_SECOND_PERSON
-    assert bring(standing, package).state == "held"
-
-
-def test_a_release_works_once_and_for_that_delivery_only(standing: World, tmp_path: Path) -> None:
-    package, before, second = night(THREE_GONE).zip(tmp_path / "small.zip"), holdings(standing), second_person(standing)
-    run = bring(standing, package).run
-    rosters.release(standing.office, standing.by.district, run, second)
-    assert standing.deliver(night(gone("p8", "p12", "p14"))).state == "held"
     assert holdings(standing) == before
-    plan = rosters.sync(standing.office, standing.by.district, standing.source, package, second, publish=False)
-    assert plan.state == "planned"
-    assert bring(standing, package).state == "published"
-    assert ("A", "user", "p2") not in live(standing)
-    assert standing.deliver(night()).state == "published"
-    assert bring(standing, package).state == "held"
+
+
+def test_a_release_works_once_and_publishes_at_once(standing: World, tmp_path: Path) -> None:
+    package, second = night(THREE_GONE).zip(tmp_path / "small.zip"), second_person(standing)
+    run = bring(standing, package).run
+    released = rosters.release(standing.office, standing.by.district, run, second)
+    assert (released.state, released.hold["waiting"]) == ("published", 0)
+    assert not [at for at in live(standing) if {"p2", "p4", "p6"} & set(at[2].split("."))]
+    assert loose_ends(standing) == []
     with pytest.raises(Refused) as refused:
         rosters.release(standing.office, standing.by.district, run, second)
-    assert refused.value.reason is errors.REQ_UNKNOWN
+    assert refused.value.reason is errors.SRC_HOLD_OVER
+    assert bring(standing, package).state == "unchanged"
+    assert standing.deliver(night()).state == "published"
+    assert bring(standing, package).state == "held"
 
 
 # --- absent or not ---------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.policy.guards import Movement, Trip, judge
+from gateway.policy.guards import BOUNDS, Limits, Movement, Trip, judge, judge_ids, judge_years
 
 
 def guards(before: int, added: int, changed: int, removed: int, kind: str = "user") -> str:
@@ -91,3 +91,47 @@ def test_removing_more_never_lets_a_delivery_through(
     more = data.draw(st.integers(removed, before))
     if guards(before, added, changed, removed):
         assert guards(before, added, changed, more)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "alone", "people", "guard"),
+    [
+        pytest.param(0, 0, 100, "", id="nobody"),
+        pytest.param(5, 0, 100, "", id="a few, whose rows followed"),
+        pytest.param(5, 1, 100, "paired", id="a few, one of whom nothing followed"),
+        pytest.param(6, 0, 100, "rekeyed", id="more than a few of a hundred"),
+        pytest.param(50, 50, 1000, "paired", id="a twentieth"),
+        pytest.param(51, 0, 1000, "rekeyed", id="more than a twentieth"),
+    ],
+)
+def test_people_under_new_ids_are_held(pairs: int, alone: int, people: int, guard: str) -> None:
+    assert "".join(trip.guard for trip in judge_ids(pairs, alone, people)) == guard
+
+
+def test_a_school_year_that_gives_way_is_reviewed() -> None:
+    assert judge_years(0, 2) == []
+    assert judge_years(1, 2) == [Trip("rollover", "", "session", 1, 2)]
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_limits_lie_within_bounds(name: str) -> None:
+    least, most = BOUNDS[name]
+    assert Limits(**{name: least}) != Limits(**{name: most})
+    for beyond in (least - 0.001, most + 0.001, float("nan")):
+        with pytest.raises(ValueError, match=name):
+            Limits(**{name: beyond})
+
+
+def test_a_source_that_may_change_more_is_judged_by_its_own_limits() -> None:
+    movement = Movement("sch", "user", 100, 0, 76, 11)
+    assert [trip.guard for trip in judge([movement], Limits(removed=0.2))] == ["changed"]
+    assert judge([movement], Limits(removed=0.2, changed=0.8)) == []
+
+
+@pytest.mark.parametrize(
+    ("guard", "kind", "only"),
+    [("removed", "user", True), ("emptied", "class", True), ("removed", "role", False), ("changed", "user", False),
+     ("paired", "user", True), ("rekeyed", "user", False), ("rollover", "session", False), ("lost", "x.csv", False)],
+)  # fmt: skip
+def test_only_removals_can_wait_by_themselves(guard: str, kind: str, only: bool) -> None:
+    assert Trip(guard, "sch", kind, 1, 2).only_removals is only

@@ -3,7 +3,7 @@
 from gateway.flows.onboarding.lines import Lms, add_lms, agree_lms, link_class
 from gateway.flows.onboarding.places import add_district, add_school, add_schools, add_staff, places, readable_schools
 from gateway.flows.onboarding.profiles import complete, ours, sheet
-from gateway.flows.onboarding.sources import Service, add_service, add_source, repair_source
+from gateway.flows.onboarding.sources import Service, add_service, add_source, guard_source, repair_source
 from gateway.flows.onboarding.vendors import add_vendor, connect_vendor
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "agree_lms",
     "complete",
     "connect_vendor",
+    "guard_source",
     "link_class",
     "ours",
     "places",

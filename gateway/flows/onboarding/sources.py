@@ -15,6 +15,7 @@ from gateway.flows.onboarding.profiles import site_of
 from gateway.flows.onboarding.typed import readable, require_address
 from gateway.flows.parts import Office
 from gateway.identity.staff import Person
+from gateway.policy.guards import Limits
 from gateway.store import directory, sources
 from mappings.oneroster.repairs import RULES, repairs_of
 from mappings.products import sis as makes
@@ -173,3 +174,19 @@ def repair_source(
         if add or remove:
             sources.keep_repairs(session, source.source, kept)
     return kept
+
+
+def guard_source(parts: Office, by: Person, name: str, said: dict[str, float], reason: str) -> Limits:
+    """Record how much of a school a source may change by itself, who says so and why. Raises Refused out of bounds."""
+    by.acts_for_district()
+    try:
+        limits = Limits(**said)
+    except ValueError as error:
+        raise Refused(errors.REQ_INVALID, str(error)) from error
+    why = {"by": by.ref, "at": parts.clock.now().isoformat(), "reason": readable(reason, "reason")}
+    with parts.database.open_district(by.district) as session:
+        found = sources.find(session, name)
+        if found is None:
+            raise Refused(errors.REQ_UNKNOWN, f"there is no source {name} in this district")
+        sources.set_guards(session, found.source, said | why)
+    return limits

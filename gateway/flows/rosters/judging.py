@@ -2,47 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 
 from gateway import errors
-from gateway.errors import Refused
-from gateway.flows.parts import Office
 from gateway.flows.rosters.report import Report
 from gateway.policy import guards
-from gateway.store import sources
-from gateway.store.publish import Change, Seat
+from gateway.policy.guards import DEFAULTS, Limits, Trip
+from gateway.store import absences, sources
+from gateway.store.history import Return
+from gateway.store.holds import EVERYTHING, REMOVALS
+from gateway.store.publish import Projection, Seat
+from gateway.store.staging import Staging
 from gateway.store.tenant import Session
 from mappings.oneroster.records import KINDS
 
+_CODES = {"rekeyed": errors.SRC_REKEYED, "paired": errors.SRC_REKEYED, "rollover": errors.SRC_ROLLOVER}
 
-def guard(
-    session: Session, report: Report, seats: list[Seat], changes: list[Change],
-    lost: Iterable[tuple[str, int, int]],
-) -> None:  # fmt: skip
-    refs = {seat.school: seat.ref for seat in seats}
+
+def limits(session: Session, source: str) -> Limits:
+    """Return how much this source may change of a school by itself."""
+    said = sources.guards(session, source)
+    return Limits(**{name: said[name] for name in guards.BOUNDS if name in said}) if said else DEFAULTS
+
+
+def of_schools(projection: Projection | Return, allowed: Limits) -> list[Trip]:
+    """Return the guards that the movements of rows at the schools trip."""
+    refs = {seat.school: seat.ref for seat in projection.seats}
+    changes = [*projection.changes(), *projection.roles_lost()]
     movements = (guards.Movement(refs[c.school], c.kind, c.before, c.added, c.changed, c.removed) for c in changes)
+    return guards.judge(movements, allowed)
+
+
+def of_source(staging: Staging, report: Report) -> list[Trip]:
+    """Return the guards that a delivery trips as a whole: a first one that lacks records, ids that were given anew, a
+    school year that gave way to another."""
+    if staging.first:
+        return guards.judge_first(_lost_references(report, staging.lost()))
+    report.rekeyed = absences.pairs(staging)
+    pairs = sum(report.rekeyed.values())
+    ids = guards.judge_ids(pairs, absences.alone(staging), absences.people(staging)) if pairs else []
+    return [*ids, *guards.judge_years(*absences.years(staging))]
+
+
+def what_waits(trips: list[Trip]) -> str | None:
+    """Return whether everything waits, or the removals only; None where nothing does."""
+    if not trips:
+        return None
+    return REMOVALS if all(trip.only_removals for trip in trips) else EVERYTHING
+
+
+def told(trips: list[Trip], seats: list[Seat]) -> list[dict[str, object]]:
+    """Return the trips as a report tells them."""
     names = {seat.ref: seat.name for seat in seats}
-    trips = [*guards.judge(movements), *guards.judge_first(lost)]
-    report.held_by = [asdict(trip) | {"name": names.get(trip.school, trip.kind)} for trip in trips]
-    if report.held_by and not sources.take_release(session, report.source, report.delivery or ""):
-        report.state, report.code = "held", errors.SRC_HELD.code
+    return [asdict(trip) | {"name": names.get(trip.school, trip.kind)} for trip in trips]
 
 
-def lost_references(report: Report, lost: dict[str, int]) -> Iterator[tuple[str, int, int]]:
+def code(trips: list[Trip]) -> errors.Reason:
+    """Return why something waits: the reason that says most of it."""
+    special = [_CODES[trip.guard] for trip in trips if trip.guard in _CODES]
+    return special[0] if special else errors.SRC_HELD
+
+
+def _lost_references(report: Report, lost: dict[str, int]) -> Iterator[tuple[str, int, int]]:
     """Yield each file with its lines that refer to records that are nowhere, and all its lines. To demographics nothing
     refers: those of people who are not there say nothing of the other files."""
     for file in report.files:
         if file["kept"] and file["file"] != KINDS["demographics"].file:
             yield file["file"], lost.get(file["file"], 0), file["rows"]
-
-
-def release(parts: Office, district: int, run: str, by: str) -> None:
-    """Release a hold, by somebody else than whoever ran into it. The delivery is then sent again."""
-    with parts.database.open_intake(district) as session:
-        held = sources.held(session, run)
-        if held is None:
-            raise Refused(errors.REQ_UNKNOWN, f"no run {run} is held")
-        if held.acted_by == by:
-            raise Refused(errors.ACT_SECOND_PERSON)
-        sources.release(session, run, by)

@@ -13,6 +13,7 @@ from connectors.oneroster_csv import Delivery, open_delivery
 from gateway import errors
 from gateway.errors import VOCABULARY, Refused
 from gateway.flows.parts import Office
+from gateway.flows.rosters.progress import Progress
 from gateway.flows.rosters.report import Report, causes
 from gateway.store.staging import ReadAgain, Seen, Staging
 from mappings.oneroster.csv import FILES, REQUIRED, CsvColumn, CsvFile, Unreadable
@@ -50,6 +51,7 @@ class Reading:
     staging: Staging
     report: Report
     collected: frozenset[str]
+    progress: Progress
     headers: dict[str, Header] = field(default_factory=dict)
     modes: dict[str, str] = field(default_factory=dict)
     empty: set[str] = field(default_factory=set)
@@ -155,9 +157,8 @@ class Reading:
         first = next(blocks, [])
         reader = (DeltaReader if self.modes[name] == "delta" else FileReader)(header, seen, note)
         try:
-            self.staging.copy(
-                header.file.kind, reader.batches(header.spelled(block) for block in chain([first[1:]], blocks))
-            )
+            batches = reader.batches(header.spelled(block) for block in chain([first[1:]], blocks))
+            self.staging.copy(header.file.kind, self.progress.counted(batches, lambda: reader.tally.lines))
         except ReadAgain:
             faults.clear()
             raise

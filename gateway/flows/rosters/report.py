@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from time import perf_counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from gateway import errors
 from gateway.errors import VOCABULARY
+from gateway.store.absences import Missing
 from gateway.store.publish import Change, Seat
 from mappings.oneroster.csv import FILES, CsvColumn, CsvFile
 from mappings.oneroster.expected import rule_of
@@ -21,7 +20,8 @@ from mappings.oneroster.rows import Fault
 
 @dataclass
 class Report:
-    """What a run found and did, for a person, `--json` and the run's record. `code` says why nothing was published."""
+    """What a run found and did, for a person, `--json` and the run's record. `code` says why something waits, or why
+    nothing was taken."""
 
     run: str
     source: str
@@ -40,16 +40,26 @@ class Report:
     version: str = ""
     repairs: list[str] = field(default_factory=list)
     held_by: list[dict[str, Any]] = field(default_factory=list)
+    hold: dict[str, Any] | None = None  # what waits for a second person
+    published: bool = False
+    resumed: str | None = None  # the killed run whose delivery this one takes up
+    rekeyed: dict[str, int] = field(default_factory=dict)  # people under new ids, by the key they are known by
+    absences: dict[str, dict[str, int]] = field(default_factory=dict)  # records that are missing, by cause and kind
+    impact: dict[str, Any] = field(default_factory=dict)  # launches and vendors
+    undone: dict[str, int] | None = None  # of an undo: the version each school went back to
     refusal: dict[str, str] | None = None
     pulled: dict[str, Any] | None = None
     erased: int = 0
     not_erased: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
+    missing: list[Missing] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
-        """The report without the single faults, which have a table of their own."""
-        return {name: value for name, value in asdict(self).items() if name != "faults"}
+        """The report without the single faults and absences, which have tables of their own."""
+        said = asdict(replace(self, faults=[], missing=[]))
+        left = {"faults", "missing"} | (set() if self.undone else {"undone"})
+        return {name: value for name, value in said.items() if name not in left}
 
     def describe(self, seats: list[Seat], changes: list[Change]) -> None:
         """Say what the run changes at each school, kind by kind."""
@@ -59,7 +69,13 @@ class Report:
                 for c in changes
                 if c.school == seat.school
             }
-            self.schools.append({"school": seat.ref, "name": seat.name, "kinds": kinds})
+            same = {kind: n["before"] - n["changed"] - n["removed"] for kind, n in kinds.items()}
+            self.schools.append({"school": seat.ref, "name": seat.name, "kinds": kinds, "same": same})
+
+    def note(self, word: str, found: dict[tuple[str, str], int]) -> None:
+        """Say of each school, by (its reference, kind), how many rows are quarantined or wait."""
+        for school in self.schools:
+            school[word] = {kind: n for (ref, kind), n in found.items() if ref == school["school"]}
 
     def drop(self, file: CsvFile, columns: Iterable[CsvColumn], lines: int) -> None:
         """Say which columns were read past, because nobody agreed to collect what they hold."""
@@ -95,12 +111,6 @@ class Report:
         }  # fmt: skip
         if repair:
             self.refusal["repair"] = repair
-
-    @contextmanager
-    def timed(self, step: str) -> Iterator[None]:
-        began = perf_counter()
-        yield
-        self.seconds[step] = round(perf_counter() - began, 3)
 
 
 def causes(faults: list[Fault], version: str) -> list[dict[str, Any]]:

@@ -1,28 +1,25 @@
 """Roster sync: a delivery is read, staged, checked, projected to its schools, guarded and published.
 
-One transaction from the first row to the new version. A plan, a hold and a refusal change nothing; the last
-version keeps serving.
+One transaction from the first row to the new version. A plan and a refusal change nothing; where a guard trips, what
+it is about waits for a second person, and the last version of that keeps serving.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
-
-import orjson
 
 from gateway import errors
 from gateway.errors import VOCABULARY, Refused
 from gateway.flows import erasure
 from gateway.flows.parts import Office
-from gateway.flows.rosters import reading
-from gateway.flows.rosters.judging import guard, lost_references
+from gateway.flows.rosters import impact, judging, publishing, reading, waiting
+from gateway.flows.rosters.progress import Progress
 from gateway.flows.rosters.report import Report, described
-from gateway.ledger import entry, log
-from gateway.policy.collection import FRAME
-from gateway.store import deltas, sources
+from gateway.policy.guards import Trip
+from gateway.store import absences, deltas, holds, runs, sources
 from gateway.store.checks import Checks
 from gateway.store.publish import Projection, Seat
 from gateway.store.rules import Rules
@@ -32,22 +29,20 @@ from mappings.oneroster.csv import Unreadable
 
 
 def sync(
-    parts: Office,
-    district: int,
-    source: str,
-    path: Path,
-    by: str,
-    *,
-    publish: bool,
+    parts: Office, district: int, source: str, path: Path, by: str, *, publish: bool,
     pulled: dict[str, Any] | None = None,
-) -> Report:
-    """Bring a delivery in, or only say what it would do. The report's state is planned, published, unchanged,
-    held or refused; a refusal names file, line and reason.
+) -> Report:  # fmt: skip
+    """Bring a delivery in, or only say what it would do. The report's state is planned, published, unchanged, held or
+    refused. Held is what needs a second person: all of the delivery, or, where `published` says so, its removals. A
+    refusal names file, line and reason.
 
     Deletions that waited for a school's record to go are carried out where it has been gone for long enough.
     """
-    report = _sync(parts, district, Report(parts.ids.new("run"), source, pulled=pulled), path, by, publish=publish)
-    if report.state in ("published", "unchanged"):
+    report = Report(parts.ids.new("run"), source, pulled=pulled)
+    progress = Progress(parts, district, report)
+    progress.begin(by)
+    _sync(parts, district, progress, path, by, publish=publish)
+    if report.published or report.state == "unchanged":
         report.erased, report.not_erased = erasure.finish(parts, district, by)
     return report
 
@@ -57,19 +52,22 @@ def refuse(parts: Office, district: int, source: str, refused: Refused, what: st
     report, now = Report(parts.ids.new("run"), source), parts.clock.now()
     report.refuse(refused.reason, refused.detail, what, 0)
     with parts.database.open_intake(district) as session:
-        _record(session, report, source, now, now, by)
+        runs.begin(session, report.run, source, now, by)
+        record(session, report, now)
     return report
 
 
-def _sync(parts: Office, district: int, report: Report, path: Path, by: str, *, publish: bool) -> Report:
-    source, started = report.source, parts.clock.now()
+def _sync(parts: Office, district: int, progress: Progress, path: Path, by: str, *, publish: bool) -> None:
+    report = progress.report
     try:
         with parts.database.open_intake(district) as session:
-            _run(parts, session, report, path, started, publish=publish, by=by)
-            if report.state not in ("published", "unchanged"):
+            _Night(parts, session, progress, path, parts.clock.now(), by, publish).run()
+            if report.state == "planned" or not (
+                report.published or report.state == "unchanged" or waiting.keeps_removals(report)
+            ):
                 raise Undo
-            _record(session, report, source, started, parts.clock.now(), by)
-            return report
+            record(session, report, parts.clock.now())
+            return
     except Unreadable as unreadable:
         report.refuse(
             VOCABULARY[unreadable.code], unreadable.detail, unreadable.file, unreadable.line, unreadable.repair
@@ -77,110 +75,128 @@ def _sync(parts: Office, district: int, report: Report, path: Path, by: str, *, 
     except Refused as refused:
         report.refuse(refused.reason, refused.detail, path.name, 0)
     with parts.database.open_intake(district) as session:
-        _record(session, report, source, started, parts.clock.now(), by)
-    return report
+        record(session, report, parts.clock.now())
 
 
-def _run(parts: Office, session: Session, report: Report, path: Path, now: datetime, *, publish: bool, by: str) -> None:
-    if not sources.lock(session, report.source):
-        raise Refused(errors.SRC_BUSY)
-    repairs = sources.repairs(session, report.source)
-    with reading.opened(parts, path, repairs) as delivery:
-        report.read(delivery.manifest, delivery.fingerprint(), repairs)
-        staging = Staging(session, sources.number(session, report.source))
-        seats, before = _seats(session, report, now), sources.last_accepted(session, report.source)
-        if report.collected != before.get("collected"):
-            staging.forget_hashes()
-        read = reading.Reading(delivery, staging, report, _collected(seats))
-        with report.timed("read"):
-            read.read()
-        with report.timed("check"):
-            report.unchanged(deltas.order(staging, now))
-            checks = Checks(staging)
-            checks.run(complete=delivery.whole, skip=read.not_delivered() | read.empty)
-            Rules(checks).run()
-    report.faults = staging.faults()
-    report.causes = described(staging.causes(), report.version)
-    with report.timed("accept"):
-        projection = Projection(staging, _let_in(session, report, seats, staging))
-        older = any(seat.born_by for seat in projection.seats)  # pupils grow up without a word of their source
-        projection.everything = older or report.let_in != before.get("let_in")
-        projection.note_touched()
-        staging.accept()
-        deltas.remember(staging, now)
-    with report.timed("project"):
-        projection.project()
-        changes = projection.changes()
-    report.children = projection.children()
-    report.describe(projection.seats, changes)
-    guard(
-        session,
-        report,
-        projection.seats,
-        [*changes, *projection.roles_lost()],
-        lost_references(report, staging.lost()) if staging.first else (),
-    )
-    if publish and report.state == "planned":
-        with report.timed("publish"):
-            _publish(session, report, projection, now, by)
-
-
-def _seats(session: Session, report: Report, now: datetime) -> list[Seat]:
-    """The onboarded schools of this source, each with what may be brought in there; of those without an agreement that
-    lets anything in, it is said."""
-    covered, seats = sources.covered(session, now), list[Seat]()
-    for seat in sources.seats(session, report.source):
-        if seat.school in covered:
-            seats.append(seat.letting_in(covered[seat.school]))
-        else:
-            code = errors.SRC_AGREEMENT_MISSING.code
-            report.skipped.append({"school": seat.ref, "name": seat.name, "code": code})
-    report.collected = _mark(sorted(_collected(seats)))
-    report.let_in = _mark([(seat.ref, sorted(seat.elements), seat.born_by is None) for seat in seats])
-    return seats
-
-
-def _mark(said: Any) -> str:
-    return sha256(orjson.dumps(said)).hexdigest()
-
-
-def _collected(seats: list[Seat]) -> frozenset[str]:
-    """The elements that at least one school lets in."""
-    return FRAME.union(*(seat.elements for seat in seats))
-
-
-def _let_in(session: Session, report: Report, seats: list[Seat], staging: Staging) -> list[Seat]:
-    """The schools this delivery is for. Those it names anew are said, not made. Raises Refused where there is none."""
-    ours = {seat.org_id for seat in sources.seats(session, report.source)}
-    report.proposed = [f"{name} ({org})" for org, name in staging.proposed_schools() if org not in ours]
-    if not ours:
-        raise Refused(errors.SRC_NO_SCHOOL)
-    if not seats:
-        raise Refused(errors.SRC_AGREEMENT_MISSING)
-    return seats
-
-
-def _publish(session: Session, report: Report, projection: Projection, now: datetime, by: str) -> None:
-    versions = projection.publish(report.run, now)
-    report.state = "published" if versions else "unchanged"
-    by_ref = {seat.ref: versions.get(seat.school, projection.versions.get(seat.school)) for seat in projection.seats}
-    for school in report.schools:
-        school["version"] = by_ref[school["school"]]
-    for seat in projection.seats:
-        if seat.school in versions:
-            log.append(session.at(seat.school), [_imported(report, seat, now, by)])
-
-
-def _imported(report: Report, seat: Seat, now: datetime, by: str) -> dict[str, Any]:
-    kinds = next(s["kinds"] for s in report.schools if s["school"] == seat.ref)
-    users = kinds["user"]
-    return {
-        "v": entry.VERSION, "type": "import", "at": entry.moment(now), "school": seat.ref, "id": report.run,
-        "operation": "roster.import", "actor": {"kind": "staff", "ref": by}, "outcome": "published",
-        "subjects": users["before"] + users["added"] - users["removed"],
-    }  # fmt: skip
-
-
-def _record(session: Session, report: Report, source: str, started: datetime, now: datetime, by: str) -> None:
-    sources.keep_run(session, report.run, source, report.state, started, now, report.delivery, report.as_dict(), by)
+def record(session: Session, report: Report, now: datetime) -> None:
+    """Record how a run ended, what was wrong and what was missing."""
+    runs.end(session, report.run, report.state, now, report.delivery, report.as_dict())
     sources.keep_faults(session, report.run, report.faults)
+    absences.record(session, report.run, report.missing)
+
+
+@dataclass
+class _Night:
+    """One run, in its transaction."""
+
+    parts: Office
+    session: Session
+    progress: Progress
+    path: Path
+    now: datetime
+    by: str
+    publish: bool
+
+    @property
+    def report(self) -> Report:
+        return self.progress.report
+
+    def run(self) -> None:
+        if not sources.lock(self.session, self.report.source):
+            raise Refused(errors.SRC_BUSY)
+        staging, allowed = self._stage()
+        projection, trips = self._judge(staging, allowed)
+        self.report.held_by = judging.told(trips, allowed)
+        self._describe(projection)
+        if self.report.hold:
+            self.report.code = judging.code(trips).code
+        if not self.publish:
+            (self.report.hold or {}).pop("hold", None)
+            impact.note(self.parts, self.session.district, self.report, projection)
+        elif self.report.hold and not waiting.keeps_removals(self.report):
+            self.report.state = "held"
+            impact.note(self.parts, self.session.district, self.report, projection)
+            waiting.keep_everything(self.parts, self.report, projection, self.now, self.by)
+        else:
+            self._publish(staging, projection)
+
+    def _stage(self) -> tuple[Staging, list[Seat]]:
+        """Read and check a delivery, and say of each record that is missing why it is."""
+        report, number = self.report, sources.number(self.session, self.report.source)
+        repairs = sources.repairs(self.session, report.source)
+        with reading.opened(self.parts, self.path, repairs) as delivery:
+            report.read(delivery.manifest, delivery.fingerprint(), repairs)
+            self.progress.take_up()
+            staging = Staging(self.session, number, waits=holds.kinds_waiting(self.session, number))
+            allowed, left_out = publishing.let_in(self.session, report, self.now)
+            collected = publishing.collected(self.session, report, staging, allowed)
+            read = reading.Reading(delivery, staging, report, collected, self.progress)
+            with self.progress.step("read"):
+                read.read()
+            with self.progress.step("check"):
+                report.unchanged(deltas.order(staging, self.now))
+                checks = Checks(staging)
+                checks.run(complete=delivery.whole, skip=read.not_delivered() | read.empty)
+                Rules(checks).run()
+        report.faults = staging.faults()
+        report.causes = described(staging.causes(), report.version)
+        ours = {seat.org_id for seat in sources.seats(self.session, report.source)}
+        report.proposed = [f"{name} ({org})" for org, name in staging.proposed_schools() if org not in ours]
+        publishing.require(allowed, left_out)
+        absences.classify(staging, left_out)
+        report.absences, report.missing = absences.counted(staging), absences.listed(staging)
+        return staging, allowed
+
+    def _judge(self, staging: Staging, allowed: list[Seat]) -> tuple[Projection, list[Trip]]:
+        """Compare with what the schools hold. Where only removals are too many, compare again without them."""
+        limits = judging.limits(self.session, self.report.source)
+        trips = judging.of_source(staging, self.report)
+        self.session.command("SAVEPOINT compared")
+        projection = self._compare(staging, allowed, "project")
+        trips += judging.of_schools(projection, limits)
+        kind = judging.what_waits(trips)
+        if kind == holds.REMOVALS:
+            hold = self.parts.ids.new("hold")
+            kept = waiting.withhold(staging, projection, hold, trips)
+            rest = self._compare(staging, allowed, "project again")
+            more = judging.of_schools(rest, limits) if kept else trips
+            if not more:
+                self.report.hold = {"hold": hold, "kind": kind, "waiting": kept}
+                return rest, trips
+            trips += [trip for trip in more if trip not in trips]
+            self.session.command("ROLLBACK TO SAVEPOINT compared")
+            kind, projection = holds.EVERYTHING, self._compare(staging, allowed, "project all")
+        if kind:
+            self.report.hold = {"hold": self.parts.ids.new("hold"), "kind": kind}
+        return projection, trips
+
+    def _compare(self, staging: Staging, allowed: list[Seat], step: str) -> Projection:
+        with self.progress.step(step):
+            projection = publishing.project(self.session, staging, allowed, self.report)
+            projection.changes()
+        return projection
+
+    def _describe(self, projection: Projection) -> None:
+        report, refs = self.report, {seat.school: seat.ref for seat in projection.seats}
+        report.children = projection.children()
+        report.describe(projection.seats, projection.changes())
+        bad = projection.quarantined() if report.faults else {}
+        report.note("quarantined", {(refs[school], kind): n for (school, kind), n in bad.items()})
+        if waiting.keeps_removals(report) and report.hold:
+            waits = holds.by_school(self.session, projection.staging.source, report.hold["hold"])
+            report.note("waiting", {(row.ref, row.kind): row.n for row in waits})
+
+    def _publish(self, staging: Staging, projection: Projection) -> None:
+        report = self.report
+        with self.progress.step("publish"):
+            deltas.remember(staging, self.now)
+            waiting.carry_refusals(self.parts, self.session, projection, absences.under_new_ids(staging), self.by)
+            publishing.publish(self.session, report, projection, self.now, self.by)
+            number = staging.source
+            holds.went_along(staging)
+            holds.close_healed(self.session, report.source, number, self.now)
+            holds.supersede(self.session, report.source, number, self.now, kinds=(holds.EVERYTHING, holds.UNDO))
+            report.state = "published" if report.published else "unchanged"
+            if report.hold:
+                report.state = "held"
+                waiting.open_(self.session, report, self.now, self.by, number)

@@ -385,6 +385,7 @@ CREATE TABLE source (
     token_url TEXT COLLATE "C",
     client_id TEXT COLLATE "C",
     secret BYTEA,
+    guards JSONB,
     repairs TEXT[] COLLATE "C",
     status TEXT COLLATE "C" NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE NOT NULL,
@@ -502,6 +503,20 @@ CREATE TABLE staging.enrollment (
     PRIMARY KEY (source, sourced_id)
 );
 
+CREATE TABLE staging.held (
+    source INTEGER NOT NULL,
+    hold TEXT COLLATE "C" NOT NULL,
+    kind TEXT COLLATE "C" NOT NULL,
+    sourced_id TEXT COLLATE "C" NOT NULL,
+    what TEXT COLLATE "C" NOT NULL,
+    cause TEXT COLLATE "C" NOT NULL,
+    line INTEGER NOT NULL,
+    hash BIGINT NOT NULL,
+    content JSONB,
+    schools INTEGER[] NOT NULL,
+    PRIMARY KEY (source, kind, sourced_id, hold)
+);
+
 CREATE TABLE staging.org (
     source INTEGER NOT NULL,
     sourced_id TEXT COLLATE "C" NOT NULL,
@@ -617,8 +632,41 @@ CREATE TABLE sync_run (
     delivery_hash TEXT COLLATE "C",
     report JSONB NOT NULL,
     acted_by TEXT COLLATE "C" NOT NULL,
-    released_by TEXT COLLATE "C",
+    step TEXT COLLATE "C",
+    rows_done BIGINT NOT NULL,
+    beat_at TIMESTAMP WITH TIME ZONE,
     PRIMARY KEY (district, run)
+);
+CREATE INDEX sync_run_by_source ON sync_run (district, source, started_at);
+
+CREATE TABLE sync_hold (
+    district INTEGER NOT NULL,
+    hold TEXT COLLATE "C" NOT NULL,
+    source TEXT COLLATE "C" NOT NULL,
+    run TEXT COLLATE "C" NOT NULL,
+    kind TEXT COLLATE "C" NOT NULL,
+    state TEXT COLLATE "C" NOT NULL,
+    code TEXT COLLATE "C" NOT NULL,
+    acted_by TEXT COLLATE "C" NOT NULL,
+    opened_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    ended_at TIMESTAMP WITH TIME ZONE,
+    ended_by TEXT COLLATE "C",
+    counts JSONB NOT NULL,
+    review JSONB NOT NULL,
+    PRIMARY KEY (district, hold)
+);
+CREATE INDEX sync_hold_by_source ON sync_hold (district, source, state);
+
+CREATE TABLE sync_absence (
+    district INTEGER NOT NULL,
+    run TEXT COLLATE "C" NOT NULL,
+    number INTEGER NOT NULL,
+    kind TEXT COLLATE "C" NOT NULL,
+    sourced_id TEXT COLLATE "C" NOT NULL,
+    person_id TEXT COLLATE "C",
+    cause TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (district, run, number)
 );
 
 CREATE TABLE decision (
@@ -1219,6 +1267,12 @@ CREATE POLICY of_intake ON source TO schoolgate_intake USING (district = (SELECT
 ALTER TABLE sync_run ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_intake ON sync_run TO schoolgate_intake USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
 CREATE POLICY of_onboarding ON sync_run TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+ALTER TABLE sync_hold ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_intake ON sync_hold TO schoolgate_intake USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+CREATE POLICY of_onboarding ON sync_hold TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+ALTER TABLE sync_absence ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_intake ON sync_absence TO schoolgate_intake USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+CREATE POLICY of_onboarding ON sync_absence TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
 ALTER TABLE sync_fault ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_intake ON sync_fault TO schoolgate_intake USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
 CREATE POLICY of_onboarding ON sync_fault TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
@@ -1275,21 +1329,21 @@ GRANT SELECT, INSERT, UPDATE ON platform_keys TO schoolgate_identity;
 GRANT SELECT, INSERT, UPDATE, DELETE ON registration TO schoolgate_onboarding;
 GRANT SELECT ON registration TO schoolgate_identity;
 GRANT SELECT ON registration TO schoolgate_school;
-GRANT SELECT, INSERT, UPDATE ON roster_class TO schoolgate_intake;
+GRANT SELECT, INSERT, UPDATE, DELETE ON roster_class TO schoolgate_intake;
 GRANT SELECT ON roster_class TO schoolgate_school;
-GRANT SELECT, INSERT, UPDATE ON roster_course TO schoolgate_intake;
+GRANT SELECT, INSERT, UPDATE, DELETE ON roster_course TO schoolgate_intake;
 GRANT SELECT ON roster_course TO schoolgate_school;
-GRANT SELECT, INSERT, UPDATE ON roster_demographics TO schoolgate_intake;
+GRANT SELECT, INSERT, UPDATE, DELETE ON roster_demographics TO schoolgate_intake;
 GRANT SELECT, DELETE ON roster_demographics TO schoolgate_erasure;
 GRANT SELECT ON roster_demographics TO schoolgate_school;
-GRANT SELECT, INSERT, UPDATE ON roster_enrollment TO schoolgate_intake;
+GRANT SELECT, INSERT, UPDATE, DELETE ON roster_enrollment TO schoolgate_intake;
 GRANT SELECT, DELETE ON roster_enrollment TO schoolgate_erasure;
 GRANT SELECT ON roster_enrollment TO schoolgate_school;
-GRANT SELECT, INSERT, UPDATE ON roster_org TO schoolgate_intake;
+GRANT SELECT, INSERT, UPDATE, DELETE ON roster_org TO schoolgate_intake;
 GRANT SELECT ON roster_org TO schoolgate_school;
-GRANT SELECT, INSERT, UPDATE ON roster_session TO schoolgate_intake;
+GRANT SELECT, INSERT, UPDATE, DELETE ON roster_session TO schoolgate_intake;
 GRANT SELECT ON roster_session TO schoolgate_school;
-GRANT SELECT, INSERT, UPDATE ON roster_user TO schoolgate_intake;
+GRANT SELECT, INSERT, UPDATE, DELETE ON roster_user TO schoolgate_intake;
 GRANT SELECT, DELETE, UPDATE ON roster_user TO schoolgate_erasure;
 GRANT SELECT ON roster_user TO schoolgate_school;
 GRANT SELECT, INSERT, UPDATE ON signing_key TO schoolgate_onboarding;
@@ -1307,6 +1361,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON staging."class" TO schoolgate_intake;
 GRANT SELECT, INSERT, UPDATE, DELETE ON staging."course" TO schoolgate_intake;
 GRANT SELECT, INSERT, UPDATE, DELETE ON staging."demographics" TO schoolgate_intake;
 GRANT SELECT, INSERT, UPDATE, DELETE ON staging."enrollment" TO schoolgate_intake;
+GRANT SELECT, INSERT, UPDATE, DELETE ON staging."held" TO schoolgate_intake;
 GRANT SELECT, INSERT, UPDATE, DELETE ON staging."org" TO schoolgate_intake;
 GRANT SELECT, INSERT, UPDATE, DELETE ON staging."removed" TO schoolgate_intake;
 GRANT SELECT, INSERT, UPDATE, DELETE ON staging."role" TO schoolgate_intake;
@@ -1314,8 +1369,12 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON staging."session" TO schoolgate_intake;
 GRANT SELECT, INSERT, UPDATE, DELETE ON staging."user" TO schoolgate_intake;
 GRANT SELECT, DELETE ON subject_key TO schoolgate_erasure;
 GRANT SELECT, INSERT ON subject_key TO schoolgate_school;
+GRANT SELECT, INSERT, DELETE ON sync_absence TO schoolgate_intake;
+GRANT SELECT ON sync_absence TO schoolgate_onboarding;
 GRANT SELECT, INSERT, DELETE ON sync_fault TO schoolgate_intake;
 GRANT SELECT ON sync_fault TO schoolgate_onboarding;
+GRANT SELECT, INSERT, UPDATE ON sync_hold TO schoolgate_intake;
+GRANT SELECT ON sync_hold TO schoolgate_onboarding;
 GRANT SELECT, INSERT, UPDATE ON sync_run TO schoolgate_intake;
 GRANT SELECT ON sync_run TO schoolgate_onboarding;
 GRANT SELECT, DELETE ON decision TO schoolgate_erasure;
@@ -1375,7 +1434,7 @@ GRANT SELECT, UPDATE ON result_batch TO schoolgate_erasure;
 GRANT SELECT, INSERT, UPDATE ON result_batch TO schoolgate_school;
 GRANT SELECT, UPDATE ON rights_request TO schoolgate_erasure;
 GRANT SELECT, INSERT, UPDATE ON rights_request TO schoolgate_school;
-GRANT SELECT, INSERT ON roster_version TO schoolgate_intake;
+GRANT SELECT, INSERT, DELETE ON roster_version TO schoolgate_intake;
 GRANT SELECT ON roster_version TO schoolgate_school;
 GRANT SELECT, INSERT, UPDATE ON school_role TO schoolgate_onboarding;
 GRANT SELECT ON school_role TO schoolgate_identity;
