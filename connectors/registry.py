@@ -7,10 +7,12 @@ from types import MappingProxyType
 from connectors.contract import KeepsColumns, ListsMembers, PullsRoster, TakesScores
 from connectors.lti_advantage import LtiAdvantage
 from connectors.oneroster_bulk import BulkSource
+from connectors.sftp import SftpSource
 
 CONNECTORS = MappingProxyType(
     {
         "lti_advantage": (LtiAdvantage, (ListsMembers, TakesScores, KeepsColumns)),
         "oneroster_bulk": (BulkSource, (PullsRoster,)),
+        "sftp": (SftpSource, (PullsRoster,)),
     }
 )

@@ -108,6 +108,8 @@ def _held(report: Report) -> Iterator[str]:
 
 
 def _next(report: Report, source: str) -> str:
+    if report.state == "planned" and not report.schools:
+        return f"Next: schoolgate school add --source {source} --all-in DELIVERY, and an agreement to import"
     if report.refusal and not report.refusal["code"].startswith("CSV_"):
         return f"Next: {report.refusal['remedy']} Then plan it again."
     return {

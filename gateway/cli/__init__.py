@@ -10,11 +10,12 @@ from gateway.cli import (
     registrations,
     running,
     sync,
+    timetable,
     vendors,
 )
 from gateway.cli.desk import main
 
 __all__ = [
     "families", "launches", "lines", "main", "on_file", "places", "questions", "registrations", "running", "sync",
-    "vendors",
+    "timetable", "vendors",
 ]  # fmt: skip

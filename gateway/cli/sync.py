@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.cli.desk import HELD, OK, acting, exit_code, json_flag, main, table
+from gateway.cli.desk import HELD, OK, acting, exit_code, json_flag, main, show, table
 
 if TYPE_CHECKING:
     from gateway.flows.parts import Office
     from gateway.flows.rosters import Report
+    from gateway.flows.rosters.progress import Listener
     from gateway.identity.staff import Person
     from gateway.store.tenant import Session
 
@@ -34,17 +37,38 @@ def _sync(publish: bool) -> Callable[..., Any]:
         by.acts_for_district()
         with parts.database.open_district(by.district) as session:
             found = _found_source(session, source_name)
-        if delivery is None:
-            from gateway.app import make_parts
-            from gateway.flows.rosters import pull
 
-            with pull.fetched(make_parts(parts), by.district, found) as path:
-                report = rosters.sync(parts, by.district, found.source, path, by.ref, publish=publish)
-        else:
-            report = rosters.sync(parts, by.district, found.source, delivery, by.ref, publish=publish)
-        return _say_report(report, source_name, as_json)
+        def run_it(path: Path) -> Report:
+            with _shown() as listeners:
+                return rosters.sync(
+                    parts, by.district, found.source, path, by.ref, publish=publish, listeners=listeners
+                )
+
+        if delivery is not None:
+            return _say_report(run_it(delivery), source_name, as_json)
+        from gateway.app import make_parts
+        from gateway.flows.rosters import pull
+
+        with pull.fetched(make_parts(parts), by.district, found) as path:
+            return _say_report(run_it(path), source_name, as_json)
 
     return run
+
+
+@contextmanager
+def _shown() -> Iterator[list[Listener]]:
+    """Show on a terminal how far a run has come: rows, rows a second, time left. Elsewhere nothing is shown."""
+    if not sys.stderr.isatty():
+        yield []
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    speed = TextColumn("{task.speed:,.0f} rows/s")
+    columns = (TextColumn("{task.description:8}"), BarColumn(), MofNCompleteColumn(), speed, TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("open", total=None)
+        yield [lambda now: bar.update(task, description=now.step, completed=now.done, total=now.total)]
 
 
 def _found_source(session: Session, name: str) -> Any:
@@ -117,11 +141,18 @@ def sync_errors(parts: Office, by: Person, run: str, limit: int, as_json: bool) 
 
 @sync.command("release")
 @click.argument("run")
+@json_flag
 @acting
-def sync_release(parts: Office, by: Person, run: str) -> None:
-    """Release a hold, as another person than whoever ran into it; then apply the same delivery again."""
+def sync_release(parts: Office, by: Person, run: str, as_json: bool) -> int:
+    """Release a hold, as another person than whoever ran into it; then apply the same delivery again.
+
+    A hold that the timetable ran into needs two people: the word of the first is kept, and the second one releases it.
+    """
     from gateway.flows import rosters
 
     by.acts_for_district()
-    rosters.release(parts, by.district, run, by.ref)
-    click.echo(f"{run} is released once. Next: schoolgate sync apply SOURCE with the same delivery")
+    released = rosters.release(parts, by.district, run, by.ref)
+    after = "is released once. Next: schoolgate sync apply SOURCE with the same delivery"
+    waits = f"waits for a second person's word. Next: they run schoolgate sync release {run}"
+    show(as_json, {"run": run, "released": released}, [f"{run} {after if released else waits}"])
+    return OK if released else HELD

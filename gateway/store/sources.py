@@ -119,6 +119,16 @@ def held(session: Session, run: str) -> Any | None:
     )
 
 
+def ask_release(session: Session, run: str, by: str) -> bool:
+    """Keep the first word of two for releasing a hold that no person ran into; False when there is one."""
+    changed = session.run(
+        "UPDATE sync_run SET asked_by = %(by)s WHERE district = %(district)s AND run = %(run)s AND state = 'held' "
+        "AND asked_by IS NULL",
+        run=run, by=by,
+    )  # fmt: skip
+    return changed == 1
+
+
 def release(session: Session, run: str, by: str) -> bool:
     """Release a hold, once; the next run of that very delivery may pass the guards."""
     changed = session.run(

@@ -15,6 +15,7 @@ from gateway.flows.onboarding.profiles import profile
 from gateway.flows.onboarding.typed import readable, require_address
 from gateway.flows.onboarding.vendors import covered, vendor_named
 from gateway.flows.parts import Office
+from gateway.flows.rosters import kinds
 from gateway.identity.staff import Person
 from gateway.policy.request import ActorKind
 from gateway.store import directory, registrations, sources
@@ -35,10 +36,11 @@ def add_source(
         directory.one_at_a_time(session)
         if sources.find(session, name):
             raise Refused(errors.REQ_CONFLICT, "there is a source of that name")
+        kind = "https" if url else kinds.HANDED_IN
         sources.add(
-            session, ref, name, "https" if url else "file", now, by.ref, url=url, token_url=token_url,
-            client_id=client_id, secret=sealed,
-        )  # fmt: skip
+            session, ref, name, kind, now, by.ref, url=url, token_url=token_url, client_id=client_id, secret=sealed
+        )
+        kinds.begin(session, ref, kind, now, by.ref)
     return ref
 
 

@@ -3,6 +3,6 @@
 from gateway.flows.rosters.judging import release
 from gateway.flows.rosters.reading import schools_in
 from gateway.flows.rosters.report import Report
-from gateway.flows.rosters.sync import sync
+from gateway.flows.rosters.sync import refuse, sync
 
-__all__ = ["Report", "release", "schools_in", "sync"]
+__all__ = ["Report", "refuse", "release", "schools_in", "sync"]

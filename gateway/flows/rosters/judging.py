@@ -10,6 +10,7 @@ from gateway.errors import Refused
 from gateway.flows.parts import Office
 from gateway.flows.rosters.report import Report
 from gateway.policy import guards
+from gateway.policy.persons import first_of_two, is_person, require_second
 from gateway.store import sources
 from gateway.store.publish import Change, Seat
 from gateway.store.tenant import Session
@@ -38,12 +39,15 @@ def lost_references(report: Report) -> Iterator[tuple[str, int, int]]:
             yield file["file"], sum(name == file["file"] for name, _ in lost), file["rows"]
 
 
-def release(parts: Office, district: int, run: str, by: str) -> None:
-    """Release a hold, by somebody else than whoever ran into it. The delivery is then sent again."""
+def release(parts: Office, district: int, run: str, by: str) -> bool:
+    """Release a hold, by somebody else than whoever ran into it; the delivery is then sent again. Where that was the
+    timetable, two people say so: of the first one the word is kept, and False returned."""
     with parts.database.open_intake(district) as session:
         held = sources.held(session, run)
         if held is None:
             raise Refused(errors.REQ_UNKNOWN, f"no run {run} is held")
-        if held.acted_by == by:
-            raise Refused(errors.ACT_SECOND_PERSON)
-        sources.release(session, run, by)
+        first = first_of_two(held.acted_by, held.asked_by)
+        if first is None and is_person(by) and sources.ask_release(session, run, by):
+            return False
+        require_second(first or by, by)
+        return sources.release(session, run, by)

@@ -38,6 +38,7 @@ def opened(parts: Office, path: Path) -> Iterator[Delivery]:
 def read(delivery: Delivery, staging: Staging, report: Report) -> frozenset[str]:
     """Stage every file; return the optional kinds that came empty."""
     seen, empty = staging.known(), set()
+    report.progress.expect(delivery.sizes[name] for name in delivery.files())
     for name in delivery.files():
         try:
             tally = _read_file(delivery, name, staging, seen, report)
@@ -64,7 +65,7 @@ def _read_file(delivery: Delivery, name: str, staging: Staging, seen: Seen, repo
             raise Unreadable("CSV_FAULT_BUDGET", name, f"more than {MOST_FAULTS} rows are bad", fault.line)
         faults.append(fault)
 
-    blocks = delivery.blocks(name)
+    blocks = report.progress.counted(delivery.blocks(name))
     first = next(blocks, [])
     reader = FileReader(read_header(file, first[0] if first else b""), seen, note)
     try:

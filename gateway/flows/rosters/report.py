@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from time import perf_counter
 from typing import Any
 
 from gateway import errors
 from gateway.errors import VOCABULARY
+from gateway.flows.rosters.progress import Progress
 from gateway.store.publish import Change, Seat
 from mappings.oneroster.rows import Fault
 
 
 @dataclass
 class Report:
-    """What a run found and did, for a person, `--json` and the run's record. `code` says why nothing was published."""
+    """What a run found and did, for a person, `--json` and the run's record. `code` says why nothing was published;
+    `progress` is told of each step."""
 
     run: str
     source: str
@@ -36,10 +38,12 @@ class Report:
     not_erased: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
+    progress: Progress = field(default_factory=Progress)
 
     def as_dict(self) -> dict[str, Any]:
         """The report without the single faults, which have a table of their own."""
-        return {name: value for name, value in asdict(self).items() if name != "faults"}
+        kept = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in kept.items() if name not in ("faults", "progress")}
 
     def describe(self, seats: list[Seat], changes: list[Change]) -> None:
         """Say what the run changes at each school, kind by kind."""
@@ -61,6 +65,7 @@ class Report:
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:
+        self.progress.enter(step)
         began = perf_counter()
         yield
         self.seconds[step] = round(perf_counter() - began, 3)

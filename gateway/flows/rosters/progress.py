@@ -1,0 +1,124 @@
+"""How far a run has come: its step, the rows it has read, and how long it still needs.
+
+A run tells its `Progress`, which passes it on at most once a second: to the database, through a connection of its own
+because the run's transaction shows nobody anything before its end, and to whoever else listens.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from time import monotonic
+from typing import Any
+
+from gateway.flows.parts import Office
+from gateway.store import progress, sources
+from gateway.store.tenant import UNREACHABLE, Session
+
+EVERY = 1.0  # seconds between two words
+STEPS = ("read", "check", "accept", "project", "publish")
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Where a run stands: rows read, and rows there will be as far as the sizes of the files tell."""
+
+    step: str
+    done: int = 0
+    total: int | None = None
+
+
+Listener = Callable[[Moment], None]
+
+
+@dataclass
+class Progress:
+    """What a run says of itself while it goes on."""
+
+    listeners: tuple[Listener, ...] = ()
+    every: float = EVERY
+    step: str = "open"
+    rows: int = 0
+    _bytes: int = 0
+    _all_bytes: int = 0
+    _told_at: float = field(default=float("-inf"))
+
+    def expect(self, sizes: Iterable[int]) -> None:
+        """Say how many bytes the delivery has."""
+        self._all_bytes = sum(sizes)
+
+    def enter(self, step: str) -> None:
+        """A new step begins: everybody hears of it."""
+        self.step = step
+        self._tell()
+
+    def counted(self, blocks: Iterable[list[bytes]]) -> Iterator[list[bytes]]:
+        """Pass blocks of lines on, and count them."""
+        for block in blocks:
+            self.rows += len(block)
+            self._bytes += sum(map(len, block))
+            if monotonic() - self._told_at >= self.every:
+                self._tell()
+            yield block
+
+    def _tell(self) -> None:
+        self._told_at = monotonic()
+        for listener in self.listeners:
+            listener(Moment(self.step, self.rows, self._total()))
+
+    def _total(self) -> int | None:
+        if self.step != "read":
+            return self.rows
+        return round(self.rows * max(self._all_bytes, self._bytes) / self._bytes) if self._bytes else None
+
+
+def written(parts: Office, district: int, source: str, run: str) -> Listener:
+    """A listener that writes down what it hears. A run does not fail because nobody can be told of it."""
+
+    def write(moment: Moment) -> None:
+        with contextlib.suppress(*UNREACHABLE), parts.database.open_intake(district) as session:
+            progress.note(session, source, run, moment.step, moment.done, moment.total, parts.clock.now())
+
+    return write
+
+
+@contextlib.contextmanager
+def watched(parts: Office, district: int, source: str, run: str, also: Iterable[Listener]) -> Iterator[Progress]:
+    """What a run tells of its progress; when it is over, whatever its end, nothing is left to be told."""
+    try:
+        yield Progress((written(parts, district, source, run), *also))
+    finally:
+        with contextlib.suppress(*UNREACHABLE), parts.database.open_intake(district) as session:
+            progress.end(session, source, run)
+
+
+def standing(session: Session, source: str, now: datetime) -> dict[str, Any] | None:
+    """Return how a source's run stands; None when none is going on. One that was killed is `lost`: its lock is free."""
+    row = progress.find(session, source)
+    if row is None:
+        return None
+    lost, usual = sources.lock(session, source), progress.usual(session, source)
+    seconds = max((row.updated_at - row.began_at).total_seconds(), 0.001)
+    rate = round(row.done / seconds) if row.done and row.step == "read" else None
+    return {
+        "run": row.run, "step": row.step, "state": "lost" if lost else "running", "rows": row.done, "of": row.total,
+        "rows_per_second": rate, "seconds_left": None if lost else _left(row, rate, usual, now),
+        "began_at": row.began_at, "updated_at": row.updated_at,
+    }  # fmt: skip
+
+
+def _left(row: Any, rate: int | None, usual: dict[str, float], now: datetime) -> int | None:
+    """Seconds that are left: of reading by what it does, of the steps after it by what they took the last time."""
+    here: float
+    if row.step == "read":
+        if not rate or row.total is None:
+            return None
+        here = max(0.0, row.total - row.done) / rate
+    elif row.step in usual:
+        here = max(0.0, usual[row.step] - (now - row.stepped_at).total_seconds())
+    else:
+        return None
+    after = STEPS[STEPS.index(row.step) + 1 :] if row.step in STEPS else ()
+    return round(here + sum(usual.get(step, 0.0) for step in after))
