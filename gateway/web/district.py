@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Blueprint, jsonify, request, url_for
+from werkzeug.exceptions import ClientDisconnected
 
 from gateway import errors
 from gateway.errors import Refused
@@ -33,7 +34,10 @@ def delivery(by: Deliverer, source: str) -> Any:
         raise Refused(errors.REQ_INVALID, "say how long the file is: Content-Length, and no other transfer coding")
     digest = spool.said_digest(request.headers.get("Content-Digest", ""))
     request.max_content_length = parts.settings.max_delivery_mb << 20
-    said = arrivals.hand_in(parts, by.district, source, by.ref, request.stream, length, digest)
+    try:
+        said = arrivals.hand_in(parts, by.district, source, by.ref, request.stream, length, digest)
+    except ClientDisconnected as error:
+        raise Refused(errors.SRC_UPLOAD_BROKEN, "the connection ended before the file did") from error
     answer = jsonify(said)
     answer.status_code = 202
     answer.headers["Location"] = url_for("district.run", source=source, run=said["run"])
