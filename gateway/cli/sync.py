@@ -16,7 +16,7 @@ from gateway.cli.desk import HELD, OK, acting, exit_code, json_flag, main, show,
 if TYPE_CHECKING:
     from gateway.flows.parts import Office
     from gateway.flows.rosters import Report
-    from gateway.flows.rosters.progress import Listener
+    from gateway.flows.rosters.progress import Listener, Moment
     from gateway.identity.staff import Person
     from gateway.store.tenant import Session
 
@@ -64,11 +64,16 @@ def _shown() -> Iterator[list[Listener]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    speed = TextColumn("{task.speed:,.0f} rows/s")
-    columns = (TextColumn("{task.description:8}"), BarColumn(), MofNCompleteColumn(), speed, TimeRemainingColumn())
+    step, rate = TextColumn("{task.description:8}"), TextColumn("{task.fields[rate]} rows/s")
+    columns = (step, BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("open", total=None)
-        yield [lambda now: bar.update(task, description=now.step, completed=now.done, total=now.total)]
+        task = bar.add_task("open", total=None, rate="-")
+
+        def hear(now: Moment) -> None:
+            rate = f"{bar.tasks[task].speed or 0:,.0f}"
+            bar.update(task, description=now.step, completed=now.done, total=now.total, rate=rate)
+
+        yield [hear]
 
 
 def _found_source(session: Session, name: str) -> Any:

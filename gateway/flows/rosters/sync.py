@@ -161,8 +161,7 @@ def _imported(report: Report, seat: Seat, now: datetime, by: str) -> dict[str, A
     return {
         "v": entry.VERSION, "type": "import", "at": entry.moment(now), "school": seat.ref, "id": report.run,
         "operation": "roster.import", "actor": {"kind": str(actor_kind(by)), "ref": by},
-        "outcome": "published",
-        "subjects": users["before"] + users["added"] - users["removed"],
+        "outcome": "published", "subjects": users["before"] + users["added"] - users["removed"],
     }  # fmt: skip
 
 
