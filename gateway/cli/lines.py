@@ -43,15 +43,16 @@ def source_add(
 ) -> None:
     """Make a roster source: files handed in, a zip fetched by https or SFTP, a folder that is watched."""
     from gateway.flows import onboarding
+    from gateway.flows.onboarding import deliveries
 
     kind = kind or next((kind for kind, needs in _NEEDS.items() if needs and given[needs[0]]), "file")
     _require_fitting(kind, given)
     secret = os.environ.get("SCHOOLGATE_SOURCE_SECRET", "")
     if kind == "folder":
-        ref = onboarding.add_folder(parts, by, name, str(given["path"]))
+        ref = deliveries.add_folder(parts, by, name, str(given["path"]))
     elif kind == "sftp":
         where = str(given["host"]), port, str(given["user"]), str(given["path"])
-        ref = onboarding.add_sftp(parts, by, name, where, secret, given["host_key"] or _compared(parts, by, where))
+        ref = deliveries.add_sftp(parts, by, name, where, secret, given["host_key"] or _compared(parts, by, where))
     else:
         ref = onboarding.add_source(parts, by, name, given["url"], given["token_url"], given["client_id"], secret)
     plan = f"sync plan {shlex.quote(name)}{'' if kind in ('https', 'sftp') else ' DELIVERY'}"
@@ -75,9 +76,9 @@ def _require_fitting(kind: str, given: dict[str, str | None]) -> None:
 def _compared(parts: Office, by: Person, where: tuple[str, int, str, str]) -> str:
     """Show a server's host key to whoever is at the terminal, for them to compare: there is no trust on first use."""
     from gateway import errors
-    from gateway.flows import onboarding
+    from gateway.flows.onboarding import deliveries
 
-    shown = onboarding.shown_host_key(parts, by, where)
+    shown = deliveries.shown_host_key(parts, by, where)
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise errors.Refused(errors.SRC_HOST_KEY, f"{where[0]} shows {shown}; compare it, then add --host-key {shown}")
     click.echo(f"{where[0]} shows the host key {shown}", err=True)
@@ -91,9 +92,9 @@ def _compared(parts: Office, by: Person, where: tuple[str, int, str, str]) -> st
 @acting
 def source_token(parts: Office, by: Person, name: str, as_json: bool) -> None:
     """Make the token with which a machine hands in deliveries of one source; the one before it ends."""
-    from gateway.flows import onboarding
+    from gateway.flows.onboarding import deliveries
 
-    ref, token = onboarding.make_token(parts, by, name)
+    ref, token = deliveries.make_token(parts, by, name)
     door = f"{parts.settings.url}/district/v1/sources/{ref}/delivery"
     text = ["The token is shown once:", token, f"Next: PUT the zip to {door}"]
     show(as_json, {"source": ref, "token": token, "url": door}, text)

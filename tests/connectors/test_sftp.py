@@ -19,7 +19,8 @@ from connectors.egress import dial
 from connectors.errors import AddressRefused, ConnectorError, Unreachable
 from connectors.sftp import Place, SftpSource, fingerprint, read_fingerprint
 from gateway.errors import Refused
-from gateway.flows import onboarding, rosters
+from gateway.flows import rosters
+from gateway.flows.onboarding import deliveries
 from gateway.flows.rosters import pull
 from gateway.store import sources
 from tests.connectors.trap import Trap, cases
@@ -328,8 +329,8 @@ def _speak_http(listener: socket.socket) -> None:
 def test_a_source_is_made_fetched_and_published(world, server):
     server.body = two_schools().zip(server.folder / "made.zip").read_bytes()
     where = ("127.0.0.1", server.port, "us", "/out/export.zip")
-    shown = onboarding.shown_host_key(world.office, world.by, where)
-    world.unseeded().source = onboarding.add_sftp(world.office, world.by, "sis", where, WORD, shown)
+    shown = deliveries.shown_host_key(world.office, world.by, where)
+    world.unseeded().source = deliveries.add_sftp(world.office, world.by, "sis", where, WORD, shown)
     world.onboard("A", "B")
     with world.office.database.open_district(world.by.district) as session:
         found = sources.find(session, "sis")
@@ -345,13 +346,13 @@ def test_a_source_is_made_fetched_and_published(world, server):
 def test_a_source_needs_a_secret_and_a_key_that_is_one(world):
     where = ("sis.example", 22, "us", "/x.zip")
     with pytest.raises(Refused, match="SCHOOLGATE_SOURCE_SECRET"):
-        onboarding.add_sftp(world.office, world.by, "sis", where, "", "SHA256:" + "A" * 43)
+        deliveries.add_sftp(world.office, world.by, "sis", where, "", "SHA256:" + "A" * 43)
     with pytest.raises(Refused, match="REQ_INVALID"):
-        onboarding.add_sftp(world.office, world.by, "sis", where, WORD, "yes")
+        deliveries.add_sftp(world.office, world.by, "sis", where, WORD, "yes")
 
 
 def test_outside_a_sandbox_this_machine_is_never_called(public_world, server):
     with pytest.raises(Refused, match="SRC_ADDRESS_REFUSED"):
-        onboarding.shown_host_key(
+        deliveries.shown_host_key(
             public_world.office, public_world.by, ("127.0.0.1", server.port, "us", "/out/export.zip")
         )

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import Refused
-from gateway.flows import onboarding
+from gateway.flows.onboarding import deliveries
 from gateway.flows.rosters import arrivals, running, timetable, watching
 from gateway.jobs import work
 from gateway.store import notifications, sources
@@ -27,7 +27,7 @@ class Drop:
     def __init__(self, world: World, root: Path) -> None:
         self.world, self.folder = world.unseeded(), root / "sis"
         self.folder.mkdir()
-        world.source = onboarding.add_folder(world.office, world.by, "sis", str(self.folder))
+        world.source = deliveries.add_folder(world.office, world.by, "sis", str(self.folder))
         world.onboard("A", "B")
 
     def lay(self, name: str = "roster.zip", delivery: Delivery | None = None) -> Path:
@@ -264,7 +264,7 @@ def test_a_folder_in_which_nothing_comes_is_told(drop):
 
 def test_no_folder_is_watched_unless_the_operator_names_a_root(world, tmp_path):
     with pytest.raises(Refused, match="SRC_FOLDER"):
-        onboarding.add_folder(world.office, world.by, "drop", str(tmp_path))
+        deliveries.add_folder(world.office, world.by, "drop", str(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -277,7 +277,7 @@ def test_a_folder_outside_the_roots_or_behind_a_link_is_refused(drop, path):
     Path(f"{root}x").mkdir()
     (root / "link").symlink_to(root.parent / "elsewhere")
     with pytest.raises(Refused, match="SRC_FOLDER"):
-        onboarding.add_folder(drop.world.office, drop.world.by, "drop", path.format(root=root))
+        deliveries.add_folder(drop.world.office, drop.world.by, "drop", path.format(root=root))
 
 
 def test_a_folder_that_became_a_link_is_not_watched_any_more(drop):

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from gateway.flows import onboarding
+from gateway.flows.onboarding import deliveries
 from gateway.flows.rosters import arrivals, timetable
 from gateway.flows.rosters.spool import Spool
 from gateway.jobs import work
@@ -171,7 +172,7 @@ def test_a_body_may_be_larger_than_other_requests_and_no_larger_than_a_delivery(
 
 def test_a_machine_hands_in_for_its_own_source_with_a_token(door):
     world = door.world
-    _, token = onboarding.make_token(world.office, world.by, "sis")
+    _, token = deliveries.make_token(world.office, world.by, "sis")
     run = door.put(token=token).json["run"]
     assert door.get(run, token).json["state"] == "waiting"
     door.work()
@@ -183,8 +184,8 @@ def test_a_machine_hands_in_for_its_own_source_with_a_token(door):
 
 def test_a_token_ends_with_the_next_one_and_after_a_year(door):
     world = door.world
-    _, old = onboarding.make_token(world.office, world.by, "sis")
-    _, new = onboarding.make_token(world.office, world.by, "sis")
+    _, old = deliveries.make_token(world.office, world.by, "sis")
+    _, new = deliveries.make_token(world.office, world.by, "sis")
     assert refused(door.put(token=old)) == (401, "AUT_STAFF_UNKNOWN")
     assert door.put(token=new).status_code == 202
     world.clock.forward(days=366)

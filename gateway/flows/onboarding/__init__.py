@@ -1,6 +1,5 @@
 """Onboarding: districts, schools, people, sources, LMSs and vendors, by a named person."""
 
-from gateway.flows.onboarding.deliveries import add_folder, add_sftp, make_token, shown_host_key
 from gateway.flows.onboarding.lines import Lms, add_lms, add_source, agree_lms, link_class
 from gateway.flows.onboarding.places import add_district, add_school, add_schools, add_staff, places, readable_schools
 from gateway.flows.onboarding.profiles import complete, ours, sheet
@@ -9,11 +8,9 @@ from gateway.flows.onboarding.vendors import add_vendor, connect_vendor
 __all__ = [
     "Lms",
     "add_district",
-    "add_folder",
     "add_lms",
     "add_school",
     "add_schools",
-    "add_sftp",
     "add_source",
     "add_staff",
     "add_vendor",
@@ -21,10 +18,8 @@ __all__ = [
     "complete",
     "connect_vendor",
     "link_class",
-    "make_token",
     "ours",
     "places",
     "readable_schools",
     "sheet",
-    "shown_host_key",
 ]
