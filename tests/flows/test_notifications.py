@@ -51,6 +51,12 @@ def test_each_cause_is_told_once_a_day_of_the_district(told):
     assert tell(told)
 
 
+def test_what_drifts_is_told_by_whoever_measures_it(told):
+    assert tell(told, "drifting", said={"rows": 12})
+    (row,) = listed(told)
+    assert (row.cause, row.code, row.said) == ("drifting", "SRC_DRIFT", {"rows": 12})
+
+
 def test_a_day_ends_where_the_district_lives(told):
     from gateway.flows.rosters import timetable
 
