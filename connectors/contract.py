@@ -37,11 +37,23 @@ class ListsMembers(Protocol):
     def list_members(self) -> Sequence[dict[str, Any]]:
         """Return every member. Raises ConnectorError when the list cannot be read whole."""
 
-    def read_members(self, *, role: str = "", limit: int = 0, resource_link: str = "") -> Membership:
-        """Return the members, of one role or who may open one link; `limit` is the size of a page."""
+    def read_members(
+        self, *, role: str = "", limit: int = 0, resource_link: str = "", groups: bool = False
+    ) -> Membership:
+        """Return the members, of one role or who may open one link, with their groups; `limit` is the size of a
+        page."""
 
     def read_changes(self, differences: str) -> Membership:
         """Return the members that changed since a reading gave `differences`."""
+
+
+@runtime_checkable
+class ListsGroups(Protocol):
+    """Lists the groups of a course."""
+
+    def list_groups(self) -> Sequence[dict[str, Any]]:
+        """Return every group: its id, its name, and that of its set. Raises ConnectorError when a list cannot be read
+        whole."""
 
 
 @runtime_checkable
@@ -62,8 +74,8 @@ class TakesScores(Protocol):
     def find_column(self, resource_id: str) -> str | None:
         """Return the address of the column made for this activity of ours, or None."""
 
-    def make_column(self, resource_id: str, title: str, maximum: float) -> str:
-        """Make a column and return its address."""
+    def make_column(self, resource_id: str, title: str, maximum: float, resource_link: str = "") -> str:
+        """Make a column, of one link where that is known, and return its address."""
 
     def push_score(self, column: str, score: Cleared[bytes]) -> None:
         """Send one score. Raises ConnectorError; its `sent` says whether the score may have arrived."""

@@ -8,9 +8,12 @@
     │   └── AnswerCut       what was fetched changed or ended on the way
     ├── AnswerTooLarge      the answer is longer than the cap
     ├── AnswerRefused       the other side answered with an error status
-    │   └── ColumnCoupled   the column belongs to a link of the LMS, which alone may delete it
+    │   ├── ColumnCoupled   the column belongs to a link of the LMS, which alone may delete it
+    │   └── Throttled       it asks us to wait for longer than a pull waits
     ├── AnswerUnreadable    the answer is not what the protocol says
-    │   └── NotOffered      the other side offers no such service to us: nothing was sent
+    │   ├── NotOffered      the other side offers no such service to us: nothing was sent
+    │   ├── CollectionLost  a collection that a roster needs is not there, or empty
+    │   └── PagesBroken     the pages of a collection do not make a whole
     ├── CredentialsRefused  the other side did not accept who we are
     ├── NoRoom              what came cannot be written to the disk here
     ├── PeerUnknown         the server is not the one whose key was recorded: nothing was said to it
@@ -101,6 +104,24 @@ class NotOffered(AnswerUnreadable):
 
     code = "SRC_NOT_OFFERED"
     sent = False
+
+
+class Throttled(AnswerRefused):
+    """The source asks us to wait."""
+
+    code = "SRC_THROTTLED"
+
+
+class CollectionLost(AnswerUnreadable):
+    """A collection that a roster needs is not there, or empty."""
+
+    code = "SRC_COLLECTION"
+
+
+class PagesBroken(AnswerUnreadable):
+    """The pages of a collection do not make a whole."""
+
+    code = "SRC_PAGES"
 
 
 class CredentialsRefused(ConnectorError):

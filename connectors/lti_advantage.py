@@ -24,7 +24,7 @@ from connectors.errors import AnswerRefused, AnswerUnreadable, ColumnCoupled, Cr
 from connectors.lti_line import ITEM, ITEMS, Course, CourseLine, shaped
 from connectors.paging import parse_link
 from connectors.tokens import TokenBroker
-from mappings import lti, lti_notices
+from mappings import lti, lti_groups, lti_notices
 from mappings.cleared import Cleared
 from mappings.vocabulary import role_uri
 
@@ -34,11 +34,13 @@ _JSON = "application/json"
 _SCORE = "application/vnd.ims.lis.v1.score+json"
 _MEMBERS = "application/vnd.ims.lti-nrps.v2.membershipcontainer+json"
 _RESULTS = "application/vnd.ims.lis.v2.resultcontainer+json"
+_LINKS_ITSELF = frozenset({400, 404, 409, 412, 422})  # to a column that names a link, where only the LMS ties them
 _MAY_MEAN_COUPLED = frozenset({400, 403, 405, 409, 422})  # beside 401, Canvas's
 
 
 class LtiAdvantage:
-    """The services of one course. Implements ListsMembers, TakesScores, KeepsColumns and SendsNotices."""
+    """The services of one course. Implements ListsMembers, ListsGroups, TakesScores, KeepsColumns and
+    SendsNotices."""
 
     def __init__(
         self, course: Course, key: RSAKey, broker: TokenBroker, open_line: Callable[..., GuardedSession]
@@ -52,10 +54,16 @@ class LtiAdvantage:
         """Return every member of the course. Raises ConnectorError when the list is not whole."""
         return self.read_members().members
 
-    def read_members(self, *, role: str = "", limit: int = 0, resource_link: str = "") -> Membership:
+    def read_members(
+        self, *, role: str = "", limit: int = 0, resource_link: str = "", groups: bool = False
+    ) -> Membership:
         """Return the members of the course: of one role, where asked for, whatever the platform makes of the question;
-        with what each would be sent in a launch of `resource_link`. `limit` is the size of a page (section 2.4)."""
-        url = _asked(self._members_url(), role=role and role_uri(role), limit=limit or "", rlid=resource_link)
+        with what each would be sent in a launch of `resource_link`, and which groups each is in. `limit` is the size of
+        a page (section 2.4)."""
+        url = _asked(
+            self._members_url(), role=role and role_uri(role), limit=limit or "", rlid=resource_link,
+            groups="true" if groups else "",
+        )  # fmt: skip
         found = self._membership(url)
         if not role:
             return found
@@ -88,6 +96,21 @@ class LtiAdvantage:
         # Of several pages the first one's: what changes while the others are read is told again, never missed.
         said = next((_resolved(url, one) for one in told if one), "")
         return Membership(members, said if self.course.owns(said) else "")
+
+    # --- groups (Course Groups 1.0) --------------------------------------------------------------
+
+    def list_groups(self) -> Sequence[dict[str, Any]]:
+        """Return every group of the course: `id`, `name`, and the name of its `set`. Raises ConnectorError when a list
+        is not whole."""
+        url: str = self.course.groups.get("context_groups_url") or ""
+        if not url:
+            raise NotOffered("the LMS offers no groups service for this course")
+        scope = self._line.scope(lti_groups.SCOPE, of="groups")
+        listed: str = self.course.groups.get("context_group_sets_url") or ""
+        sets = self._line.whole(scope, listed, _read_sets, lti_groups.CONTAINER, "id") if listed else []
+        found = self._line.whole(scope, url, _read_groups, lti_groups.CONTAINER, "id")
+        names = {one["id"]: one["name"] for one in sets}
+        return [{"id": one["id"], "name": one["name"], "set": names.get(one["set_id"])} for one in found]
 
     # --- notices (Platform Notification Service 1.0) ---------------------------------------------
 
@@ -155,12 +178,23 @@ class LtiAdvantage:
             raise AnswerUnreadable("the LMS offers no list of columns") from error
         return self._own(found.get_id()) if found else None
 
-    def make_column(self, resource_id: str, title: str, maximum: float) -> str:
+    def make_column(self, resource_id: str, title: str, maximum: float, resource_link: str = "") -> str:
         """Make a column for this activity, or return the one that is there: the whole list is looked through, because
-        a platform that searches badly must not get a second one."""
+        a platform that searches badly must not get a second one. It belongs to `resource_link` where that is known and
+        the platform lets a tool say so (AGS 2.0, resourceLinkId)."""
         item = LineItem().set_resource_id(resource_id).set_label(title).set_score_maximum(maximum)
+        item.set_tag("schoolgate")
+        if resource_link:
+            try:
+                return self._find_or_make(item.set_resource_link_id(resource_link))
+            except AnswerRefused as refused:
+                if refused.status not in _LINKS_ITSELF:
+                    raise
+        return self._find_or_make(item.set_resource_link_id(""))
+
+    def _find_or_make(self, item: LineItem) -> str:
         try:
-            made = self._service().find_or_create_lineitem(item.set_tag("schoolgate"), find_by="resource_id")
+            made = self._service().find_or_create_lineitem(item, find_by="resource_id")
         except LtiException as error:
             raise AnswerUnreadable("the LMS does not let us make a column") from error
         return self._own(made.get_id())
@@ -252,6 +286,21 @@ def _resolved(url: str, target: str) -> str:
 
 def _read_members(response: requests.Response) -> list[dict[str, Any]]:
     return lti.read_members(answer_json(response))
+
+
+def _groups_or(read: Callable[[Any], list[dict[str, Any]]], response: requests.Response) -> list[dict[str, Any]]:
+    try:
+        return read(answer_json(response))
+    except ValueError as error:
+        raise AnswerUnreadable(str(error)) from None
+
+
+def _read_groups(response: requests.Response) -> list[dict[str, Any]]:
+    return _groups_or(lti_groups.read_groups, response)
+
+
+def _read_sets(response: requests.Response) -> list[dict[str, Any]]:
+    return _groups_or(lti_groups.read_sets, response)
 
 
 def _read_columns(response: requests.Response) -> list[dict[str, Any]]:

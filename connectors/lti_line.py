@@ -40,6 +40,7 @@ class Course:
     ags: dict[str, Any]
     nrps: dict[str, Any]
     notices: dict[str, Any] = field(default_factory=dict)
+    groups: dict[str, Any] = field(default_factory=dict)
 
     def token_key(self, scopes: Sequence[str]) -> TokenKey:
         """What a token of this course is for. Its deployment is part of whose it is: one platform's registration may

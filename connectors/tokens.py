@@ -160,14 +160,20 @@ class TokenBroker:
         return max(seconds - self._margin, seconds / 2)
 
 
-def client_secret(open_line: Callable[[], GuardedSession], key: TokenKey, client_id: str, secret: str) -> Fetch:
-    """A fetch by client_secret_basic. `open_line` opens a session that reaches the token URL.
+def client_secret(
+    open_line: Callable[[], GuardedSession], key: TokenKey, client_id: str, secret: str, *, in_body: bool = False
+) -> Fetch:
+    """A fetch by client_secret_basic, or with both in the body. `open_line` opens a session that reaches the token URL.
 
     The fetch raises `CredentialsRefused` when the platform does not accept them, `AnswerRefused` with
     the status for its other refusals, `AnswerUnreadable` for an answer that is no token.
     """
 
     def fetch() -> Grant:
+        if in_body:
+            with open_line() as line:
+                form = _form(key, client_id=client_id, client_secret=secret)
+                return grant_of(answer_json(_accepted(line.post(key.token_url, data=form, headers=_JSON))))
         with open_line() as line, OAuth2Session(client_id, secret) as client:
             line.authorize(key.token_url)
             guard(client, line.adapter)

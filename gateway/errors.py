@@ -1055,8 +1055,8 @@ SRC_PAUSED = _reason(
 )  # fmt: skip
 SRC_PEAK = _reason(
     "SRC_PEAK", 409, _S,
-    "The source is in its peak hours, in which the timetable leaves it alone.",
-    "The run begins by itself when they are over; `schoolgate sync timetable SOURCE set --peak` says when that is.",
+    "The source is in its peak hours, in which it is left alone.",
+    "The run of the night begins by itself when they are over; wait as well, or say --in-peak.",
 )  # fmt: skip
 SRC_MISSING = _reason(
     "SRC_MISSING", 409, _S,
@@ -1067,6 +1067,11 @@ SRC_DRIFT = _reason(
     "SRC_DRIFT", 409, _S,
     "What changed by itself since the last full delivery does not add up to what a full one says.",
     "The full delivery counts; if it happens again, let the source deliver in full every night.",
+)  # fmt: skip
+SRC_OFFER_CHANGED = _reason(
+    "SRC_OFFER_CHANGED", 409, _S,
+    "The source offers something else than it did the night before.",
+    "`schoolgate source test SOURCE` says what it offers now; ask its administrator whether that is meant.",
 )  # fmt: skip
 SRC_UPLOAD_BROKEN = _reason(
     "SRC_UPLOAD_BROKEN", 400, _C,
@@ -1122,6 +1127,21 @@ SRC_TOO_LARGE = _reason(
     "SRC_TOO_LARGE", 503, _S,
     "The other side's answer is larger than this gateway accepts.",
     "Raise the limit in the settings if the size is right.",
+)  # fmt: skip
+SRC_COLLECTION = _reason(
+    "SRC_COLLECTION", 503, _R,
+    "A collection that the roster needs is missing there or empty, so nothing of this reading is taken.",
+    "License or allow it in the source. If it is gone for good, `schoolgate source test` notes what is offered.",
+)  # fmt: skip
+SRC_PAGES = _reason(
+    "SRC_PAGES", 503, _R,
+    "The pages of a collection do not make a whole: one is repeated or missing, or they changed while they were read.",
+    "Pull again when nobody imports or exports there; if it stays so, tell the maker of the source.",
+)  # fmt: skip
+SRC_THROTTLED = _reason(
+    "SRC_THROTTLED", 503, _R,
+    "The source asks us to wait for longer than a pull waits.",
+    "Pull again later: it goes on at the page where it stopped, for six hours.",
 )  # fmt: skip
 SRC_CREDENTIALS = _reason(
     "SRC_CREDENTIALS", 503, _S,

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from gateway.errors import SRC_HELD, VOCABULARY
+from gateway.errors import AGE_CHILD_NO_SCHOOL_AGREEMENT, SRC_HELD, VOCABULARY
 
 if TYPE_CHECKING:
     from gateway.flows.rosters import Report
@@ -30,12 +30,14 @@ def lines(report: Report, source: str) -> Iterator[str]:
     yield f"{_HEADLINES[report.state]} Run {report.run}."
     if report.refusal:
         yield from _refusal(report.refusal)
+    yield from _pulled(report)
     for file in report.files:
         if file["repairs"]:
             yield f"  {file['file']}: repaired by {', '.join(file['repairs'])}"
     yield from _changes(report)
     yield from _faults(report)
     yield from _held(report)
+    yield from _not_collected(report)
     if report.erased:
         yield f"  deletions carried out, whose records are gone: {report.erased}"
     if report.not_erased:
@@ -47,6 +49,17 @@ def lines(report: Report, source: str) -> Iterator[str]:
     if report.passed_over:
         yield f"  not read by this version: {', '.join(report.passed_over)}"
     yield _next(report, source)
+
+
+def _pulled(report: Report) -> Iterator[str]:
+    """What a service was read of, where one was: what came, and what had to be respelt."""
+    if report.pulled:
+        found = report.pulled["collections"]
+        came = ", ".join(f"{one['objects']:,} {one['collection']}" for one in found)
+        yield f"  read {report.pulled['mode']} in {report.pulled['requests']} requests: {came}"
+        for one in found:
+            if one["repairs"]:
+                yield f"  {one['collection']}: respelt by {', '.join(one['repairs'])}"
 
 
 def _refusal(refusal: dict[str, str]) -> Iterator[str]:
@@ -81,18 +94,37 @@ def _faults(report: Report) -> Iterator[str]:
         quarantined = f"{costs['row']} rows quarantined (their last good version is kept)"
         yield f"  {quarantined}, {costs['value']} values left out{left}:"
     for cause in report.causes[:_MOST]:
-        yield f"    {cause['count']:6} × {_cause(cause)}"
+        yield f"    {cause['count']:6} × {_cause(cause, named=bool(report.pulled))}"
     if len(report.causes) > _MOST:
         yield f"    … and {len(report.causes) - _MOST} more causes"
     if len(report.faults) > min(len(report.causes), _MOST):
         yield f"    each of them: schoolgate sync errors {report.run}"
 
 
-def _cause(cause: dict[str, Any]) -> str:
+def _cause(cause: dict[str, Any], *, named: bool) -> str:
+    """A cause and its first example: the line of a file, or of what was read from a service the record."""
     where = f"{cause['file']} line {cause['line']}" if cause["line"] else cause["file"]
+    if named:
+        where = f"{cause['file'].removesuffix('.csv')} {cause['record'] or 'without an id'}"
     column = f" {cause['column']}" if cause["column"] else ""
     more = " ".join(part for part in (cause["shape"] and f"({cause['shape']})", cause["hint"]) if part)
     return f"{where}{column}: {cause['sentence']} {more} [{cause['code']}]".replace("  ", " ")
+
+
+def _not_collected(report: Report) -> Iterator[str]:
+    by_element: dict[str, set[str]] = {}
+    for drop in report.dropped:
+        by_element.setdefault(drop["element"], set()).add(f"{drop['file']} {drop['column']}")
+    if by_element:
+        lines = max(drop["lines"] for drop in report.dropped)
+        yield f"  read past, because no agreement names them ({len(report.dropped)} columns, up to {lines:,} lines):"
+    for name, columns in sorted(by_element.items()):
+        yield f"    {name}: {', '.join(sorted(columns))}"
+    for school in report.children:
+        yield (
+            f"  {school['school']}: {school['pupils']:,} pupils not let in, who are children or of unknown age "
+            f"[{AGE_CHILD_NO_SCHOOL_AGREEMENT.code}]"
+        )
 
 
 def _held(report: Report) -> Iterator[str]:

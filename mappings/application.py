@@ -14,7 +14,7 @@ from mappings.elements import element
 from mappings.fields import carries
 from mappings.text import Text
 
-PERSON, CLASS = "pe_", "cl_"
+PERSON, CLASS, GROUP = "pe_", "cl_", "gr_"
 
 
 def outward(prefix: str, alias: str) -> str:
@@ -91,6 +91,15 @@ class Launch(Schema):
     locale = fields.String(allow_none=True, metadata=element("person.locale"))
 
 
+@carries("application", "Group")
+class Group(Schema):
+    """A group of a class; its name leaves where the agreement lists names of groups."""
+
+    id = fields.String(required=True, metadata=element("enrollment.group"))
+    name = fields.String(allow_none=True, metadata=element("group.name"))
+    set = fields.String(allow_none=True, metadata=element("group.name"))
+
+
 @carries("application", "Member")
 class Member(Schema):
     id = fields.String(required=True, metadata=element("record.alias"))
@@ -98,6 +107,7 @@ class Member(Schema):
     name = fields.String(metadata=element("person.name.full"))
     email = fields.String(metadata=element("person.email"))
     source = fields.String(metadata=element("enrollment.membership"))
+    groups = fields.List(fields.Nested(Group), metadata=element("enrollment.group"))
 
 
 @carries("application", "Withheld")

@@ -124,6 +124,7 @@ _ALL = (
             never_export=True),
     Element("enrollment.membership", "ENR", "which classes the pupil is in", _LOW, _RECORD),
     Element("enrollment.group", "ENR", "which groups of a class the pupil is in", _LOW, _RECORD),
+    Element("group.name", OTHER, "names of groups within a class, in the teacher's words", _MEDIUM, _UNKEPT),
     Element("enrollment.dates", "ENR", "since when and until when", _LOW, _RECORD),
     Element("demographics.birth_date", "DEM", "date of birth", _HIGH, _DELICATE),
     Element("demographics.sex", "DEM", "sex", _HIGH, _DELICATE),

@@ -10,7 +10,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from mappings.elements import element
 from mappings.fields import carries
-from mappings.text import JsonObject, Text
+from mappings.text import Id, JsonObject, Text
 from mappings.vocabulary import member_status, role_uri
 
 CLAIM = "https://purl.imsglobal.org/spec/lti/claim/"
@@ -50,6 +50,13 @@ class MessageSchema(_Open):
     locale = Text(allow_none=True, metadata=element("person.locale"))
 
 
+@carries("lti_nrps", "GroupEnrollment")
+class GroupEnrollmentSchema(_Open):
+    """One group that a member is in (Course Groups 1.0)."""
+
+    group_id = Id(required=True, validate=_ID, metadata=element("enrollment.group"))
+
+
 @carries("lti_nrps", "Member")
 class MemberSchema(_Open):
     """A member of a course (NRPS 2.0, section 2.2)."""
@@ -62,6 +69,9 @@ class MemberSchema(_Open):
     given_name = Text(allow_none=True, metadata=element("person.name.given"))
     family_name = Text(allow_none=True, metadata=element("person.name.family"))
     email = Text(allow_none=True, metadata=element("person.email"))
+    group_enrollments = fields.List(
+        fields.Nested(GroupEnrollmentSchema), allow_none=True, metadata=element("enrollment.group")
+    )
     message = fields.List(fields.Nested(MessageSchema), allow_none=True, metadata=element("launch.custom"))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
+from mappings import application
 from mappings.elements import element
 from mappings.fields import carries
 from mappings.text import Address, Text
@@ -89,6 +90,20 @@ def _takes(media_type: str, accepted: str | None) -> bool:
     return any(fnmatchcase(media_type, one.split(";")[0].strip().lower()) for one in accepted.split(","))
 
 
+_ACTIVITY = "?activity="
+
+
+def activity_link(launch_url: str, your_id: str) -> str:
+    """Return the address at which a link to one of the application's activities launches."""
+    return f"{launch_url}{_ACTIVITY}{your_id}"
+
+
+def read_activity_link(url: str) -> tuple[str, str | None]:
+    """Return (launch address, activity) of such an address; of any other the address itself, and None."""
+    launch_url, _, your_id = url.partition(_ACTIVITY)
+    return (launch_url, your_id) if application.is_your_id(your_id) else (url, None)
+
+
 def content_item(
     item: Mapping[str, Any], settings: Mapping[str, Any], launch_url: str, activity: Mapping[str, Any] | None
 ) -> dict[str, Any]:
@@ -98,7 +113,7 @@ def content_item(
     said |= {name: item[name] for name in ("title", "text", "html", "url") if name in item}
     if item["type"] == "ltiResourceLink" and activity is not None:
         said |= {
-            "title": item.get("title", activity["title"]), "url": f"{launch_url}?activity={item['activity']}",
+            "title": item.get("title", activity["title"]), "url": activity_link(launch_url, item["activity"]),
             "custom": {"activity": item["activity"]},
         }  # fmt: skip
         if item["line_item"] and settings["accept_lineitem"] is not False:

@@ -19,6 +19,7 @@ from mappings.text import Address, JsonObject, Opaque, Text
 
 AGS = "https://purl.imsglobal.org/spec/lti-ags/claim/endpoint"
 NRPS = "https://purl.imsglobal.org/spec/lti-nrps/claim/namesroleservice"
+GROUPS = "https://purl.imsglobal.org/spec/lti-gs/claim/groupsservice"
 NOTICES = CLAIM + "platformnotificationservice"
 DEEP_LINKING = "https://purl.imsglobal.org/spec/lti-dl/claim/deep_linking_settings"
 VERSION = "1.3.0"
@@ -66,6 +67,16 @@ class AgsSchema(_Open):
 @carries("lti_launch", "MemberService")
 class NrpsSchema(_Open):
     context_memberships_url = Address(required=True, metadata=_CONTEXT)
+    service_versions = fields.List(Text(), metadata=_CONTEXT)
+
+
+@carries("lti_launch", "GroupService")
+class GroupServiceSchema(_Open):
+    """Where a platform lists the groups of a course (Course Groups 1.0)."""
+
+    scope = fields.List(Text(), required=True, metadata=_CONTEXT)
+    context_groups_url = Address(required=True, metadata=_CONTEXT)
+    context_group_sets_url = Address(allow_none=True, metadata=_CONTEXT)
     service_versions = fields.List(Text(), metadata=_CONTEXT)
 
 
@@ -127,6 +138,7 @@ class MessageSchema(_Open):
     presentation = fields.Nested(PresentationSchema, data_key=CLAIM + "launch_presentation", metadata=_CONTEXT)
     ags = fields.Nested(AgsSchema, data_key=AGS, metadata=_CONTEXT)
     nrps = fields.Nested(NrpsSchema, data_key=NRPS, metadata=_CONTEXT)
+    groups = fields.Nested(GroupServiceSchema, data_key=GROUPS, metadata=_CONTEXT)
     lti1p1 = fields.Nested(
         Lti1p1Schema, data_key=CLAIM + "lti1p1", allow_none=True, metadata=element("person.lti_subject")
     )
@@ -201,6 +213,17 @@ KINDS = MappingProxyType(
         "DataPrivacyLaunchRequest": ("data_privacy", PrivacySchema()),
     }
 )
+MOST_SKEW = 300  # seconds by which a platform's clock may be excused
+# What a registration can be excused from, in words.
+RELAXATIONS = MappingProxyType(
+    {
+        "no_resource_link": "launches from placements that name no resource link",
+        "anonymous": "launches that name no user, or one whom the roster does not know: under a pseudonym. An LMS that "
+        "leaves SIS ids out gets past what families refused",
+        "trusted_audience": "tokens that are meant for these audiences besides (the value, apart by spaces)",
+        "clock_skew": f"clocks that differ by up to the value in seconds, {MOST_SKEW} at most",
+    }
+)
 # Relaxations that excuse a claim, and the claim that may then be absent.
 EXCUSES = MappingProxyType({"no_resource_link": "resource_link", "anonymous": "sub"})
 
@@ -219,6 +242,7 @@ CLAIM_CODES = MappingProxyType(
         CLAIM + "for_user": "LTI_FOR_USER",
         AGS: "LTI_SERVICE_URL",
         NRPS: "LTI_SERVICE_URL",
+        GROUPS: "LTI_SERVICE_URL",
         NOTICES: "LTI_SERVICE_URL",
     }
 )
@@ -253,7 +277,7 @@ def read_launch(claims: Mapping[str, Any], excused: Set[str] = frozenset()) -> t
 SERVICES = MappingProxyType(
     {
         "ags": ("lineitems", "lineitem"), "nrps": ("context_memberships_url",),
-        "notices": ("platform_notification_service_url",),
+        "groups": ("context_groups_url", "context_group_sets_url"), "notices": ("platform_notification_service_url",),
     }
 )  # fmt: skip
 

@@ -6,22 +6,25 @@ nothing but printable ASCII. Members that we do not use are passed by and not ke
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
+from mappings import lti_groups
 from mappings.elements import element
 from mappings.fields import carries
 from mappings.lti import SCOPE_LINE_ITEM, SCOPE_MEMBERS, SCOPE_RESULT, SCOPE_SCORE
 from mappings.lti_messages import DEEP_LINKING_REQUEST, RESOURCE_LINK_REQUEST, LaunchSchema
-from mappings.text import Address, Text
+from mappings.text import Address, Id, Text
 
 PLATFORM = "https://purl.imsglobal.org/spec/lti-platform-configuration"
 TOOL = "https://purl.imsglobal.org/spec/lti-tool-configuration"
 NAME = "Schoolgate"
 SCOPES = (SCOPE_MEMBERS, SCOPE_LINE_ITEM, SCOPE_RESULT, SCOPE_SCORE)
+# Scopes asked for only where an agreement has use for what they open.
+USEFUL = MappingProxyType({lti_groups.SCOPE: "enrollment.group"})
 ALWAYS = ("iss", "sub")
 PERSONAL = ("name", "given_name", "family_name", "email")  # asked for only where an agreement has use for them
 # What a copied course or link was before (LTI Core 1.3, appendix D.2 and D.5), under the names we ask for it by.
@@ -121,9 +124,12 @@ def _parts(name: str) -> set[str]:
 
 
 def request(
-    url: str, domain: str, key_set: str, configuration: Mapping[str, Any], claims: Iterable[str]
+    url: str, domain: str, key_set: str, configuration: Mapping[str, Any], elements: Collection[str]
 ) -> dict[str, Any]:
-    """Return our client registration, of this gateway at `url`: nothing that the LMS says it has not."""
+    """Return our client registration, of this gateway at `url`, where agreements list these elements: nothing that the
+    LMS says it has not."""
+    claims = claims_for(elements)
+    scopes = [*SCOPES, *(scope for scope, useful in USEFUL.items() if useful in elements)]
     platform, launch = configuration["platform"], f"{url}/lti/launch"
     offered, known = _types(platform["messages_supported"]), configuration.get("claims_supported")
     messages: list[dict[str, Any]] = [{"type": RESOURCE_LINK_REQUEST}]
@@ -134,7 +140,7 @@ def request(
         "application_type": "web", "response_types": ["id_token"], "grant_types": ["implicit", "client_credentials"],
         "initiate_login_uri": f"{url}/lti/login", "redirect_uris": [launch], "client_name": NAME,
         "jwks_uri": f"{url}/lti/keys/{key_set}.json", "token_endpoint_auth_method": "private_key_jwt",
-        "scope": " ".join(scope for scope in SCOPES if scope in configuration["scopes_supported"]),
+        "scope": " ".join(scope for scope in scopes if scope in configuration["scopes_supported"]),
         TOOL: {
             "domain": domain, "target_link_uri": launch, "messages": messages,
             "claims": [name for name in claims if known is None or name in known or name in ALWAYS],
@@ -144,13 +150,6 @@ def request(
 
 
 # --- what it answers ---------------------------------------------------------------------------------
-
-
-class _Number(Text):
-    """An id that may be spelled as a JSON number."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **more: Any) -> Any:
-        return super()._deserialize(str(value) if type(value) is int else value, attr, data, **more)
 
 
 class _Named(fields.Dict):
@@ -167,7 +166,7 @@ class ToolMessage(_Open):
 
 @carries("lti_registration", "ToolConfiguration")
 class ToolConfiguration(_Open):
-    deployment_id = _Number(
+    deployment_id = Id(
         allow_none=True, validate=[validate.Length(1, 255), validate.Regexp(r"[\x20-\x7e]*\Z")], metadata=_SETUP
     )
     domain = _word(allow_none=True)

@@ -69,3 +69,10 @@ class JsonObject(fields.Dict):
         if not all_text(value):
             raise ValidationError("not a text")
         return super()._deserialize(value, attr, data, **more)  # type: ignore[no-untyped-call]
+
+
+class Id(Text):
+    """An id that may be spelled as a JSON number."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **more: Any) -> Any:
+        return super()._deserialize(str(value) if type(value) is int else value, attr, data, **more)

@@ -13,7 +13,7 @@ import responses
 from requests import PreparedRequest
 from requests.exceptions import ReadTimeout
 
-from tests.platforms import AGS, HOST, NRPS, Platform
+from tests.platforms import AGS, GS, HOST, NRPS, Platform
 
 SCOPES = ["lineitem", "score", "result.readonly"]
 Answer = tuple[int, dict[str, str], str]
@@ -33,6 +33,9 @@ class Gradebook:
     faults: deque[Callable[[PreparedRequest], Answer]] = field(default_factory=deque)
     watch: Callable[[dict[str, Any]], None] | None = None
     readable: bool = True
+    groups: dict[str, tuple[str, list[str]]] = field(default_factory=dict)  # by id: name, and whose they are
+    group_status: int = 200
+    ties_itself: int = 0  # the status of a column that names a link, where only the LMS ties them
 
     @property
     def base(self) -> str:
@@ -44,7 +47,9 @@ class Gradebook:
 
     def claims(self) -> dict[str, Any]:
         """The claims a launch from this course carries."""
-        return {
+        listed = {"context_groups_url": f"{self.roster}/groups", "context_group_sets_url": f"{self.roster}/sets",
+                  "scope": [f"{GS}scope/contextgroup.readonly"], "service_versions": ["1.0"]}  # fmt: skip
+        return ({GS + "claim/groupsservice": listed} if self.groups else {}) | {
             AGS + "claim/endpoint": {"scope": [f"{AGS}scope/{s}" for s in self.scopes], "lineitems": self.base},
             NRPS + "claim/namesroleservice": {"context_memberships_url": self.roster, "service_versions": ["2.0"]},
         }
@@ -52,7 +57,9 @@ class Gradebook:
     def serve(self, wire: responses.RequestsMock) -> Gradebook:
         one = re.escape(self.base) + r"/\d+"
         for method, url, answer in (
-            ("POST", f"{HOST}/token", self._token), ("GET", self.roster, self._members),
+            ("POST", f"{HOST}/token", self._token),
+            ("GET", self.roster, self._members),
+            ("GET", f"{self.roster}/groups", self._groups), ("GET", f"{self.roster}/sets", self._sets),
             ("GET", re.compile(re.escape(self.base) + r"(\?.*)?$"), self._columns), ("POST", self.base, self._make),
             ("POST", re.compile(one + "/scores$"), self._score), ("GET", re.compile(one + "/results$"), self._results),
         ):  # fmt: skip
@@ -77,10 +84,23 @@ class Gradebook:
                 "lti_nrps", "Member", who, "name", "given_name", "family_name", "middle_name", "email", "picture"
             )
             | {"user_id": f"lms-{who}", "status": "Active", "roles": ["Learner"], "lis_person_sourcedid": who}
-            | {"group_enrollments": [self._seeds("lti_nrps", "Member.group_enrollments", who, "group_id")]}
+            | {"group_enrollments": self._enrolled(who, request.url or "")}
             for who in self.members
         ]
         return said(200, {"id": self.roster, "context": {"id": self.platform.context}, "members": listed})
+
+    def _enrolled(self, who: str, url: str) -> list[dict[str, Any]]:
+        """The groups of a member where they are asked for; where not, one that we did not ask for."""
+        if not self.groups or "groups=true" not in url:
+            return [self._seeds("lti_nrps", "Member.group_enrollments", who, "group_id")]
+        return [{"group_id": key} for key, (_, people) in self.groups.items() if who in people]
+
+    def _groups(self, request: PreparedRequest) -> Answer:
+        listed = [{"id": key, "name": name, "set_id": "s1"} for key, (name, _) in self.groups.items()]
+        return said(self.group_status, {"id": request.url, "groups": listed})
+
+    def _sets(self, request: PreparedRequest) -> Answer:
+        return said(200, {"id": request.url, "sets": [{"id": "s1", "name": "Teams"}]})
 
     def _seeds(self, binding: str, table: str, who: str, *names: str) -> dict[str, Any]:
         """A token in each of these texts about one person, which we did not ask for."""
@@ -91,6 +111,8 @@ class Gradebook:
 
     def _make(self, request: PreparedRequest) -> Answer:
         column = json.loads(request.body) | {"id": f"{self.base}/{len(self.columns) + 1}"}
+        if self.ties_itself and "resourceLinkId" in column:
+            return said(self.ties_itself, {})
         self.columns[column["id"]] = column
         return said(201, column)
 

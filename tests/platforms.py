@@ -27,6 +27,7 @@ from tests.worlds import APP_SCOPES, Caller, World
 
 LTI = "https://purl.imsglobal.org/spec/lti/claim/"
 AGS = "https://purl.imsglobal.org/spec/lti-ags/"
+GS = "https://purl.imsglobal.org/spec/lti-gs/"
 NRPS = "https://purl.imsglobal.org/spec/lti-nrps/"
 ROLE = "http://purl.imsglobal.org/vocab/lis/v2/membership#"
 HOST = "https://lms.example"
@@ -85,18 +86,16 @@ class Platform:
             self.canaries.recipients[self.client_id] = dict.fromkeys(self.places, closed(expand(agreement)))
         else:
             onboarding.add_vendor(world.office, world.by, maker, "lms", "lms@example.org", None)
-        said = onboarding.Lms(
-            self.issuer,
-            self.client_id,
-            self.deployment_id,
-            f"{HOST}/auth",
-            f"{HOST}/token",
-            self.jwks_url,
-            product,
-            agreement=world.agreements.get(maker),
-        )
+        said = self.as_typed(product, world.agreements.get(maker))
         self.deployment = onboarding.add_lms(world.office, world.by, maker, said, [world.refs[s] for s in schools])
         return self
+
+    def as_typed(self, product: str = "generic", agreement: str | None = None) -> onboarding.Lms:
+        """What an administrator of this LMS reads off there and types in here."""
+        return onboarding.Lms(
+            self.issuer, self.client_id, self.deployment_id, f"{HOST}/auth", f"{HOST}/token", self.jwks_url, product,
+            agreement=agreement,
+        )  # fmt: skip
 
     def link(self, world: World, school: str, class_id: str, context: str | None = None) -> Platform:
         onboarding.link_class(

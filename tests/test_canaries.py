@@ -39,6 +39,7 @@ NOT_SEEDED = {
          "result.standing", "result.submission"), "words of a closed list and references",
     ),
     **dict.fromkeys(("result.score", "result.time"), "a number or a time"),
+    "group.name": "read only where an agreement lists it by name: seeded in journeys/test_groups.py",
     "launch.setup": "comes when an LMS registers, with nobody in it",
     **dict.fromkeys(("record.alias", "record.frame"), "our own, made for each answer"),
     **dict.fromkeys(

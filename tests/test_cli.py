@@ -199,10 +199,12 @@ def test_every_fault_of_a_run_is_listed(desk):
     run = desk.said("sync", "history", "sis")[0]["run"]
     assert f"each of them: schoolgate sync errors {run}" in done.stdout
     listed = desk.said("sync", "errors", run)
-    assert [set(row) for row in listed] == [{"file", "line", "column", "code", "effect", "shape", "hint"}] * len(listed)
+    columns = {"file", "line", "sourced_id", "column", "code", "effect", "shape", "hint"}
+    assert [set(row) for row in listed] == [columns] * len(listed)
     report = desk.said("sync", "plan", "sis", desk.folder / "bad.zip")
     assert len(listed) > 2
-    assert listed == [{name: fault[name] for name in listed[0]} for fault in report["faults"]]
+    told = [{name: "" if fault[name] is None else fault[name] for name in listed[0]} for fault in report["faults"]]
+    assert listed == told
     assert len(desk.said("sync", "errors", run, "--limit", 1)) == 1
     text = desk.run("sync", "errors", run, "--limit", "1").stdout
     assert "CSV_VALUE_MISSING" in text

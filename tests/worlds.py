@@ -29,6 +29,7 @@ OR = "https://purl.imsglobal.org/spec/or/v1p2/scope/"
 ROSTER, CORE, DEMOGRAPHICS = OR + "roster.readonly", OR + "roster-core.readonly", OR + "roster-demographics.readonly"
 READ = "/ims/oneroster/rostering/v1p2"
 NAMES = ("SNM", "ENR", "SCH")
+COLLECTED = ("SNM", "ENR", "SCH", "SID", "SCI", "PGI", "DEM")  # by an agreement to import
 DOCUMENT = "0" * 64  # the hash of a signed agreement
 UNTIL = datetime(2030, 7, 1, tzinfo=UTC)
 APP_SCOPES = ("launch.read", "members.read", "results.write", "transfers.read", "transcripts.write")
@@ -123,7 +124,7 @@ class World:
             self.refs[org] = ref
             self.canaries.read[self.places[org]] = 0
         if covered:
-            self.agree("SIS Inc", "sis", ("SNM",), ("roster.import",), ("rostering",), schools=orgs, directed=False)
+            self.agree("SIS Inc", "sis", COLLECTED, ("roster.import",), ("rostering",), schools=orgs, directed=False)
         return self
 
     def agree(

@@ -9,6 +9,7 @@ from gateway.cli import (
     questions,
     registrations,
     running,
+    sources,
     sync,
     timetable,
     vendors,
@@ -16,6 +17,6 @@ from gateway.cli import (
 from gateway.cli.desk import main
 
 __all__ = [
-    "families", "launches", "lines", "main", "on_file", "places", "questions", "registrations", "running", "sync",
-    "timetable", "vendors",
+    "families", "launches", "lines", "main", "on_file", "places", "questions", "registrations", "running", "sources",
+    "sync", "timetable", "vendors",
 ]  # fmt: skip

@@ -1,11 +1,9 @@
-"""Lines in and out: roster sources and LMS deployments."""
+"""Lines to LMSs: registrations, deployments and course links."""
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,100 +14,6 @@ from gateway.cli.desk import FAILED, OK, acting, json_flag, main, school_flags, 
 if TYPE_CHECKING:
     from gateway.flows.parts import Office
     from gateway.identity.staff import Person
-
-
-@main.group()
-def source() -> None:
-    """Roster sources: files handed in, or deliveries fetched."""
-
-
-@source.command("add")
-@click.argument("name")
-@click.option("--kind", type=click.Choice(["file", "https", "folder", "sftp"]), help="By what is given when absent.")
-@click.option("--url", help="Where the bulk zip is fetched; files are handed in when absent.")
-@click.option("--token-url", help="OAuth 2 token endpoint of the source.")
-@click.option("--client-id", help="Our client id there; the secret comes from SCHOOLGATE_SOURCE_SECRET.")
-@click.option("--path", help="The folder that is watched, or the zip's path on the SFTP server.")
-@click.option("--host", help="The SFTP server.")
-@click.option("--port", type=click.IntRange(1, 65535), default=22, show_default=True, help="Its port.")
-@click.option("--user", help="Our name there; the password or private key comes from SCHOOLGATE_SOURCE_SECRET.")
-@click.option(
-    "--host-key", help="Its host key: SHA256:…, or a line of known_hosts. Without it, it is shown to compare."
-)
-@json_flag
-@acting
-def source_add(
-    parts: Office, by: Person, name: str, kind: str | None, port: int, as_json: bool, **given: str | None
-) -> None:
-    """Make a roster source: files handed in, a zip fetched by https or SFTP, a folder that is watched."""
-    from gateway.flows import onboarding
-    from gateway.flows.onboarding import deliveries
-
-    kind = kind or next((kind for kind, needs in _NEEDS.items() if needs and given[needs[0]]), "file")
-    _require_fitting(kind, given)
-    secret = os.environ.get("SCHOOLGATE_SOURCE_SECRET", "")
-    if kind == "folder":
-        ref = deliveries.add_folder(parts, by, name, str(given["path"]))
-    elif kind == "sftp":
-        where = str(given["host"]), port, str(given["user"]), str(given["path"])
-        ref = deliveries.add_sftp(parts, by, name, where, secret, given["host_key"] or _compared(parts, by, where))
-    else:
-        ref = onboarding.add_source(parts, by, name, given["url"], given["token_url"], given["client_id"], secret)
-    plan = f"sync plan {shlex.quote(name)}{'' if kind in ('https', 'sftp') else ' DELIVERY'}"
-    text = [f"Source {name} is {ref}.", f"Next: schoolgate {plan}"]
-    show(as_json, {"source": ref, "kind": kind}, text)
-
-
-# What each kind of source needs, the one by which it is told first; and what it may be given.
-_NEEDS = {"https": ("url",), "sftp": ("host", "user", "path"), "folder": ("path",), "file": ()}
-_MAY = {"https": ("token_url", "client_id"), "sftp": ("host_key",), "folder": (), "file": ("token_url", "client_id")}
-
-
-def _require_fitting(kind: str, given: dict[str, str | None]) -> None:
-    missing = [name for name in _NEEDS[kind] if not given[name]]
-    wrong = [name for name, value in given.items() if value and name not in (*_NEEDS[kind], *_MAY[kind])]
-    if missing or wrong:
-        options = " ".join(f"--{name.replace('_', '-')}" for name in missing or wrong)
-        raise click.UsageError(f"a source of kind {kind} {'needs' if missing else 'takes no'} {options}")
-
-
-def _compared(parts: Office, by: Person, where: tuple[str, int, str, str]) -> str:
-    """Show a server's host key to whoever is at the terminal, for them to compare: there is no trust on first use."""
-    from gateway import errors
-    from gateway.flows.onboarding import deliveries
-
-    shown = deliveries.shown_host_key(parts, by, where)
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise errors.Refused(errors.SRC_HOST_KEY, f"{where[0]} shows {shown}; compare it, then add --host-key {shown}")
-    click.echo(f"{where[0]} shows the host key {shown}", err=True)
-    click.confirm("Is that what its administrator says?", abort=True, err=True)
-    return shown
-
-
-@source.command("token")
-@click.argument("name")
-@json_flag
-@acting
-def source_token(parts: Office, by: Person, name: str, as_json: bool) -> None:
-    """Make the token with which a machine hands in deliveries of one source; the one before it ends."""
-    from gateway.flows.onboarding import deliveries
-
-    ref, token = deliveries.make_token(parts, by, name)
-    door = f"{parts.settings.url}/district/v1/sources/{ref}/delivery"
-    text = ["The token is shown once:", token, f"Next: PUT the zip to {door}"]
-    show(as_json, {"source": ref, "token": token, "url": door}, text)
-
-
-@source.command("list")
-@json_flag
-@acting
-def source_list(parts: Office, by: Person, as_json: bool) -> None:
-    """Show the district's sources."""
-    from gateway.store import sources
-
-    with parts.database.open_district(by.district) as session:
-        rows = [(r.source, r.name, r.kind, r.url) for r in sources.listing(session)]
-    table("Sources", ("ref", "name", "kind", "url"), rows, as_json)
 
 
 @main.group()

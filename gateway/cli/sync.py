@@ -29,28 +29,30 @@ def sync() -> None:
 def _sync(publish: bool) -> Callable[..., Any]:
     @click.argument("source_name", metavar="SOURCE")
     @click.argument("delivery", type=click.Path(path_type=Path), required=False)
+    @click.option("--changes", is_flag=True, help="Pull only what changed since the source was read last.")
+    @click.option("--in-peak", is_flag=True, help="Pull even in the hours that the source keeps free.")
     @json_flag
     @acting
-    def run(parts: Office, by: Person, source_name: str, delivery: Path | None, as_json: bool) -> int:
+    def run(
+        parts: Office, by: Person, source_name: str, delivery: Path | None, changes: bool, in_peak: bool, as_json: bool
+    ) -> int:
         from gateway.flows import rosters
 
         by.acts_for_district()
         with parts.database.open_district(by.district) as session:
             found = _found_source(session, source_name)
-
-        def run_it(path: Path) -> Report:
-            with _shown() as listeners:
-                return rosters.sync(
-                    parts, by.district, found.source, path, by.ref, publish=publish, listeners=listeners
+        with _shown() as listeners:
+            if delivery is not None:
+                report = rosters.sync(
+                    parts, by.district, found.source, delivery, by.ref, publish=publish, listeners=listeners
                 )
+            else:
+                from gateway.app import make_parts
+                from gateway.flows.rosters import pull
 
-        if delivery is not None:
-            return _say_report(run_it(delivery), source_name, as_json)
-        from gateway.app import make_parts
-        from gateway.flows.rosters import pull
-
-        with pull.fetched(make_parts(parts), by.district, found) as path:
-            return _say_report(run_it(path), source_name, as_json)
+                asked = pull.Asked(changes=changes, in_peak=in_peak)
+                report = pull.pull(make_parts(parts), by, found, asked, publish=publish, listeners=listeners)
+        return _say_report(report, source_name, as_json)
 
     return run
 
@@ -103,6 +105,25 @@ def _say_report(report: Report, source_name: str, as_json: bool) -> int:
     return HELD if report.state == "held" else OK
 
 
+@sync.command("reconcile")
+@click.argument("source_name", metavar="SOURCE")
+@click.option("--in-peak", is_flag=True, help="Pull even in the hours that the source keeps free.")
+@json_flag
+@acting
+def sync_reconcile(parts: Office, by: Person, source_name: str, in_peak: bool, as_json: bool) -> int:
+    """Bring in what changed, then everything, and keep how many records only the whole showed (the drift)."""
+    from gateway.app import make_parts
+    from gateway.flows.rosters import pull
+
+    by.acts_for_district()
+    with parts.database.open_district(by.district) as session:
+        found = _found_source(session, source_name)
+    changes, everything = pull.reconcile(make_parts(parts), by, found, in_peak=in_peak)
+    if changes is not None and not as_json:
+        _say_report(changes, source_name, as_json)
+    return _say_report(everything, source_name, as_json)
+
+
 @sync.command("history")
 @click.argument("source_name", metavar="SOURCE")
 @json_flag
@@ -137,8 +158,9 @@ def sync_errors(parts: Office, by: Person, run: str, limit: int, as_json: bool) 
         rows = sources.faults(session, run, limit)
     if found is None:
         raise errors.Refused(errors.REQ_UNKNOWN, f"there is no run {run}; `schoolgate sync history` lists them")
-    shown = [(r.file, r.line, r.column_name, r.code, r.effect, r.shape, r.hint) for r in rows]
-    table(f"Faults of {run}", ("file", "line", "column", "code", "effect", "shape", "hint"), shown, as_json)
+    shown = [(r.file, r.line, r.sourced_id, r.column_name, r.code, r.effect, r.shape, r.hint) for r in rows]
+    columns = ("file", "line", "sourced_id", "column", "code", "effect", "shape", "hint")
+    table(f"Faults of {run}", columns, shown, as_json)
     more = sum(cause["count"] for cause in found.report.get("causes", ())) - len(rows)
     if more > 0 and not as_json:
         click.echo(f"… and {more} more; the first {sources.KEPT_FAULTS:,} of a run are kept.")

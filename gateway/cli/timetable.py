@@ -88,7 +88,7 @@ def _plan(said: dict[str, Any]) -> Any:
     if said["nightly"]:
         yield f"  days      {' '.join(said['weekdays'])}{', in the terms of the roster' if said['terms'] else ''}"
         yield f"  holidays  {', '.join(said['holidays']) or 'none'}"
-        yield f"  peaks     {', '.join(said['peaks']) or 'none'}"
+        yield f"  peaks     {', '.join([*said['peaks'], *said['their_peaks']]) or 'none'}"
         yield f"  next      {said['next']:{_ISO}}"
         if said["said"]:
             tried = f" (tried {said['attempt']} times)" if said["attempt"] else ""
@@ -171,7 +171,7 @@ def district_zone(parts: Office, by: Person, zone: str, as_json: bool) -> None:
 
 @main.group()
 def notifications() -> None:
-    """What became of the district's sources: held, failed, drifting, missing."""
+    """What became of the district's sources: held, failed, drifting, missing, changed."""
 
 
 @notifications.command("list")

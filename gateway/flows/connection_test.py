@@ -8,8 +8,7 @@ Nothing is written in the LMS, what is read there is counted and not kept, and n
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,19 +17,14 @@ from joserfc.jwk import RSAKey
 
 from connectors.egress import GuardedSession, answer_json, require_success
 from connectors.errors import (
-    AddressRefused,
-    AnswerLost,
-    AnswerRefused,
-    AnswerTooLarge,
-    AnswerUnreadable,
     ConnectorError,
     CredentialsRefused,
-    Untrusted,
 )
 from connectors.lti_advantage import LtiAdvantage
 from connectors.tokens import Grant, TokenKey, private_key_jwt
 from gateway.errors import Owner
-from gateway.flows import courses
+from gateway.flows import checks, courses
+from gateway.flows.checks import Check, Skipped, Unlike, many
 from gateway.flows.onboarding.lines import deployment_named
 from gateway.flows.parts import Parts
 from gateway.identity import keys
@@ -43,36 +37,8 @@ from mappings.products import product
 GRADE_SCOPES = (lti.SCOPE_LINE_ITEM, lti.SCOPE_LINE_ITEM_READ, lti.SCOPE_RESULT, lti.SCOPE_SCORE)
 
 
-class State(StrEnum):
-    OK = "ok"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One check: what was seen, in one sentence, and who must mend it, "" where nobody must."""
-
-    name: str
-    state: State
-    seen: str
-    who: str = ""
-
-
-class _Unlike(Exception):  # noqa: N818 - what a check saw, not an error of ours
-    """What was seen is not as it should be; `who` must mend it, when it is not the usual one."""
-
-    def __init__(self, seen: str, who: Owner | None = None) -> None:
-        super().__init__(seen)
-        self.who = who
-
-
-class _Skipped(_Unlike):
-    """There was nothing to look at yet."""
-
-
 @dataclass(slots=True)
-class _Trial:
+class _Trial(checks.Trial):
     """One test under way: the registration, a launched course where there is one, and what was found so far."""
 
     parts: Parts
@@ -81,18 +47,11 @@ class _Trial:
     key: RSAKey
     kid: str
     course: LtiAdvantage | None
-    failed: set[str] = field(default_factory=set)
     grant: Grant | None = None
     refused: CredentialsRefused | None = None
 
     def line(self) -> GuardedSession:
         return self.parts.open_line(frozenset(self.platform.hosts))
-
-    def needs(self, *checks: str) -> None:
-        """Skip what makes no sense after these have failed."""
-        missing = [name for name in checks if name in self.failed]
-        if missing:
-            raise _Skipped(f"not tried, because {missing[0]} is not ok")
 
     @property
     def asked(self) -> frozenset[str]:
@@ -113,7 +72,7 @@ class _Trial:
 def run(parts: Parts, by: Person, deployment: str) -> list[Check]:
     """Run the nine checks, in their order. Raises Refused: no such deployment, or not this person's to test."""
     trial = _open(parts, by, deployment)
-    return [_look(trial, name, look, who) for name, (look, who) in _CHECKS.items()]
+    return checks.run_all(trial, _CHECKS)
 
 
 def _open(parts: Parts, by: Person, text: str) -> _Trial:
@@ -138,57 +97,22 @@ def _launched(parts: Parts, places: list[Place], deployment: Any) -> LtiAdvantag
     return None
 
 
-def _look(trial: _Trial, name: str, look: Callable[[_Trial], str], who: Owner) -> Check:
-    try:
-        return Check(name, State.OK, _sentence(look(trial)))
-    except _Skipped as skipped:
-        return Check(name, State.SKIPPED, _sentence(str(skipped)), str(skipped.who or ""))
-    except _Unlike as unlike:
-        seen, owner = str(unlike), unlike.who or who
-    except ConnectorError as error:
-        seen, owner = str(error), Owner.SCHOOL if isinstance(error, AddressRefused) else who
-    trial.failed.add(name)
-    return Check(name, State.FAILED, _sentence(seen), str(owner))
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
-
-
 # --- the nine --------------------------------------------------------------------------------------
 
 
 def _address(trial: _Trial) -> str:
     """The registered names lead to addresses that may be called."""
     with trial.line() as line:
-        for url in (trial.platform.token_url, trial.platform.jwks_url):
-            line.adapter.admit(url)
-        for host in sorted(trial.platform.hosts):
-            try:
-                line.adapter.look_up(f"https://{host}/")
-            except ConnectorError as error:
-                raise _Unlike(f"{host}: {str(error).removeprefix(f'{host}: ')}") from error
-    return f"{', '.join(sorted(trial.platform.hosts))}: every name leads to addresses that may be called"
+        urls = (trial.platform.token_url, trial.platform.jwks_url)
+        return checks.leads_somewhere(line, urls, trial.platform.hosts)
 
 
 def _tls(trial: _Trial) -> str:
-    """Each of our addresses there answers, and shows a certificate; what it answers is no matter here."""
+    """Each of our addresses there answers, and shows a certificate."""
     trial.needs("address")
     urls = {urlsplit(url).netloc: url for url in (trial.platform.token_url, trial.platform.jwks_url)}
     with trial.line() as line:
-        for host, url in urls.items():
-            try:
-                line.get(url)
-            except Untrusted:
-                raise
-            except (AnswerRefused, AnswerUnreadable, AnswerTooLarge, AnswerLost):
-                continue
-            except ConnectorError as error:
-                raise _Unlike(f"{host} does not answer") from error
-    plain = sorted(host for host, url in urls.items() if urlsplit(url).scheme != "https")
-    if plain:
-        return f"{', '.join(plain)} is not https, which is allowed only in a sandbox"
-    return f"{', '.join(sorted(urls))}: the certificate is valid for the name"
+        return checks.certified(line, urls)
 
 
 def _keys(trial: _Trial) -> str:
@@ -196,12 +120,10 @@ def _keys(trial: _Trial) -> str:
     try:
         usable, unusable = trial.parts.keys.look(trial.platform.jwks_url)
     except ValueError as error:
-        raise _Unlike("the key set's address answers with something that is no key set") from error
+        raise Unlike("the key set's address answers with something that is no key set") from error
     if not usable:
-        raise _Unlike(
-            f"none of {_many(unusable, 'key')} can be used: RSA for signing, 2048 bits or more, with a key id"
-        )
-    return f"{_many(usable, 'key')} can be used" + (f", {unusable} cannot" if unusable else "")
+        raise Unlike(f"none of {many(unusable, 'key')} can be used: RSA for signing, 2048 bits or more, with a key id")
+    return f"{many(usable, 'key')} can be used" + (f", {unusable} cannot" if unusable else "")
 
 
 def _issuer(trial: _Trial) -> str:
@@ -214,7 +136,7 @@ def _issuer(trial: _Trial) -> str:
         wanted = {"issuer": issuer, "jwks_uri": trial.platform.jwks_url, "token_endpoint": trial.platform.token_url}
         wrong = sorted(name for name, value in wanted.items() if name in told and told[name] != value)
         if wrong:
-            raise _Unlike(f"the LMS's own description has another {', '.join(wrong)} than the registration")
+            raise Unlike(f"the LMS's own description has another {', '.join(wrong)} than the registration")
         return "the LMS's own description says the same as the registration"
     if _same_site(theirs, host):
         return f"the keys are at {host}, the site of the issuer"
@@ -222,7 +144,7 @@ def _issuer(trial: _Trial) -> str:
         return f"issuer and keys are at sites of {trial.platform.product}"
     if trial.parts.settings.sandbox and _is_number(host):
         return "the keys are on this machine: a sandbox plays this issuer"
-    raise _Unlike(f"the issuer is at {theirs or 'no address'} and its keys at {host}, which is another site")
+    raise Unlike(f"the issuer is at {theirs or 'no address'} and its keys at {host}, which is another site")
 
 
 def _discovered(trial: _Trial, issuer: str) -> Mapping[str, Any]:
@@ -242,7 +164,7 @@ def _token(trial: _Trial) -> str:
     except CredentialsRefused as refused:
         trial.refused = refused
         said = f" ({refused.said})" if refused.said else ""
-        raise _Unlike(
+        raise Unlike(
             f"{refused}{said}; the LMS must know the client {trial.platform.client_id} and read our keys at "
             f"{trial.parts.settings.url}/.well-known/jwks.json"
         ) from refused
@@ -283,8 +205,8 @@ def _audience(trial: _Trial) -> str:
             trial.fetch(other, trial.asked)
         except ConnectorError:
             continue
-        raise _Unlike(f"the assertion had aud {audience}; the LMS accepts {other}: register that as token audience")
-    raise _Skipped(f"the assertion had aud {audience}; the LMS does not say whether it refused it for that")
+        raise Unlike(f"the assertion had aud {audience}; the LMS accepts {other}: register that as token audience")
+    raise Skipped(f"the assertion had aud {audience}; the LMS does not say whether it refused it for that")
 
 
 def _scopes(trial: _Trial) -> str:
@@ -293,13 +215,13 @@ def _scopes(trial: _Trial) -> str:
         return f"{len(trial.asked)} scopes were asked for, and the LMS did not say that it grants less"
     missing = sorted(scope.rpartition("/")[2] for scope in trial.asked - trial.grant.scopes)
     if missing:
-        raise _Unlike(f"of {len(trial.asked)} scopes the LMS does not grant {', '.join(missing)}")
+        raise Unlike(f"of {len(trial.asked)} scopes the LMS does not grant {', '.join(missing)}")
     return f"all {len(trial.asked)} scopes that were asked for are granted"
 
 
 def _course(trial: _Trial) -> LtiAdvantage:
     if trial.course is None:
-        raise _Skipped("no linked course was launched yet", Owner.SCHOOL)
+        raise Skipped("no linked course was launched yet", Owner.SCHOOL)
     trial.needs("address", "tls", "token")
     return trial.course
 
@@ -308,8 +230,8 @@ def _members(trial: _Trial) -> str:
     members = _course(trial).sample_members()
     known = sum(lti.said(member.get("lis_person_sourcedid")) is not None for member in members)
     if members and not known:
-        raise _Unlike(f"the first page has {_many(len(members), 'member')} and no SIS id, so nobody can be recognised")
-    return f"the first page has {_many(len(members), 'member')}, {known} with a SIS id"
+        raise Unlike(f"the first page has {many(len(members), 'member')} and no SIS id, so nobody can be recognised")
+    return f"the first page has {many(len(members), 'member')}, {known} with a SIS id"
 
 
 def _column(trial: _Trial) -> str:
@@ -336,10 +258,6 @@ _CHECKS: dict[str, tuple[Callable[[_Trial], str], Owner]] = {
 
 
 # --- words and sites -------------------------------------------------------------------------------
-
-
-def _many(count: int, word: str) -> str:
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
 def _is_number(host: str) -> bool:

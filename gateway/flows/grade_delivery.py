@@ -89,12 +89,13 @@ def _open(parts: Parts, place: Place, activity: str, deployment: str, context_id
         link = registrations.course(session, deployment, context_id)
         line = courses.open_course(parts, session, deployment, context_id)
         url = results.column(session, activity, deployment, context_id)
+        of_link = results.link_of_column(session, activity, deployment, context_id)
         platform = registrations.by_ref(session, link.registration) if link else None
     if row is None or line is None or platform is None:
         _give_up(parts, place, (activity, deployment, context_id), errors.GRD_NO_COLUMN)
         return None
     try:
-        url = url or line.find_column(activity) or line.make_column(activity, row.title, float(row.points))
+        url = url or line.find_column(activity) or line.make_column(activity, row.title, float(row.points), of_link)
     except AnswerUnreadable:
         _give_up(parts, place, (activity, deployment, context_id), errors.GRD_NO_COLUMN)
         return None

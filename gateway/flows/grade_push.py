@@ -94,7 +94,7 @@ def hand_in(parts: Parts, grant: Grant, body: Mapping[str, Any], key: str, raw: 
     """
     body_hash = hashlib.sha256(raw).digest()
     batch = _locate(parts, grant, body)
-    in_course = courses.refresh_members(parts, batch.place, batch.activity.class_id)
+    in_course = courses.refresh_members(parts, batch.place, batch.activity.class_id).people
     with parts.database.open_school(batch.place) as session:
         earlier = results.answered(session, grant.ref, key)
         if earlier is None:

@@ -92,8 +92,10 @@ def _keep(parts: Parts, notice: notices.Notice, refused: Refused, support: str) 
     said = notice.claims.get(lti_notices.NOTICE)
     named = said.get("type") if isinstance(said, dict) else None
     facts = {"message_type": named if isinstance(named, str) and named in lti_notices.TYPES else None, "verified": True}
+    at = notice.platform
+    if not at.home:
+        return
     with parts.database.open_identity() as session:
-        at = notice.platform
         registrations.keep_failure(
             session, support, at.ref, at.home, refused.reason.code, facts, parts.clock.now()
         )  # fmt: skip

@@ -5,6 +5,7 @@ Work at a desk (onboarding, rosters, the ledger) needs an `Office`; a running ga
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -38,7 +39,8 @@ class Office:
 @dataclass(frozen=True, slots=True)
 class Parts(Office):
     """The parts of one running gateway. `defer(session, task, due_at=None, **references)` puts a job into the
-    session's own transaction; `sample` chooses which records of a bulk page are parsed again."""
+    session's own transaction; `sample` chooses which records of a bulk page are parsed
+    again; `wait` lets seconds pass."""
 
     cache: Cache
     open_line: Callable[..., GuardedSession]
@@ -48,6 +50,7 @@ class Parts(Office):
     keys: PlatformKeys
     defer: Callable[..., None]
     sample: Sample
+    wait: Callable[[float], None] = time.sleep
 
     @property
     def launch_url(self) -> str:

@@ -68,8 +68,8 @@ def register(parts: Parts, said: Mapping[str, str]) -> Landed:
     with _attempt(parts, said) as attempt:
         configuration, home = _configuration(parts, attempt)
         url = parts.settings.url
-        claims = words.claims_for(_useful(parts, attempt.row))
-        asked = words.request(url, urlsplit(url).hostname or "", attempt.row.key_set, configuration, claims)
+        elements = _useful(parts, attempt.row)
+        asked = words.request(url, urlsplit(url).hostname or "", attempt.row.key_set, configuration, elements)
         answer = _answer(parts, attempt, configuration["registration_endpoint"], asked)
         return _land(parts, attempt, configuration, home, asked, answer)
 
@@ -248,13 +248,11 @@ def _land(
     row, columns = attempt.row, _columns(attempt.row, configuration, home)
     issuer, client_id = configuration["issuer"], answer["client_id"]
     with parts.database.open_district(row.district) as session:
-        (known,) = registrations.by_issuer(session, issuer, client_id) or (None,)
-        if known is None:
-            ref = _pending(parts, session, row, issuer, client_id, columns)
-        elif known.home_district == row.district:
-            ref = known.registration
-        else:
+        listed = registrations.by_issuer(session, issuer, client_id)
+        known = next((one for one in listed if one.home_district == row.district), None)
+        if listed and known is None:
             raise Refused(errors.LTI_REG_ANSWER)
+        ref = known.registration if known else _pending(parts, session, row, issuer, client_id, columns)
         said: dict[str, Any] = {
             "update": known is not None, "columns": columns, "asked": words.summary(asked),
             "granted": words.summary(answer), "differences": words.differences(asked, answer),

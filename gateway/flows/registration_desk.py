@@ -13,7 +13,7 @@ from connectors.errors import AddressRefused
 from gateway import errors
 from gateway.errors import Refused
 from gateway.flows import disclosure
-from gateway.flows.onboarding.lines import deployment_named
+from gateway.flows.onboarding.lines import ADDRESSES, deployment_named, require_common
 from gateway.flows.onboarding.places import places
 from gateway.flows.onboarding.typed import require_address
 from gateway.flows.onboarding.vendors import covered, vendor_named
@@ -97,6 +97,8 @@ def approve(parts: Office, by: Person, ref: str, deployment_id: str | None) -> A
         number = _deployment_id(row, deployment_id)
         if row.agreement and number:
             covered(parts, by, row.vendor, row.agreement, where)
+        registrations.one_at_a_time(session, row.issuer, row.client_id)
+        require_common(session, row.issuer, row.client_id, row.said["columns"])
         if row.said["update"]:
             _apply(session, row)
         else:
@@ -107,6 +109,9 @@ def approve(parts: Office, by: Person, ref: str, deployment_id: str | None) -> A
         _note(parts, session, by, row.registration, row.vendor, noted, "accepted")
     if row.said["update"]:
         _forget_keys(parts, row.registration, row.said["old"], row.said["columns"])
+    if made:
+        with parts.database.open_identity() as session:
+            registrations.no_longer_waits(session, made)
     return Approved(row.registration, made, row.said["update"])
 
 
@@ -167,9 +172,11 @@ def _deploy(
         return None
     ref = parts.ids.new("dep")
     schools = [place.school for place in where]
-    directory.add_deployment(
+    made = directory.add_deployment(
         session, ref, row.registration, number, row.agreement, schools, parts.clock.now(), by.ref
     )  # fmt: skip
+    if not made:
+        raise Refused(errors.REQ_CONFLICT, "this deployment is registered already")
     return ref
 
 
@@ -203,11 +210,14 @@ def update(
         require_address(parts, wanted[name])
     with parts.database.open_district(by.district) as session:
         known = _of_deployment(session, by, deployment)
-        old = {name: getattr(known, name) for name in ("auth_url", "token_url", "token_audience", "jwks_url", "hosts")}
+        old = {name: getattr(known, name) for name in (*ADDRESSES, "hosts")}
         new = _changed(old, wanted, sorted(map(_authority, hosts)))
         changed = [name for name in old if old[name] != new[name]]
         if not changed:
             raise Refused(errors.REQ_INVALID, "nothing of the registration would change")
+        registrations.one_at_a_time(session, known.issuer, known.client_id)
+        if set(changed) & set(ADDRESSES):
+            require_common(session, known.issuer, known.client_id, new)
         registrations.change(session, known.registration, **new)
         schools = registrations.schools_of(session, known.registration)
         _note(parts, session, by, known.registration, known.vendor, schools, "recorded")

@@ -28,6 +28,8 @@ from gateway.identity.states import State, States, Storage
 from gateway.store import launches, registrations
 from gateway.store.tenant import Session
 from mappings import lti_messages
+from mappings.lti import CLAIM
+from mappings.lti_messages import LONGEST_ID
 
 LEEWAY = 60  # seconds of clock skew; Moodle's tokens live 60 seconds
 OLDEST = 600  # seconds since issue
@@ -101,6 +103,7 @@ class GatewayLaunch(FlaskMessageLaunch):  # type: ignore[misc]
         self._form, self._browser, self._states, self._keys, self._clock = form, cookies, states, keys, clock
         self.admitted: Admitted | None = None
         self.state: State | None = None
+        self.registration = ""  # whose launch this is, as far as that is known
         self.header: dict[str, Any] = {}
         self.claims: dict[str, Any] = {}  # only once their signature is verified
         self.tier = "cookie"
@@ -108,13 +111,17 @@ class GatewayLaunch(FlaskMessageLaunch):  # type: ignore[misc]
     def validate(self) -> GatewayLaunch:
         """Run the gate. Raises Refused with the code of the first check that fails, and Unproven where the browser has
         no cookie and the LMS can be asked."""
-        self.state = self._states.open(self._form["state"])
-        self._recognise(self.state)
+        self.state = state = self._states.open(self._form["state"])
+        self.registration = state.registration
+        self._recognise(state)
         if "error" in self._form:
             raise Refused(errors.LTI_PLATFORM_ERROR)
         token = self._form.get("id_token", "")
         self.header, claims = tokens.read(token)
-        state, platform = self.state, self._tool_config.platform(self.state.issuer, self.state.client_id)
+        platform = self._tool_config.platform(
+            state.issuer, state.client_id, state.deployment_id or deployment_named(claims)
+        )
+        self.registration = platform.whose
         key = self._keys.key(platform.ref, platform.jwks_url, self.header["kid"])
         tokens.verify(token, key)
         self.claims, now = claims, self._clock.now()
@@ -122,6 +129,8 @@ class GatewayLaunch(FlaskMessageLaunch):  # type: ignore[misc]
         terms = Terms(state.issuer, state.client_id, platform.excuses(now), now.timestamp(), of_issuer)
         check_token(claims, terms)
         _nonce(claims, state)
+        if not platform.home:
+            raise Refused(errors.LTI_DEPLOYMENT)
         message = _message(claims, platform, terms)
         if state.deployment_id and message["deployment_id"] != state.deployment_id:
             raise Refused(errors.LTI_DEPLOYMENT)
@@ -138,7 +147,9 @@ class GatewayLaunch(FlaskMessageLaunch):  # type: ignore[misc]
         name, value = self._states.cookie(state)
         if hmac.compare_digest(self._browser.get(name, "").encode(), value.encode()):
             return
-        kept = self._states.storage(state, self._tool_config.platform(state.issuer, state.client_id))
+        kept = self._states.storage(
+            state, self._tool_config.platform(state.issuer, state.client_id, state.deployment_id)
+        )
         if kept is None:
             raise Refused(errors.LTI_BROWSER)
         if PROOF not in self._form:
@@ -167,6 +178,12 @@ class GatewayLaunch(FlaskMessageLaunch):  # type: ignore[misc]
         """Use up the nonce of a login that came to nothing (LV-02)."""
         if self.state is not None:
             registrations.spend_nonce(session, self.state.nonce_hash, self.state.forgotten_at)
+
+
+def deployment_named(claims: Mapping[str, Any]) -> str:
+    """The deployment that a token is of, as it says itself: only whose keys it must be signed with rests on that."""
+    said = claims.get(CLAIM + "deployment_id")
+    return said if isinstance(said, str) and len(said) <= LONGEST_ID else ""
 
 
 def check_token(claims: dict[str, Any], terms: Terms) -> None:

@@ -11,7 +11,7 @@ from gateway.clock import Clock
 from gateway.errors import VOCABULARY, Refused
 from gateway.identity import tokens
 from gateway.identity.keys import PlatformKeys
-from gateway.identity.launch import Terms, check_token
+from gateway.identity.launch import Terms, check_token, deployment_named
 from gateway.identity.platforms import Platform, Registrations
 from mappings import lti_notices
 
@@ -55,4 +55,5 @@ def _sender(registrations: Registrations, claims: dict[str, Any]) -> Platform:
     if not clients:
         raise Refused(errors.LTI_AUD)
     is_client = registrations.of_issuer(issuer)
-    return registrations.platform(issuer, next(filter(is_client, clients[:MOST_AUDIENCES]), clients[0]))
+    client = next(filter(is_client, clients[:MOST_AUDIENCES]), clients[0])
+    return registrations.platform(issuer, client, deployment_named(claims))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -33,8 +33,17 @@ class Platform:
     status: str
     vendor: str
     product: str = ""
-    home: int = 0  # the district that registered it
+    home: int = 0  # the district that registered it; 0: several did, and which one is not known
     relaxations: tuple[tuple[str, str, datetime], ...] = ()  # name, value, until when
+
+    @property
+    def whose(self) -> str:
+        """Which registration it is, "" for nobody's."""
+        return self.ref if self.home else ""
+
+    def shared(self) -> Platform:
+        """Return what all registrations of this client have in common: its addresses, and nobody's hosts or excuses."""
+        return replace(self, hosts=frozenset(), vendor="", product="", home=0, relaxations=())
 
     def excuses(self, now: datetime) -> dict[str, str]:
         """Return the relaxations in force, by name, with their value."""
@@ -66,19 +75,21 @@ class Registrations(ToolConfAbstract):  # type: ignore[misc]
     def platform(self, issuer: str, client_id: str | None, deployment_id: str | None = None) -> Platform:
         """Return the one enabled registration (LI-3). Raises Refused: unknown, ambiguous or disabled.
 
-        Where several share an issuer and no client is named, the deployment decides.
+        Where several share an issuer and no client is named, the deployment decides; and where districts share a
+        client. Of a deployment that none of these has, or that is not named, it is what they have in common: nobody's.
         """
         found = self._find(issuer, client_id)
-        found = [one for one in found if one.status == "active"] or found  # what is off or waits is in nobody's way
         if len(found) > 1 and deployment_id:
-            found = [one for one in found if self._has(one.ref, deployment_id)] or found
-        if not found:
+            found = self._having(found, deployment_id) or found
+        live = [one for one in found if one.status == "active"] or found  # what is off or waits is in nobody's way
+        if not live:
             raise Refused(errors.LTI_ISSUER_UNKNOWN)
-        if len(found) > 1:
+        if len({one.client_id for one in live}) > 1:
             raise Refused(errors.LTI_REGISTRATION_AMBIGUOUS)
-        if found[0].status != "active":
+        if live[0].status != "active":
             raise Refused(errors.LTI_REGISTRATION_DISABLED)
-        return found[0]
+        sharing = [one for one in found if one.client_id == live[0].client_id and one.status != "pending"]
+        return live[0] if len(sharing) == 1 else live[0].shared()
 
     def of_issuer(self, issuer: str) -> Callable[[str], bool]:
         """Return a question: whether a client is one of this issuer's registered here."""
@@ -109,12 +120,16 @@ class Registrations(ToolConfAbstract):  # type: ignore[misc]
     def find_deployment_by_params(
         self, iss: str, deployment_id: str, client_id: str, *_a: Any, **_k: Any
     ) -> Deployment | None:
-        known = self._has(self.platform(iss, client_id or None).ref, deployment_id)
+        known = self._having(self._find(iss, client_id or None), deployment_id)
         return Deployment().set_deployment_id(deployment_id) if known else None
 
-    def _has(self, registration: str, deployment_id: str) -> bool:
+    def _having(self, found: list[Platform], deployment_id: str) -> list[Platform]:
+        """Those of these registrations that have a deployment of this id."""
+        if not is_text(deployment_id):
+            return []
         with self._database.open_identity() as session:
-            return is_text(deployment_id) and registrations.has_deployment(session, registration, deployment_id)
+            having = registrations.having(session, [one.ref for one in found], deployment_id)
+        return [one for one in found if one.ref in having]
 
 
 def _platform(row: Any) -> Platform:

@@ -32,7 +32,7 @@ class State:
 
     id: str
     nonce: str
-    registration: str
+    registration: str  # "" where several share the client and the login names no deployment of theirs
     issuer: str
     client_id: str
     deployment_id: str
@@ -82,7 +82,7 @@ class States:
     def make(self, platform: Platform, deployment_id: str, target: str, frame: str = "") -> tuple[State, str]:
         """Return a new state and its text."""
         state = State(
-            self._ids.secret(), self._ids.secret(), platform.ref, platform.issuer, platform.client_id,
+            self._ids.secret(), self._ids.secret(), platform.whose, platform.issuer, platform.client_id,
             deployment_id, target, int(self._clock.now().timestamp()), frame,
         )  # fmt: skip
         values = [state.id, state.nonce, state.registration, state.issuer, state.client_id,

@@ -18,6 +18,7 @@ from gateway.errors import VOCABULARY
 from gateway.policy.request import ActorKind, Obligation, Operation, Purpose
 from gateway.policy.source_policies import PROFILES
 from mappings.elements import REGISTER
+from mappings.lti_messages import RELAXATIONS
 
 VERSION = 1
 
@@ -105,7 +106,7 @@ FIELDS = MappingProxyType(
         "obligations": _list_of(_one_of(*Obligation)),
         "attempt": _count,
         "notice": _ref,
-        "relaxation": _one_of("no_resource_link", "anonymous", "trusted_audience", "clock_skew"),
+        "relaxation": _one_of(*RELAXATIONS),
         "policy": _match(rf"(?:{'|'.join(PROFILES)})@\d{{1,9}}"),
     }
 )  # fmt: skip

@@ -130,7 +130,9 @@ RULES = MappingProxyType(
         ),
         Operation.MEMBERS: Rule(
             frozenset({"members.read"}),
-            _NAMES | _elements("record.", "person.role", "person.email", "enrollment.membership"),
+            _NAMES
+            | _elements("record.", "person.role", "person.email", "enrollment.membership")
+            | {"enrollment.group", "group.name"},
             _APPS,
         ),
         Operation.RESULT_WRITE: Rule(

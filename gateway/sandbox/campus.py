@@ -65,6 +65,18 @@ class Course:
         """The id of the one resource link of this course."""
         return f"link-{self.id}"
 
+    @property
+    def groups(self) -> dict[str, tuple[str, list[str]]]:
+        """The groups of this course by id: name, and whose they are. Every second pupil is in the one, the rest in the
+        other."""
+        pupils = [key for key, user in self.members.items() if user.person.role != "teacher"]
+        return {f"{self.id}-g{n}": (name, pupils[n::2]) for n, name in enumerate(("Herons", "Otters"))}
+
+    @property
+    def group_set(self) -> str:
+        """The id of the one set of these groups."""
+        return f"{self.id}-s0"
+
 
 @dataclass(slots=True)
 class Tool:
@@ -78,11 +90,42 @@ class Tool:
     title: str = "Mastery check"
 
 
+OF_TOOL = "ltiResourceLink"  # a picked link that opens the tool
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What a teacher picked in a tool: a link of the course to it, or something to look at (`kind` says which)."""
+
+    id: str
+    course: str
+    client_id: str
+    kind: str
+    title: str
+    url: str
+    custom: dict[str, str]
+
+
 @dataclass(frozen=True, slots=True)
 class Launch:
+    """One message: from the tool's own link, or one that was picked; about somebody; about a column."""
+
     user: User
     course: Course
     tool: Tool
+    message: str = "LtiResourceLinkRequest"
+    link: Link | None = None
+    about: str = ""
+    column: str = ""
+    settings: dict[str, Any] | None = None  # of a picker
+
+    @property
+    def target(self) -> str:
+        return (self.link.url if self.link else "") or self.tool.target_link_uri
+
+    @property
+    def link_id(self) -> str:
+        return self.link.id if self.link else self.course.link
 
 
 @dataclass(slots=True)
@@ -147,6 +190,8 @@ class Campus:
     tools: dict[str, Tool] = field(default_factory=dict)
     sessions: dict[str, User] = field(default_factory=dict)
     launches: dict[str, Launch] = field(default_factory=dict)
+    links: dict[str, Link] = field(default_factory=dict)
+    pickers: dict[str, Launch] = field(default_factory=dict)  # by the data that comes back with what was picked
     columns: dict[str, Column] = field(default_factory=dict)
     received: list[dict[str, Any]] = field(default_factory=list)
     seen: set[tuple[str, str]] = field(default_factory=set)
@@ -179,6 +224,14 @@ class Campus:
     def course_of(self, sourced_id: str) -> Course:
         return next(c for c in self.courses.values() if c.sourced_id == sourced_id)
 
+    def links_of(self, course: Course) -> list[Link]:
+        """What was picked for a course."""
+        return [one for one in self.links.values() if one.course == course.id]
+
+    def is_link(self, course: Course, link: str) -> bool:
+        """Whether a resource link is one of a course."""
+        return link == course.link or link in {one.id for one in self.links_of(course) if one.kind == OF_TOOL}
+
     def begin(self, launch: Launch) -> str:
         """Keep a launch and return the lti_message_hint that finds it again."""
         hint = secrets.token_urlsafe(12)
@@ -206,6 +259,13 @@ class Campus:
             if not profile.throttle_calls or self.window.calls <= profile.throttle_calls:
                 return 0
             return self.window.began + profile.throttle_seconds - now
+
+    def add_column(self, course: Course, client_id: str, body: dict[str, Any]) -> str:
+        """Make a column of a tool in a course; return its number."""
+        with self.lock:
+            number = str(max(map(int, self.columns), default=500) + 1)
+            self.columns[number] = Column(course, client_id, body)
+        return number
 
     def rotate(self) -> None:
         """Sign with a new key; the JWKS shows that one only."""

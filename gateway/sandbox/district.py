@@ -500,6 +500,42 @@ def _cut_off(tables: dict[str, list[Row]]) -> list[str]:
     return sorted(gone)
 
 
+def live(night: int = 1, *, few: bool = False) -> dict[str, list[Row]]:
+    """Return what the SIS itself holds in a night, nothing spoiled or cut off: each row says its status and when it was
+    modified, and what is gone since the night before stays, to be deleted. `few`: five classes and who is in them."""
+    before, now = _tables(district()), _tables(district())
+    if night == 2:
+        _live_a_day(now)
+    if few:
+        before, now = _few(before), _few(now)
+    found = {}
+    for file, rows in now.items():
+        old = {row["sourcedId"]: row for row in before[file]}
+        ids = {row["sourcedId"] for row in rows}
+        gone = [_stamped(row, 2, "tobedeleted") for key, row in old.items() if key not in ids]
+        found[file] = [_stamped(row, 1 if old.get(row["sourcedId"]) == row else 2) for row in rows] + gone
+    return found
+
+
+def _few(tables: dict[str, list[Row]]) -> dict[str, list[Row]]:
+    """The classes in which a day brings something new, one of Birch, and whoever is in them."""
+    stats = [c.sourced_id for c in district().classes if c.course.title == "Statistics"][1:5]
+    classes = {*stats, CAST["birch_class"]}
+    seats = [row for row in tables["enrollments"] if row["classSourcedId"] in classes]
+    people = {row["userSourcedId"] for row in seats} | {sid("teacher", ALDER, 3)}
+    people |= {
+        row["agentSourcedIds"] for row in tables["users"] if row["sourcedId"] in people and row["agentSourcedIds"]
+    }
+    keep = {"classes": ("sourcedId", classes), "users": ("sourcedId", people), "roles": ("userSourcedId", people),
+            "enrollments": ("classSourcedId", classes), "demographics": ("sourcedId", people)}  # fmt: skip
+    return {file: [r for r in rows if file not in keep or r[keep[file][0]] in keep[file][1]]
+            for file, rows in tables.items()}  # fmt: skip
+
+
+def _stamped(row: Row, night: int, status: str = "active") -> Row:
+    return row | {"status": status, "dateLastModified": f"2026-09-0{night}T06:30:00.000Z"}
+
+
 def truth() -> dict[str, Any]:
     """Return what a receiver of night 1 should end up with at Alder High, and who is not its business."""
     d, planted = district(), delivery(1).planted

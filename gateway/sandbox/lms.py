@@ -6,26 +6,24 @@ import argparse
 import secrets
 from dataclasses import asdict, fields, replace
 from typing import Any
-from urllib.parse import urlencode
 
 from flask import Blueprint, Flask, Response, jsonify, redirect, request
 from markupsafe import Markup
 from werkzeug.wrappers import Response as AnyResponse
 
-from gateway.sandbox import lms_members
+from gateway.sandbox import lms_members, lms_messages
 from gateway.sandbox import lms_services as services
 from gateway.sandbox.campus import (
     ABSENT,
     NOT_GRADABLE,
     TUTOR,
     Campus,
-    Course,
     Launch,
     Tool,
-    User,
     user_id,
 )
 from gateway.sandbox.district import CAST
+from gateway.sandbox.lms_launch import auth, claims_of, own_course, signed_in, start
 from gateway.sandbox.lms_registration import open_desk
 from gateway.sandbox.lms_services import campus, course
 from gateway.sandbox.loopback import Faults, RefusalError, page, refusal, serve
@@ -33,12 +31,6 @@ from gateway.sandbox.products import PROFILES, behaviour
 
 bp = Blueprint("lms", __name__)
 
-_LTI = "https://purl.imsglobal.org/spec/lti/claim/"
-_FIELD = Markup('<input type="hidden" name="{}" value="{}">')
-_FORM = Markup(
-    '<form method="post" action="{}" data-auto-submit>{}<button>Continue</button></form>'
-    "<script>document.forms[0].submit()</script>"
-)
 _LOGIN = Markup('<form method="post"><label>User <input name="user"></label><button>Sign in</button></form>')
 _ITEM = Markup('<li><a href="/courses/{}">{}</a></li>')
 _COURSE = Markup('<p>Signed in as {}.</p><p><a href="/courses/{}/open?tool={}">{}</a></p>')
@@ -53,6 +45,7 @@ def create_app(url: str, profile: str = "plain") -> Flask:
     app.register_blueprint(bp)
     app.register_blueprint(services.bp)
     app.register_blueprint(lms_members.bp)
+    app.register_blueprint(lms_messages.bp)
     app.add_url_rule(here.profile.auth, "auth", auth, methods=["GET", "POST"])
     app.add_url_rule(here.profile.token, "token", services.token, methods=["POST"])
     app.add_url_rule(here.profile.jwks, "jwks", jwks)
@@ -85,14 +78,6 @@ def announcement(here: Campus) -> dict[str, Any]:
     }
 
 
-def signed_in() -> User:
-    """Return who is signed in; RefusalError 403."""
-    user = campus().sessions.get(request.cookies.get("lms_session", ""))
-    if user is None:
-        raise RefusalError(403, "sign_in_first")
-    return user
-
-
 @bp.get("/login")
 def login_form() -> Response:
     return page("Sign in", _LOGIN)
@@ -122,158 +107,20 @@ def home() -> Response:
 
 @bp.get("/courses/<course_id>")
 def course_page(course_id: str) -> Response:
-    user, here = signed_in(), _own_course(course_id)
-    links = (_COURSE.format(user.name, here.id, t.client_id, t.title) for t in campus().tools.values())
-    return page(here.title, Markup("").join(links))
-
-
-def _own_course(course_id: str) -> Course:
-    if signed_in().id not in course(course_id).members:
-        raise RefusalError(403, "not_a_member")
-    return course(course_id)
-
-
-# 1EdTech Security Framework 1.0 §5.1.1
+    user, here = signed_in(), own_course(course_id)
+    links = [_COURSE.format(user.name, here.id, t.client_id, t.title) for t in campus().tools.values()]
+    return page(here.title, Markup("").join([*links, lms_messages.offered(user, here)]))
 
 
 @bp.get("/courses/<course_id>/open")
 def open_tool(course_id: str) -> AnyResponse:
-    """Begin at the tool's login URL: by redirect, or by a form where this make of LMS does so."""
-    user, here, profile = signed_in(), _own_course(course_id), campus().profile
-    tool = campus().tools[request.args.get("tool", profile.client_id)]
-    hint = campus().begin(Launch(user, here, tool))
-    asked = {
-        "iss": campus().issuer,
-        "login_hint": user.id,
-        "target_link_uri": tool.target_link_uri,
-        "lti_message_hint": hint,
-        "client_id": tool.client_id,
-        "lti_deployment_id": tool.deployment_id,
-        **profile.login_extras,
-    }
-    if profile.login_by_form:
-        return post_form(tool.login_url, asked)
-    return redirect(f"{tool.login_url}{'&' if '?' in tool.login_url else '?'}{urlencode(asked)}")
-
-
-def post_form(action: str, values: dict[str, str]) -> Response:
-    """Return a page that posts itself; without JavaScript a person presses Continue."""
-    hidden = Markup("").join(_FIELD.format(name, value) for name, value in values.items())
-    return page("One moment", _FORM.format(action, hidden))
-
-
-def auth() -> Response:
-    """Answer an authentication request by form post; an unregistered redirect_uri gets nothing."""
-    asked = request.values
-    tool, back = campus().tools.get(asked.get("client_id", "")), asked.get("redirect_uri", "")
-    if tool is None or back not in tool.redirect_uris:
-        raise RefusalError(400, "invalid_request", "client_id or redirect_uri is not registered.")
-    launch = campus().launches.get(asked.get("lti_message_hint", ""))
-    wrong = _objection(tool, launch)
-    if wrong or launch is None:
-        values = {"error": wrong, "error_description": wrong}
-    else:
-        values = {"id_token": campus().sign(claims_of(launch, asked["nonce"]), {})}
-    return post_form(back, values | {"state": asked.get("state", "")})
-
-
-def _objection(tool: Tool, launch: Launch | None) -> str:
-    asked = request.values
-    must = {
-        "response_type": "id_token",
-        "response_mode": "form_post",
-        "scope": "openid",
-        "prompt": "none",
-    }
-    if any(asked.get(name) != value for name, value in must.items()) or not asked.get("nonce"):
-        return "invalid_request"
-    if launch is None or launch.tool.client_id != tool.client_id:
-        return "invalid_request"
-    user = campus().sessions.get(request.cookies.get("lms_session", ""))
-    if user is None or not user.id == launch.user.id == asked.get("login_hint"):
-        return "login_required"
-    return ""
-
-
-def claims_of(launch: Launch, nonce: str) -> dict[str, Any]:
-    """Return the claims of a resource link launch."""
-    user, here, tool = launch.user, launch.course, launch.tool
-    ours, now = campus(), int(campus().now().timestamp())
-    family = ours.profile.family or ours.profile.name
-    lti = {
-        "message_type": "LtiResourceLinkRequest",
-        "version": "1.3.0",
-        "deployment_id": tool.deployment_id,
-        "target_link_uri": tool.target_link_uri,
-        "roles": user.roles(ours.profile),
-        "resource_link": {"id": here.link, "title": tool.title},
-        "context": _context(here),
-        "tool_platform": {"guid": ours.issuer, "name": "Alder Valley LMS", "product_family_code": family},
-        "launch_presentation": {"document_target": "window", "locale": "en-US"}
-        | {"return_url": f"{ours.url}/courses/{here.id}"},
-        "custom": _custom(tool, launch),
-    }
-    if ours.profile.sis_ids:
-        lti["lis"] = {"person_sourcedid": user.person.sourced_id, "course_section_sourcedid": here.sourced_id}
-    return {
-        "iss": ours.issuer,
-        "aud": tool.client_id,
-        "azp": tool.client_id,
-        "sub": user.id,
-        "iat": now,
-        "exp": now + ours.profile.token_seconds,
-        **({"nbf": now} if ours.profile.not_before else {}),
-        "nonce": nonce,
-        **ours.profile.claims,
-        **_names(user),
-        **{f"{_LTI}{name}": value for name, value in lti.items()},
-        **_service_claims(launch),
-    }
-
-
-def _names(user: User) -> dict[str, str]:
-    person = user.person
-    known = {"given_name": person.given, "family_name": person.family, "email": person.email}
-    return {k: v for k, v in ({"name": user.name} | known).items() if v}
-
-
-def _context(here: Course) -> dict[str, Any]:
-    kind = "http://purl.imsglobal.org/vocab/lis/v2/course#CourseSection"
-    return {"id": here.id, "label": here.title, "title": here.title, "type": [kind]}
-
-
-def _custom(tool: Tool, launch: Launch) -> dict[str, Any]:
-    """Return custom values with the variables this LMS knows; others stay as they are written."""
-    known = {
-        "$User.id": launch.user.id,
-        "$Person.sourcedId": launch.user.person.sourced_id,
-        "$CourseSection.sourcedId": launch.course.sourced_id,
-        "$Context.id": launch.course.id,
-        "$ResourceLink.id": launch.course.link,
-    }
-    values: dict[str, Any] = {k: known.get(v, v) for k, v in tool.custom.items()}
-    if campus().profile.integers_in_custom:
-        values = {k: int(v) if str(v).isdigit() else v for k, v in values.items()}
-    return values
-
-
-def _service_claims(launch: Launch) -> dict[str, Any]:
-    """Return the AGS and NRPS claims; `lineitem` only where one column belongs to the link."""
-    here, link = launch.course, launch.course.link
-    scopes = [services.ITEMS, services.ITEMS_READ, services.SCORE, services.RESULTS]
-    endpoint: dict[str, Any] = {"scope": scopes, "lineitems": services.items_url(here)}
-    own = services.columns_of(here, launch.tool.client_id)
-    coupled = [n for n in own if campus().columns[n].body.get("resourceLinkId") == link]
-    if len(coupled) == 1:
-        endpoint["lineitem"] = services.item_url(coupled[0])
-    members = f"{campus().url}/courses/{here.id}/members"
-    return {
-        "https://purl.imsglobal.org/spec/lti-ags/claim/endpoint": endpoint,
-        "https://purl.imsglobal.org/spec/lti-nrps/claim/namesroleservice": {
-            "context_memberships_url": members,
-            "service_versions": ["2.0"],
-        },
-    }
+    """Open the tool's own link, or one that was picked."""
+    user, here, asked = signed_in(), own_course(course_id), request.args
+    tool = campus().tools[asked.get("tool", campus().profile.client_id)]
+    wanted = asked.get("link", here.link)
+    if not campus().is_link(here, wanted):
+        raise RefusalError(404, "not_found", "No such link.")
+    return start(Launch(user, here, tool, link=campus().links.get(wanted)))
 
 
 def jwks() -> Response:

@@ -60,7 +60,7 @@ def _configuration(here: Campus) -> dict[str, Any]:
         "token_endpoint_auth_signing_alg_values_supported": ["RS256"],
         "jwks_uri": url + here.profile.jwks,
         "registration_endpoint": f"{url}/register",
-        "scopes_supported": _SCOPES,
+        "scopes_supported": [*_SCOPES, *([services.GROUPS] if here.profile.groups else [])],
         "response_types_supported": ["id_token"],
         "subject_types_supported": ["public", "pairwise"],
         "id_token_signing_alg_values_supported": ["RS256"],

@@ -27,7 +27,8 @@ _AGS = "https://purl.imsglobal.org/spec/lti-ags/scope/"
 ITEMS, ITEMS_READ = f"{_AGS}lineitem", f"{_AGS}lineitem.readonly"
 SCORE, RESULTS = f"{_AGS}score", f"{_AGS}result.readonly"
 MEMBERS = "https://purl.imsglobal.org/spec/lti-nrps/scope/contextmembership.readonly"
-_OFFERED = {ITEMS, ITEMS_READ, SCORE, RESULTS, MEMBERS}
+GROUPS = "https://purl.imsglobal.org/spec/lti-gs/scope/contextgroup.readonly"
+_OFFERED = {ITEMS, ITEMS_READ, SCORE, RESULTS, MEMBERS, GROUPS}
 _ITEM = "application/vnd.ims.lis.v2.lineitem+json"
 _ITEM_LIST = "application/vnd.ims.lis.v2.lineitemcontainer+json"
 _RESULT_LIST = "application/vnd.ims.lis.v2.resultcontainer+json"
@@ -69,14 +70,18 @@ def token() -> Response:
 def _asserted(assertion: str) -> Tool:
     """Return the tool that signed this assertion; its key set is fetched anew each time."""
     try:
-        unread = json.loads(extract_compact(assertion.encode()).payload)
-        tool = campus().tools[unread["iss"]]
-        answer = fetch("GET", tool.jwks_url)
-        claims = jwt.decode(assertion, KeySet.import_key_set(answer.json()), algorithms=["RS256"]).claims
+        tool, claims = signed_by(assertion)
     except (JoseError, requests.RequestException, ValueError, LookupError, TypeError) as error:
         raise RefusalError(401, "invalid_client", f"assertion: {error!r}") from error
     _check_assertion(claims, tool)
     return tool
+
+
+def signed_by(token: str) -> tuple[Tool, dict[str, Any]]:
+    """Return the tool that a token names as its issuer, and its claims, verified by that tool's keys of now."""
+    tool = campus().tools[json.loads(extract_compact(token.encode()).payload)["iss"]]
+    keys = KeySet.import_key_set(fetch("GET", tool.jwks_url).json())
+    return tool, jwt.decode(token, keys, algorithms=["RS256"]).claims
 
 
 def _check_assertion(claims: dict[str, Any], tool: Tool) -> None:
@@ -89,8 +94,8 @@ def _check_assertion(claims: dict[str, Any], tool: Tool) -> None:
     faults = {
         "sub": claims.get("sub") != tool.client_id,
         "aud": audience not in (aud if isinstance(aud, list) else [aud]),
-        "exp": not now < _number(claims.get("exp")) <= now + 3600,
-        "iat": not now - 3600 < _number(claims.get("iat")) < now + 60,
+        "exp": not now < finite(claims.get("exp")) <= now + 3600,
+        "iat": not now - 3600 < finite(claims.get("iat")) < now + 60,
         "jti": "jti" not in claims,
     }
     with campus().lock:
@@ -101,7 +106,7 @@ def _check_assertion(claims: dict[str, Any], tool: Tool) -> None:
         campus().seen.add(seen)
 
 
-def _number(value: object) -> float:
+def finite(value: object) -> float:
     """Return a finite number, or NaN, which no comparison accepts."""
     proper = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if proper else math.nan  # type: ignore[arg-type]
@@ -222,10 +227,7 @@ def list_items(course_id: str) -> Response:
 @bp.post(_ALL)
 def create_item(course_id: str) -> Response:
     client, here = campus().tokens.require(ITEMS), course(course_id)
-    column = Column(here, client, _item_body(here))
-    with campus().lock:
-        number = str(max(map(int, campus().columns), default=500) + 1)
-        campus().columns[number] = column
+    number = campus().add_column(here, client, _item_body(here))
     return answer(_item(number), _ITEM, {"Location": item_url(number)}, 201)
 
 
@@ -233,11 +235,11 @@ def _item_body(here: Course) -> dict[str, Any]:
     body = _json_of(_ITEM)
     if not isinstance(body.get("label"), str) or not body["label"].strip():
         raise RefusalError(400, "bad_line_item", "label is missing.")
-    if not _number(body.get("scoreMaximum")) > 0:
+    if not finite(body.get("scoreMaximum")) > 0:
         raise RefusalError(400, "bad_line_item", "scoreMaximum is not above zero.")
     if "resourceLinkId" in body and not campus().profile.link_by_post:
         raise RefusalError(400, "bad_line_item", "resourceLinkId cannot be set.")
-    if body.get("resourceLinkId", here.link) != here.link:
+    if not campus().is_link(here, body.get("resourceLinkId", here.link)):
         raise RefusalError(404, "not_found", "No such resource link.")
     return {k: v for k, v in body.items() if k != "id"}
 
@@ -337,8 +339,8 @@ def _checked(sent: dict[str, Any]) -> datetime:
     if campus().profile.maximum_always and "scoreMaximum" not in sent:
         wrong.append("scoreMaximum")
     if sent.get("scoreGiven") is not None:
-        wrong += [] if _number(sent["scoreGiven"]) >= 0 else ["scoreGiven"]
-        if not _number(sent.get("scoreMaximum")) > 0:
+        wrong += [] if finite(sent["scoreGiven"]) >= 0 else ["scoreGiven"]
+        if not finite(sent.get("scoreMaximum")) > 0:
             raise RefusalError(campus().profile.no_maximum, "bad_score", "scoreMaximum")
     try:
         stamp = datetime.fromisoformat(str(sent.get("timestamp")))

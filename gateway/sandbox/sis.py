@@ -1,4 +1,4 @@
-"""The SIS of Alder Valley: hands its nightly OneRoster zip to whoever holds a token."""
+"""The SIS of Alder Valley: its nightly OneRoster zip, and its OneRoster services as many makes have them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from flask import Flask, Response, jsonify, request
 
 from gateway.sandbox.district import delivery
 from gateway.sandbox.loopback import Faults, RefusalError, Tokens, refusal, serve
+from gateway.sandbox.sis_rest import open_rest
 
 CLIENT_ID, CLIENT_SECRET = "alder-sis-export", "sis-secret-for-loopback-only"
 SCOPE = "export.read"
@@ -17,7 +18,7 @@ SCOPE = "export.read"
 def create_app(url: str) -> Flask:
     """Build the SIS that answers at `url`."""
     app, tokens = Flask("sis"), Tokens()
-    tonight: dict[str, Any] = {"night": 1, "clean": False}
+    tonight: dict[str, Any] = {"night": 1, "clean": False, "few": False}
     Faults(app)
     app.register_error_handler(RefusalError, refusal)
     app.extensions["announce"] = {
@@ -28,6 +29,8 @@ def create_app(url: str) -> Flask:
         "client_secret": CLIENT_SECRET,
         "scope": SCOPE,
     }
+
+    open_rest(app, url, tonight)
 
     @app.post("/token")
     def token() -> Response:
@@ -41,12 +44,12 @@ def create_app(url: str) -> Flask:
     @app.get("/export/oneroster.zip")
     def export() -> Response:
         tokens.require(SCOPE)
-        data = delivery(**tonight).zipped()
+        data = delivery(tonight["night"], clean=tonight["clean"]).zipped()
         return Response(data, mimetype="application/zip")
 
     @app.post("/_sandbox/night")
     def night() -> Response:
-        """Take {"night": 1|2, "clean": false}."""
+        """Take {"night": 1|2, "clean": false, "few": false}; `few` is of the service only: five classes."""
         tonight.update({k: v for k, v in request.get_json().items() if k in tonight})
         return jsonify(tonight)
 

@@ -129,7 +129,8 @@ def _agreements(story: Story) -> None:
     alder = "Alder High School"
     roster = ("SNM", "person.grade", "person.role", "person.enabled", "ENR", "SCH")
     table: tuple[tuple[str, tuple[str, ...], str, tuple[str, ...], str | None, str, tuple[str, ...]], ...] = (
-        ("Alder SIS Inc", ("SNM",), "rostering", ("roster.import",), None, _UNTIL, ()),
+        ("Alder SIS Inc", ("SNM", "SID", "ENR", "SCH", "PGI", "DEM"), "rostering", ("roster.import",), None, _UNTIL,
+         ()),
         ("Mastery App", ("SNM", "ENR", "SCH", "SAP"), "assessment_delivery",
          ("launch.handover", "members.read", "result.write"), alder, _UNTIL, _APP_SCOPES),
         ("SimCanvas", ("SAP", "person.lti_subject"), "grading", ("grade.passback",), alder, _UNTIL, ()),

@@ -156,7 +156,7 @@ def add_client(
 def add_registration(
     session: Session, ref: str, now: datetime, by: str, *, status: str = "active", **values: Any
 ) -> bool:
-    """Write an LMS registration; False when the issuer and client id are registered already."""
+    """Write an LMS registration; False when the district has registered the issuer and client id already."""
     return session.insert(
         tables.registration, ignore=True, registration=ref, home_district=session.district, status=status,
         created_at=now, created_by=by, **values,
@@ -175,10 +175,11 @@ def add_deployment(
     session: Session, ref: str, registration: str, deployment_id: str, agreement: str | None, places: Sequence[int],
     now: datetime, by: str,
 ) -> bool:  # fmt: skip
-    """Write a deployment and the schools it is granted; False when it is there already."""
+    """Write a deployment and the schools it is granted; False when it is there already, in whatever district."""
+    (of,) = session.rows("SELECT issuer, client_id FROM registration WHERE registration = %(r)s", r=registration)
     made = session.insert(
         tables.deployment, ignore=True, deployment=ref, registration=registration, deployment_id=deployment_id,
-        agreement=agreement, status="active", created_at=now, created_by=by,
+        issuer=of.issuer, client_id=of.client_id, agreement=agreement, status="active", created_at=now, created_by=by,
     )  # fmt: skip
     for school in places if made else ():
         session.insert(tables.deployment_school, school=school, deployment=ref)

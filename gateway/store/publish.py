@@ -7,24 +7,31 @@ and tombstones follow its own projection alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
 from typing import Any
 
 from psycopg.types.json import Jsonb
 
+from gateway.policy.collection import Collection
 from gateway.store.staging import Staging, mirror
-from mappings.oneroster.records import KINDS, PROJECTED, Kind
+from mappings.oneroster.records import KINDS, PROJECTED, Column, Kind
 
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """A school of ours that a source delivers."""
+    """A school of ours that a source delivers, and what may be brought in there: of its pupils only those born by
+    `born_by`, where that is given."""
 
     school: int
     ref: str
     name: str
     org_id: str
+    elements: frozenset[str] = frozenset()
+    born_by: date | None = None
+
+    def letting_in(self, what: Collection) -> Seat:
+        return replace(self, elements=what.elements, born_by=what.born_by)
 
 
 @dataclass(slots=True)
@@ -170,8 +177,40 @@ class Projection:
             f"SELECT s.school, x.\"user\", x.role = 'student' FROM {mirror('enrollment')} x {only} "
             "JOIN seat s ON s.org = x.org WHERE x.source = %(source)s) a GROUP BY school, user_id"
         )
+        self._bar_children()
         self._run("CREATE INDEX ON assoc (user_id)")
         self._run("ANALYZE assoc")
+
+    def _bar_children(self) -> None:
+        """Take out of a school's people the pupils that nobody there agreed to let in: who is not known to be older than
+        a child. A school that does not collect birth dates knows of nobody."""
+        self._run(
+            'CREATE TEMP TABLE barred (school int, user_id text COLLATE "C", PRIMARY KEY (school, user_id)) ON COMMIT DROP'
+        )
+        for seat in (seat for seat in self.seats if seat.born_by):
+            known = BIRTH_DATE in seat.elements
+            older = (
+                f"EXISTS (SELECT FROM {mirror('demographics')} d WHERE d.source = %(source)s "
+                "AND d.sourced_id = a.user_id AND d.birth_date <= %(born_by)s)"
+            )
+            self._run(
+                "WITH out AS (DELETE FROM assoc a WHERE a.school = %(number)s AND a.is_pupil "
+                f"AND NOT {older if known else 'FALSE'} RETURNING a.school, a.user_id) "
+                "INSERT INTO barred SELECT school, user_id FROM out",
+                number=seat.school, born_by=seat.born_by,
+            )  # fmt: skip
+
+    def children(self) -> list[dict[str, Any]]:
+        """Return how many pupils were not let in, by school."""
+        if not any(seat.born_by for seat in self.seats):
+            return []
+        refs = {seat.school: seat.ref for seat in self.seats}
+        rows = self._rows("SELECT school, count(*) AS n FROM barred GROUP BY school ORDER BY school")
+        return [{"school": refs[row.school], "pupils": row.n} for row in rows]
+
+    def closed(self, column: Column) -> list[int]:
+        """Return the schools that do not collect what a column holds."""
+        return [seat.school for seat in self.seats if column.element not in seat.elements]
 
     def of(self, kind: str) -> str:
         """The mirror of a kind, narrowed to what was touched."""
@@ -293,6 +332,7 @@ class Projection:
         )
 
 
+BIRTH_DATE = "demographics.birth_date"
 _ROLES = "jsonb_array_length(coalesce({}.roles, '[]'))"
 
 
@@ -307,8 +347,13 @@ def _select(kind: str, replaced: dict[str, str]) -> str:
     return ", ".join(f'{replaced[c]} AS "{c}"' if c in replaced else f'm."{c}"' for c in stored_columns(KINDS[kind]))
 
 
-def _hashed(kind: str, school: str, source: str, replaced: dict[str, str]) -> str:
-    """A projection whose hash covers what was cut or added for the school."""
+def _hashed(p: Projection, kind: str, school: str, source: str, replaced: dict[str, str]) -> str:
+    """A projection whose hash covers what was cut or added for the school. What a school does not collect is cut."""
+    replaced = dict(replaced)
+    for column in KINDS[kind].columns:
+        if there := p.closed(column):
+            value = replaced.get(column.name, f'm."{column.name}"')
+            replaced[column.name] = f"CASE WHEN {school} <> ALL (ARRAY{there}) THEN {value} END"
     inner = f"SELECT {school} AS school, m.sourced_id, m.hash AS of_row, {_select(kind, replaced)} FROM {source}"
     inner += " OFFSET 0"  # what is replaced is worked out once, not for the hash again
     names = ", ".join(f'"{c}"' for c in stored_columns(KINDS[kind]))
@@ -322,15 +367,15 @@ _HERE = "(SELECT school, org FROM seat UNION SELECT school, org FROM above)"
 
 def _org(p: Projection) -> str:
     cut = f"CASE WHEN (s.school, m.parent) IN {_HERE} THEN m.parent END"
-    return _hashed("org", "s.school", f"{p.of('org')} JOIN {_HERE} s ON s.org = m.sourced_id", {"parent": cut})
+    return _hashed(p, "org", "s.school", f"{p.of('org')} JOIN {_HERE} s ON s.org = m.sourced_id", {"parent": cut})
 
 
 def _session(p: Projection) -> str:
-    return _hashed("session", "s.school", f"{p.of('session')} CROSS JOIN place s", {})
+    return _hashed(p, "session", "s.school", f"{p.of('session')} CROSS JOIN place s", {})
 
 
 def _course(p: Projection) -> str:
-    return _hashed("course", "s.school", f"{p.of('course')} JOIN {_HERE} s ON s.org = m.org", {})
+    return _hashed(p, "course", "s.school", f"{p.of('course')} JOIN {_HERE} s ON s.org = m.org", {})
 
 
 def _class(p: Projection) -> str:
@@ -340,7 +385,7 @@ def _class(p: Projection) -> str:
         f"LEFT JOIN {mirror('course')} c ON c.source = %(source)s AND c.sourced_id = m.course"
     )
     cut = f"CASE WHEN c.sourced_id IS NULL OR (s.school, c.org) IN {_HERE} THEN m.course END"
-    return _hashed("class", "s.school", source, {"course": cut})
+    return _hashed(p, "class", "s.school", source, {"course": cut})
 
 
 def _user(p: Projection) -> str:
@@ -364,16 +409,21 @@ def _user(p: Projection) -> str:
     )
     org = "CASE WHEN (a.school, m.primary_org) IN (SELECT school, org FROM seat) THEN m.primary_org END"
     replaced = {"roles": "y.roles", "is_pupil": "a.is_pupil", "agents": "k.agents", "primary_org": org}
-    return _hashed("user", "a.school", source, replaced)
+    return _hashed(p, "user", "a.school", source, replaced)
 
 
 def _enrollment(p: Projection) -> str:
-    return _hashed("enrollment", "s.school", f"{p.of('enrollment')} JOIN seat s ON s.org = m.org", {})
+    source = f"{p.of('enrollment')} JOIN seat s ON s.org = m.org"
+    if any(seat.born_by for seat in p.seats):
+        source += ' AND NOT EXISTS (SELECT FROM barred b WHERE b.school = s.school AND b.user_id = m."user")'
+    return _hashed(p, "enrollment", "s.school", source, {})
 
 
 def _demographics(p: Projection) -> str:
-    source = f"{p.of('demographics')} JOIN assoc a ON a.user_id = m.sourced_id"
-    return _hashed("demographics", "a.school", source, {})
+    """Of a school that collects nothing of them, nobody's."""
+    told = [s.school for s in p.seats if any(c.element in s.elements for c in KINDS["demographics"].columns)]
+    source = f"{p.of('demographics')} JOIN assoc a ON a.user_id = m.sourced_id AND a.school = ANY (ARRAY{told}::int[])"
+    return _hashed(p, "demographics", "a.school", source, {})
 
 
 _PROJECTIONS = {

@@ -13,11 +13,11 @@ from gateway.store.tenant import Place, Session
 
 
 def by_issuer(session: Session, issuer: str, client_id: str | None) -> Sequence[Any]:
-    """Return the registrations of an issuer, narrowed by client id where one is given."""
+    """Return the registrations of an issuer: every district's of a client where one is given, else the first 500."""
     return session.rows(
         "SELECT r.*, (SELECT jsonb_agg(to_jsonb(x)) FROM relaxation x WHERE x.registration = r.registration) AS "
         "relaxations FROM registration r WHERE issuer = %(issuer)s AND (%(client_id)s::text IS NULL "
-        "OR client_id = %(client_id)s) ORDER BY registration LIMIT 500",
+        "OR client_id = %(client_id)s) ORDER BY registration LIMIT CASE WHEN %(client_id)s::text IS NULL THEN 500 END",
         issuer=issuer, client_id=client_id,
     )  # fmt: skip
 
@@ -29,6 +29,20 @@ def by_ref(session: Session, registration: str) -> Any | None:
 def lock(session: Session, registration: str) -> Any | None:
     """Return a registration; until this transaction ends nobody else changes it."""
     return session.row("SELECT * FROM registration WHERE registration = %(r)s FOR UPDATE", r=registration)
+
+
+def one_at_a_time(session: Session, issuer: str, client_id: str) -> None:
+    """Until this transaction ends nobody else registers this client or changes where it is served."""
+    session.row("SELECT pg_advisory_xact_lock(hashtextextended(%(client)s, 13))", client=f"{issuer}\n{client_id}")
+
+
+def having(session: Session, candidates: Sequence[str], deployment_id: str) -> set[str]:
+    """Return those of these registrations that have a deployment of this id."""
+    rows = session.rows(
+        "SELECT registration FROM deployment WHERE registration = ANY(%(listed)s) AND deployment_id = %(d)s",
+        listed=list(candidates), d=deployment_id,
+    )  # fmt: skip
+    return {row.registration for row in rows}
 
 
 def has_deployment(session: Session, registration: str, deployment_id: str) -> bool:
@@ -141,8 +155,8 @@ def noticed(session: Session, registration: str, deployment_id: str, context_id:
     )  # fmt: skip
 
 
-def no_longer_waits(session: Session, deployment: str, context_id: str) -> None:
-    """Forget that a course waits: it is linked."""
+def no_longer_waits(session: Session, deployment: str, context_id: str = "") -> None:
+    """Forget that a deployment waits, and a course of it: they are known and linked."""
     session.run(
         "DELETE FROM waiting_link w USING deployment d WHERE d.deployment = %(deployment)s AND w.registration = "
         "d.registration AND w.deployment_id = d.deployment_id AND w.context_id IN (%(context)s, '')",

@@ -66,6 +66,22 @@ def keep_column(session: Session, activity_ref: str, deployment: str, context_id
     )  # fmt: skip
 
 
+def link_of_column(session: Session, activity_ref: str, deployment: str, context_id: str) -> str:
+    """Return the LMS's link to an activity in a course, as the launches said under which its waiting results came: ""
+    where they came from none that is the activity's own, or from several."""
+    rows = session.rows(
+        "SELECT DISTINCT l.facts ->> 'resource_link' AS link FROM outbox o JOIN activity a ON a.district = o.district "
+        "AND a.school = o.school AND a.activity = o.activity JOIN result_batch b ON b.district = o.district "
+        "AND b.school = o.school AND b.batch = o.batch JOIN launch l ON l.district = b.district AND l.school = b.school "
+        "AND l.launch = b.launch WHERE o.district = %(district)s AND o.school = %(school)s AND o.activity = %(a)s "
+        "AND o.deployment = %(d)s AND o.context_id = %(c)s AND l.deployment = o.deployment "
+        "AND l.context_id = o.context_id AND l.facts ->> 'activity' = a.your_id "
+        "AND l.facts ->> 'resource_link' IS NOT NULL LIMIT 2",
+        a=activity_ref, d=deployment, c=context_id,
+    )  # fmt: skip
+    return str(rows[0].link) if len(rows) == 1 else ""
+
+
 # --- batches ---------------------------------------------------------------------------------------
 
 

@@ -6,7 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from psycopg.types.json import Jsonb
+
+from gateway.policy.collection import Collection, collection
 from gateway.store import tables
+from gateway.store.facts import agreement_of
 from gateway.store.publish import Seat
 from gateway.store.tenant import Session
 from mappings.oneroster.rows import Fault
@@ -38,6 +42,32 @@ def number(session: Session, source: str) -> int:
     return int(session.rows(said, source=source)[0].number)
 
 
+def note_capabilities(session: Session, source: str, found: dict[str, Any], now: datetime) -> None:
+    """Keep what a source was found to offer."""
+    session.run(
+        "UPDATE source SET capabilities = %(found)s, probed_at = %(now)s "
+        "WHERE district = %(district)s AND source = %(source)s",
+        source=source, found=Jsonb(found), now=now,
+    )  # fmt: skip
+
+
+def note_pull(session: Session, source: str, cursor: datetime | None, full_at: datetime | None) -> None:
+    """Keep how far a source was read: the latest change that came, and, after a full pull, when that was."""
+    session.run(
+        "UPDATE source SET cursor = greatest(cursor, %(cursor)s), full_at = coalesce(%(full_at)s, full_at) "
+        "WHERE district = %(district)s AND source = %(source)s",
+        source=source, cursor=cursor, full_at=full_at,
+    )  # fmt: skip
+
+
+def note_drift(session: Session, source: str, drift: int) -> None:
+    """Keep how many records a full pull changed right after the changes alone had been brought in."""
+    session.run(
+        "UPDATE source SET drift = %(drift)s WHERE district = %(district)s AND source = %(source)s",
+        source=source, drift=drift,
+    )  # fmt: skip
+
+
 def seats(session: Session, source: str) -> list[Seat]:
     """Return the onboarded schools this source delivers."""
     rows = session.rows(
@@ -47,25 +77,28 @@ def seats(session: Session, source: str) -> list[Seat]:
     return [Seat(row.school, row.ref, row.name, row.org_id) for row in rows]
 
 
-def covered(session: Session, now: datetime) -> set[int]:
-    """Return the schools whose agreement in force lets this gateway import their pupils, children included."""
+def covered(session: Session, now: datetime) -> dict[int, Collection]:
+    """Return what may be brought in at each school whose agreement in force lets anything in."""
     rows = session.rows(
-        "SELECT school FROM (SELECT DISTINCT ON (school, agreement) * FROM agreement WHERE district = %(district)s "
-        "ORDER BY school, agreement, version DESC) a WHERE status = 'active' AND effective_at <= %(now)s "
-        "AND expires_at > %(now)s AND body->'operations' ? 'roster.import' AND (body->>'school_agent')::boolean",
-        now=now,
+        "SELECT school, jsonb_agg(to_jsonb(a)) AS agreements, (SELECT g.policy FROM source_policy g WHERE g.district = "
+        "%(district)s ORDER BY g.version DESC LIMIT 1) AS policy FROM (SELECT DISTINCT ON (school, agreement) * FROM "
+        "agreement WHERE district = %(district)s ORDER BY school, agreement, version DESC) a GROUP BY school"
     )
-    return {row.school for row in rows}
+    said = {
+        row.school: collection([agreement_of(a, str(row.school)) for a in row.agreements], row.policy, now)
+        for row in rows
+    }
+    return {school: what for school, what in said.items() if what}
 
 
-def skipped_last(session: Session, source: str) -> frozenset[str]:
-    """Return the schools that the last accepted run of the source left out."""
+def last_accepted(session: Session, source: str) -> dict[str, Any]:
+    """Return what the last accepted run of the source reported; of one that was never accepted, nothing."""
     row = session.row(
-        "SELECT report->'skipped' AS skipped FROM sync_run WHERE district = %(district)s AND source = %(source)s "
+        "SELECT report FROM sync_run WHERE district = %(district)s AND source = %(source)s "
         "AND state IN ('published', 'unchanged') ORDER BY finished_at DESC, run DESC LIMIT 1",
         source=source,
     )
-    return frozenset(one["school"] for one in row.skipped) if row else frozenset()
+    return dict(row.report) if row else {}
 
 
 def lock(session: Session, source: str) -> bool:

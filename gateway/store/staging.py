@@ -164,6 +164,12 @@ class Staging:
             found[kind] = hashes
         return Seen(found)
 
+    def forget_hashes(self) -> None:
+        """Have every record read anew, whatever was accepted before: other columns are collected than then."""
+        for kind in KINDS:
+            if kind not in self.fresh:
+                self.run(f"UPDATE {mirror(kind)} SET hash = {NO_HASH} WHERE source = %(source)s")
+
     def copy(self, kind: str, batches: Iterable[Batch]) -> None:
         """Copy rows in. Rows of another kind among them (roles of 1.1 users) are set aside, then copied.
         Raises ReadAgain, with none of the rows copied."""

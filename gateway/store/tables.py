@@ -133,7 +133,7 @@ registration = _table(
     "registration", "shared", "registration",
     """registration home_district:int issuer client_id vendor product auth_url token_url token_audience
     jwks_url hosts:ids status created_at:time created_by""",
-    _PLACES | {ONBOARDING: _SIUD}, sa.UniqueConstraint("issuer", "client_id"),
+    _PLACES | {ONBOARDING: _SIUD}, sa.UniqueConstraint("issuer", "client_id", "home_district"),
 )  # fmt: skip
 # An address at which an LMS may register itself once, and what came of it. Only the address's hash is kept.
 lms_invite = _table(
@@ -162,8 +162,9 @@ platform_keys = _table(
 )
 deployment = _table(
     "deployment", "district", "deployment",
-    "deployment registration deployment_id agreement? status created_at:time created_by",
+    "deployment registration deployment_id issuer client_id agreement? status created_at:time created_by",
     _PLACES, sa.UniqueConstraint("registration", "deployment_id"),
+    sa.UniqueConstraint("issuer", "client_id", "deployment_id"),  # one district's, where several share a client
 )  # fmt: skip
 deployment_school = _table("deployment_school", "school", "deployment", "deployment", _PLACES)
 context_link = _table(
@@ -223,7 +224,7 @@ opt_out = _table(
 )  # fmt: skip
 source_policy = _table(  # which policy governs a district: the one of the highest version
     "source_policy", "district", "version", "version:int policy recorded_at:time recorded_by",
-    {ONBOARDING: _SI, SCHOOL: _S},
+    {ONBOARDING: _SI, SCHOOL: _S, INTAKE: _S},
 )  # fmt: skip
 policy_version = _table(
     "policy_version", "district", "policy version",
@@ -239,7 +240,9 @@ policy_word = _table(  # that a school was told of a version (noticed), or agree
 
 source = _table(
     "source", "district", "source",
-    "source number:int name kind url? token_url? client_id? secret:bytes? host_key? status created_at:time created_by",
+    """source number:int name kind url? token_url? client_id? secret:bytes? host_key? status created_at:time created_by
+    product? version? method? scopes:ids? peak:ids? zone? capabilities:json? probed_at:time? cursor:time? full_at:time?
+    drift:int?""",
     {ONBOARDING: _SIU, INTAKE: _S}, sa.UniqueConstraint("number"),
 )  # fmt: skip
 sync_run = _table(

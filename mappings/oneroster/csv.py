@@ -7,8 +7,8 @@ of 1.1 that its text leaves open are taken from 1.2 (derived).
 from __future__ import annotations
 
 import csv as _csv
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -334,6 +334,17 @@ def read_header(file: CsvFile, raw: bytes) -> Header:
     if present != sorted(present):
         repairs.append("header-order")
     return Header(file, positions, len(names), tuple(repairs))
+
+
+def leave_unread(header: Header, collected: Collection[str]) -> tuple[Header, tuple[CsvColumn, ...]]:
+    """Return a header whose columns of elements that are not collected are read past, and those columns of the file."""
+    file = header.file
+    dropped = [c for c in file.columns if c.to and not c.to.startswith("@") and file.element(c) not in collected]
+    if not dropped:
+        return header, ()
+    columns = tuple(CsvColumn(c.header, None, "unread") if c in dropped else c for c in file.columns)
+    there = dict(zip(file.columns, header.positions, strict=True))
+    return replace(header, file=replace(file, columns=columns)), tuple(c for c in dropped if there[c] >= 0)
 
 
 def _header_names(file: CsvFile, raw: bytes) -> tuple[list[str], list[str]]:

@@ -22,6 +22,7 @@ from operator import itemgetter
 from typing import NamedTuple, Protocol
 
 from mappings import vocabulary as words
+from mappings.oneroster.cells import NOT_OF_TYPE, NOT_SAID
 from mappings.oneroster.csv import CsvColumn, Effect, Header
 from mappings.oneroster.records import KINDS
 
@@ -103,6 +104,7 @@ _YEAR = re.compile(r"(19|20)[0-9]{2}\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029]")
 # What no batch of plain lines holds: control characters but the lines' own ends, and quotes.
 _NOT_PLAIN = bytes([*range(10), *range(11, 32), 127, ord('"')])
+_NOT_IN_PLAIN = ("\u0085", "\u2028", "\u2029", NOT_OF_TYPE, NOT_SAID)
 # Every quote opens a cell, closes one, or is doubled within one.
 _QUOTED_RIGHT = re.compile(r'(?:"(?:[^"]|"")*"|[^",]*)(?:,(?:"(?:[^"]|"")*"|[^",]*))*\Z')
 _ID_LETTERS = re.compile(r"[0-9A-Za-z.\-_/@]*\Z")
@@ -212,6 +214,13 @@ def _check_of(column: CsvColumn) -> Check:
     return _words_of(column) if column.type == "words" else _CHECKS[column.type]
 
 
+def _of_type(cell: str, check: Check) -> str | None:
+    """A cell that says which value of JSON stood there is of no column's type."""
+    if cell.startswith((NOT_OF_TYPE, NOT_SAID)):
+        raise _Bad("CSV_VALUE_TYPE", f"{cell[1:60]} where a value of this column should stand")
+    return check(cell)
+
+
 def _checked_together(column: CsvColumn, check: Check, cells: Sequence[str]) -> Sequence[str] | None:
     """Return the values of a column's cells, or None if any of them is bad or missing."""
     if column.required and "" in cells:
@@ -269,6 +278,7 @@ class FileReader:
         # Lines of these columns, in this order, may be recognised as they are.
         self._as_bound = header.positions == tuple(range(header.width)) and not self._of_1p1
         self._unkept = [p for p, c in enumerate(self.file.columns) if c.to is None]
+        self._unread = [p for p, c in enumerate(self.file.columns) if c.type == "unread"]
         self._good: list[dict[str, str | None]] = [{} for _ in kept]
 
     def rows(self, lines: Iterable[bytes]) -> Iterator[Row]:
@@ -279,7 +289,8 @@ class FileReader:
     def batches(self, blocks: Iterable[Sequence[bytes]]) -> Iterator[Plain | list[Row]]:
         """Yield the accepted rows that are new or changed among the lines of these blocks, many at a time."""
         start = 2
-        for batch in (block[at : at + _BATCH] for block in blocks for at in range(0, len(block), _BATCH)):
+        whole = (block[at : at + _BATCH] for block in blocks for at in range(0, len(block), _BATCH))
+        for batch in map(self._emptied, whole):
             hashes = self._hashes(batch)
             left = self.known.meet_each(self.file.kind, hashes) if self._as_bound else range(len(batch))
             self._count_unchanged(len(batch) - len(left))
@@ -290,6 +301,16 @@ class FileReader:
                 yield list(self._new((start + n, batch[n], hashes[n]) for n in left))
             start += len(batch)
             self.tally.last = start - 1
+
+    def _emptied(self, batch: Sequence[bytes]) -> Sequence[bytes]:
+        """Return lines whose cells that nobody agreed to collect are empty. Lines that are not plain stay as they are:
+        such cells are not kept of them."""
+        columns = self._columns(batch) if self._unread and self._as_bound else None
+        if columns is None:
+            return batch
+        for place in self._unread:
+            columns[place] = [""] * len(batch)
+        return [f"{line}\n".encode() for line in map(",".join, zip(*columns, strict=True))]
 
     def _hashes(self, batch: Sequence[bytes]) -> Sequence[int]:
         """Return the hashes of lines as they are spelled; of columns in an order of their own, nothing is known yet."""
@@ -328,7 +349,7 @@ class FileReader:
             text = lines.decode()
         except UnicodeDecodeError:
             return None
-        if not text.isascii() and ("\u0085" in text or "\u2028" in text or "\u2029" in text):
+        if not text.isascii() and any(mark in text for mark in _NOT_IN_PLAIN):
             return None
         # Each line's end becomes a cell of its own: where all ends stand in one column, all lines are equally wide.
         cells = text.replace("\n", ",\n,").split(",")
@@ -434,13 +455,13 @@ class FileReader:
         values: list[str | None] = [None] * len(raw)
         for i, column, check in self._plan:
             cell = raw[i]
-            if cell:
+            if cell and not (cell == NOT_SAID and column.to == "username"):
                 good = self._good[i]
                 if cell in good:
                     values[i] = good[cell]
                     continue
                 try:
-                    values[i] = check(cell)
+                    values[i] = _of_type(cell, check)
                 except _Bad as bad:
                     if not self._spare(number, column, cell, bad, raw[0]):
                         return None
@@ -448,7 +469,7 @@ class FileReader:
                 else:
                     if column.type not in ("id", "text") and len(good) < 4096:
                         good[cell] = values[i]
-            elif column.required:
+            elif column.required and not cell:
                 self._bad(number, column.header, "CSV_VALUE_MISSING", named=raw[0])
                 return None
         return Row(self.file.kind, number, raw[0], row_hash, tuple(values[1 : self._stored]))

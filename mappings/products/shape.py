@@ -1,20 +1,30 @@
-"""The closed shape of a product's profile: which lines there may be, and what each must say about itself.
-
-A line is `{ value, evidence, source }`. A line that is unknown, says nothing about where it is from, or asks for what
-its profile does not have makes the profile malformed: it is found by a test, never by a school.
-"""
+"""The closed shape of an LMS's profile: which lines there may be, and what each must say about itself."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
 
-EVIDENCE = ("seen", "documented", "reported")
-_SHORTEST_SOURCE = 12
+from mappings.products.lines import (
+    Check,
+    Habit,
+    Line,
+    ProfileError,
+    is_number,
+    is_text,
+    is_words,
+    is_yes,
+    known,
+    line_of,
+    lines_of,
+    put,
+    same,
+    variables,
+)  # fmt: skip
+
 _SECTIONS = frozenset({"label", "grades", "setup", "paste", "launch", "services"})
 
 # What may be asked of a person, and the option that takes it.
@@ -28,20 +38,6 @@ ASKED = MappingProxyType(
 ADDRESSES = ("issuer", "auth_url", "token_url", "jwks_url")
 # What of ours is typed into an LMS.
 OURS = ("name", "domain", "login_url", "redirect_uri", "target_link_uri", "jwks_url")
-_VARIABLE = re.compile(r"\{(\w+)\}")
-
-
-class ProfileError(ValueError):
-    """A profile is not of the shape; the text says which line."""
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One fact about a product, and how we know it."""
-
-    value: Any
-    evidence: str
-    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +64,6 @@ class Setup:
         braces. A value is put in once: braces inside it are not read again."""
         filled: dict[str, Any] = {name: put(line.value, known) for name, line in self.values.items()}
         return filled | {"hosts": tuple(put(host, known) for host in self.hosts.value)}
-
-
-def variables(template: str) -> set[str]:
-    """What a template still needs."""
-    return set(_VARIABLE.findall(template))
-
-
-def put(template: str, known: Mapping[str, str]) -> str:
-    """Fill a template; a variable that is not known keeps its braces."""
-    return _VARIABLE.sub(lambda found: known.get(found[1], found[0]), template)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,39 +112,21 @@ class Product:
 
 # --- what may stand in a line ----------------------------------------------------------------------
 
-Check = Callable[[Any], bool]
-
-
-def _text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip())
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
-
-
-def _yes(value: Any) -> bool:
-    return value is True
-
-
-def _words(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(map(_text, value))
-
 
 def _statuses(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(_number(one) and 400 <= one <= 599 for one in value)
+    return isinstance(value, list) and bool(value) and all(is_number(one) and 400 <= one <= 599 for one in value)
 
 
 def _address(value: Any) -> bool:
-    return _text(value) and value.startswith(("https://", "{site}"))
+    return is_text(value) and value.startswith(("https://", "{site}"))
 
 
 def _hosts(value: Any) -> bool:
-    return isinstance(value, list) and all(_text(one) and "/" not in one for one in value)
+    return isinstance(value, list) and all(is_text(one) and "/" not in one for one in value)
 
 
 def _asks(value: Any) -> bool:
-    return _words(value) and set(value) <= set(ASKED) and len(set(value)) == len(value)
+    return is_words(value) and set(value) <= set(ASKED) and len(set(value)) == len(value)
 
 
 def _method(value: Any) -> bool:
@@ -166,77 +134,64 @@ def _method(value: Any) -> bool:
 
 
 _GRADES: Mapping[str, Check] = {
-    "resolution_ms": _number, "stale": _statuses, "throttle": _statuses, "not_gradable": _statuses,
+    "resolution_ms": is_number, "stale": _statuses, "throttle": _statuses, "not_gradable": _statuses,
 }  # fmt: skip
 _SETUP: Mapping[str, Check] = {
     "asks": _asks, "hosts": _hosts, **dict.fromkeys(ADDRESSES, _address), "token_audience": _address,
-    "deployment_id": _text,
+    "deployment_id": is_text,
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Habit:
-    """A habit that a profile may name: what its value is, and the sentence that people read."""
-
-    check: Check
-    sentence: str
-
-    def say(self, line: Line) -> str:
-        """Return the sentence about one make."""
-        said = ", ".join(line.value) if isinstance(line.value, list) else str(line.value)
-        return self.sentence.format(said)
 
 
 LAUNCH: Mapping[str, Habit] = MappingProxyType(
     {
-        "token_seconds": Habit(_number, "A launch token lives {} seconds."),
+        "token_seconds": Habit(is_number, "A launch token lives {} seconds."),
         "login_method": Habit(_method, "The browser is sent to our login URL by {}."),
-        "storage_frame": Habit(_text, "Browsers without cookies: platform storage in the frame {}."),
-        "no_storage": Habit(_yes, "Browsers without cookies: no platform storage, so open the tool in a new window."),
-        "shared_issuer": Habit(_yes, "All customers share one issuer; client id and deployment id tell them apart."),
-        "shared_client": Habit(_yes, "One client id serves every institution; the deployment id tells them apart."),
-        "client_per_link": Habit(_yes, "Each placement in a course has a client id of its own."),
-        "subject_form": Habit(_text, "User ids look like {}."),
-        "institution_roles": Habit(_yes, "Roles held at the institution are listed beside those in the course."),
-        "not_before": Habit(_yes, "Launch tokens say from when they are valid (nbf)."),
-        "unresolved": Habit(_words, "Custom variables that may arrive unresolved: {}."),
-        "no_link_at": Habit(_words, "Placements that launch without a resource link, and are refused: {}."),
-        "privacy_may_blank": Habit(_yes, "Names and addresses may be left out when a privacy setting says so."),
-        "no_sis_id": Habit(_yes, "No SIS id is sent with a launch, so nobody can be recognised by it."),
+        "storage_frame": Habit(is_text, "Browsers without cookies: platform storage in the frame {}."),
+        "no_storage": Habit(is_yes, "Browsers without cookies: no platform storage, so open the tool in a new window."),
+        "shared_issuer": Habit(is_yes, "All customers share one issuer; client id and deployment id tell them apart."),
+        "shared_client": Habit(is_yes, "One client id serves every institution; the deployment id tells them apart."),
+        "client_per_link": Habit(is_yes, "Each placement in a course has a client id of its own."),
+        "subject_form": Habit(is_text, "User ids look like {}."),
+        "institution_roles": Habit(is_yes, "Roles held at the institution are listed beside those in the course."),
+        "not_before": Habit(is_yes, "Launch tokens say from when they are valid (nbf)."),
+        "unresolved": Habit(is_words, "Custom variables that may arrive unresolved: {}."),
+        "no_link_at": Habit(is_words, "Placements that launch without a resource link, and are refused: {}."),
+        "privacy_may_blank": Habit(is_yes, "Names and addresses may be left out when a privacy setting says so."),
+        "no_sis_id": Habit(is_yes, "No SIS id is sent with a launch, so nobody can be recognised by it."),
         "linked_login_differs": Habit(
-            _yes, "What was deep-linked is launched at another address than its login names, and so is refused."
+            is_yes, "What was deep-linked is launched at another address than its login names, and so is refused."
         ),
-        "single_launch_slot": Habit(_yes, "Older versions mix up two launches begun at once in one browser."),
+        "single_launch_slot": Habit(is_yes, "Older versions mix up two launches begun at once in one browser."),
     }
 )
 SERVICES: Mapping[str, Habit] = MappingProxyType(
     {
-        "domains": Habit(_words, "Its addresses are on these domains: {}."),
-        "token_type": Habit(_text, "The token endpoint calls the token type {}."),
-        "readonly_scope_apart": Habit(_yes, "The scope lineitem.readonly is not implied by lineitem."),
-        "query_in_addresses": Habit(_yes, "Addresses of the gradebook carry a query string, which must stay."),
-        "no_results_limit": Habit(_yes, "Results must be read without a limit."),
-        "broken_links": Habit(_yes, "The link to the next page of columns has curly quotes."),
-        "page_size": Habit(_number, "Lists come in pages of {} unless asked otherwise."),
-        "largest_page": Habit(_number, "A page has at most {} members."),
-        "endless_pages_above": Habit(_number, "The member list never ends above {} members."),
-        "short_roles": Habit(_yes, "Roles in the member list are short words, not addresses."),
-        "empty_means_absent": Habit(_words, "Sent empty where there is nothing: {}."),
-        "own_columns_only": Habit(_yes, "Only columns that this registration made are shown."),
-        "fixed_column": Habit(_number, "The column of a placed link cannot be deleted: {}."),
-        "no_link_on_column": Habit(_yes, "A column can be tied to a link only by choosing content in the LMS."),
-        "new_submission": Habit(_yes, "A score makes a new submission unless it says otherwise."),
-        "equal_time_refused": Habit(_yes, "A score must be later than the last one: the same time is refused."),
-        "score_created": Habit(_number, "An accepted score is answered {}."),
-        "staff_not_gradable": Habit(_yes, "Instructors and administrators cannot receive grades."),
-        "clamped": Habit(_yes, "A score above the maximum is cut to it unless the column may exceed."),
-        "comment_lost_by_user_filter": Habit(_yes, "Results asked for by user come without their comment."),
-        "throttled_per_registration": Habit(_yes, "Calls are counted per registration."),
+        "domains": Habit(is_words, "Its addresses are on these domains: {}."),
+        "token_type": Habit(is_text, "The token endpoint calls the token type {}."),
+        "readonly_scope_apart": Habit(is_yes, "The scope lineitem.readonly is not implied by lineitem."),
+        "query_in_addresses": Habit(is_yes, "Addresses of the gradebook carry a query string, which must stay."),
+        "no_results_limit": Habit(is_yes, "Results must be read without a limit."),
+        "broken_links": Habit(is_yes, "The link to the next page of columns has curly quotes."),
+        "page_size": Habit(is_number, "Lists come in pages of {} unless asked otherwise."),
+        "largest_page": Habit(is_number, "A page has at most {} members."),
+        "endless_pages_above": Habit(is_number, "The member list never ends above {} members."),
+        "short_roles": Habit(is_yes, "Roles in the member list are short words, not addresses."),
+        "empty_means_absent": Habit(is_words, "Sent empty where there is nothing: {}."),
+        "own_columns_only": Habit(is_yes, "Only columns that this registration made are shown."),
+        "fixed_column": Habit(is_number, "The column of a placed link cannot be deleted: {}."),
+        "no_link_on_column": Habit(is_yes, "A column can be tied to a link only by choosing content in the LMS."),
+        "new_submission": Habit(is_yes, "A score makes a new submission unless it says otherwise."),
+        "equal_time_refused": Habit(is_yes, "A score must be later than the last one: the same time is refused."),
+        "score_created": Habit(is_number, "An accepted score is answered {}."),
+        "staff_not_gradable": Habit(is_yes, "Instructors and administrators cannot receive grades."),
+        "clamped": Habit(is_yes, "A score above the maximum is cut to it unless the column may exceed."),
+        "comment_lost_by_user_filter": Habit(is_yes, "Results asked for by user come without their comment."),
+        "throttled_per_registration": Habit(is_yes, "Calls are counted per registration."),
         "gradebook_by_link": Habit(
-            _yes, "Scores of our column are kept; its own gradebook shows only those of a column that names the link."
+            is_yes, "Scores of our column are kept; its own gradebook shows only those of a column that names the link."
         ),
-        "unpaged_before": Habit(_text, "Member lists have no pages before version {}."),
-        "blocked_ports": Habit(_yes, "Our key set must be at port 80 or 443 of a public host."),
+        "unpaged_before": Habit(is_text, "Member lists have no pages before version {}."),
+        "blocked_ports": Habit(is_yes, "Our key set must be at port 80 or 443 of a public host."),
     }
 )
 
@@ -246,53 +201,19 @@ SERVICES: Mapping[str, Habit] = MappingProxyType(
 
 def read(name: str, said: Mapping[str, Any]) -> Product:
     """Return the profile that a TOML document says. Raises ProfileError."""
-    _same(name, set(said), _SECTIONS)
-    if not _text(said["label"]):
+    same(name, set(said), _SECTIONS)
+    if not is_text(said["label"]):
         raise ProfileError(f"{name}: label")
     return Product(
-        name, said["label"], _lines(f"{name}.grades", said["grades"], _GRADES, set(_GRADES)),
+        name, said["label"], lines_of(f"{name}.grades", said["grades"], _GRADES, set(_GRADES)),
         _setup(f"{name}.setup", said["setup"]), _paste(f"{name}.paste", said["paste"], said["setup"]),
-        _lines(f"{name}.launch", said["launch"], {key: habit.check for key, habit in LAUNCH.items()}),
-        _lines(f"{name}.services", said["services"], {key: habit.check for key, habit in SERVICES.items()}),
+        lines_of(f"{name}.launch", said["launch"], {key: habit.check for key, habit in LAUNCH.items()}),
+        lines_of(f"{name}.services", said["services"], {key: habit.check for key, habit in SERVICES.items()}),
     )  # fmt: skip
 
 
-def _same(where: str, found: set[str], wanted: frozenset[str] | set[str]) -> None:
-    if found != wanted:
-        raise ProfileError(f"{where}: {', '.join(sorted(found ^ wanted))}")
-
-
-def _line(where: str, said: Any, check: Check) -> Line:
-    if not isinstance(said, dict):
-        raise ProfileError(f"{where}: not a line")
-    _same(where, set(said), {"value", "evidence", "source"})
-    line = Line(said["value"], _known(where, said), said["source"])
-    if not check(line.value):
-        raise ProfileError(f"{where}: {line.value!r} cannot stand there")
-    return line
-
-
-def _known(where: str, said: Mapping[str, Any]) -> str:
-    """The evidence word of a line that has one, and a source that can be looked up."""
-    evidence, source = said["evidence"], said["source"]
-    if evidence not in EVIDENCE:
-        raise ProfileError(f"{where}: evidence is one of {', '.join(EVIDENCE)}")
-    if not _text(source) or len(source) < _SHORTEST_SOURCE:
-        raise ProfileError(f"{where}: no source that can be looked up")
-    return str(evidence)
-
-
-def _lines(
-    where: str, said: Mapping[str, Any], checks: Mapping[str, Check], needed: set[str] | None = None
-) -> Mapping[str, Line]:
-    lost = sorted((set(said) - set(checks)) | ((needed or set()) - set(said)))
-    if lost:
-        raise ProfileError(f"{where}: {', '.join(lost)}")
-    return MappingProxyType({key: _line(f"{where}.{key}", value, checks[key]) for key, value in said.items()})
-
-
 def _setup(where: str, said: Mapping[str, Any]) -> Setup:
-    lines = dict(_lines(where, said, _SETUP, {"asks", "hosts"}))
+    lines = dict(lines_of(where, said, _SETUP, {"asks", "hosts"}))
     asks, hosts = lines.pop("asks"), lines.pop("hosts")
     for name in (*ADDRESSES, "deployment_id"):
         if (name in asks.value) is (name in lines):
@@ -308,22 +229,22 @@ def _setup(where: str, said: Mapping[str, Any]) -> Setup:
 
 
 def _paste(where: str, said: Mapping[str, Any], setup: Mapping[str, Any]) -> Paste:
-    _same(where, set(said), {"type_at", "type", "look_at", "bring"})
+    same(where, set(said), {"type_at", "type", "look_at", "bring"})
     types = tuple(_entry(f"{where}.type", one, ("ours", "choose")) for one in said["type"])
     brings = tuple(_entry(f"{where}.bring", one, ("bring",)) for one in said["bring"])
     typed = {one.value for one in types if one.kind == "ours"}
     if not {"login_url", "redirect_uri", "jwks_url"} <= typed <= set(OURS):
         raise ProfileError(f"{where}.type: an LMS is told our login, redirect and key set addresses")
-    _same(f"{where}.bring", {one.value for one in brings}, set(setup["asks"]["value"]))
+    same(f"{where}.bring", {one.value for one in brings}, set(setup["asks"]["value"]))
     return Paste(
-        _line(f"{where}.type_at", said["type_at"], _text), types, _line(f"{where}.look_at", said["look_at"], _text),
-        brings,
+        line_of(f"{where}.type_at", said["type_at"], is_text), types,
+        line_of(f"{where}.look_at", said["look_at"], is_text), brings,
     )  # fmt: skip
 
 
 def _entry(where: str, said: Mapping[str, Any], kinds: tuple[str, ...]) -> Entry:
     kind = next((one for one in kinds if one in said), "")
-    _same(where, set(said), {"label", kind, "evidence", "source"})
-    if not (_text(said["label"]) and _text(said[kind])):
+    same(where, set(said), {"label", kind, "evidence", "source"})
+    if not (is_text(said["label"]) and is_text(said[kind])):
         raise ProfileError(f"{where}: an empty row")
-    return Entry(said["label"], kind, said[kind], _known(f"{where}.{said['label']}", said), said["source"])
+    return Entry(said["label"], kind, said[kind], known(f"{where}.{said['label']}", said), said["source"])

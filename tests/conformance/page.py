@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
-from tests.conformance.register import PARTS, Clause, load
+from tests.conformance.register import PARTS, Clause
 from tests.promises.register import ROOT
 
 PAGE = ROOT / "docs" / "conformance.md"
@@ -26,15 +25,6 @@ a refusal's code is in [Refusals](reference/refusals.md). No body has examined t
 def text(clauses: Sequence[Clause]) -> str:
     """Return the page."""
     return "\n".join([_INTRODUCTION, *_totals(clauses), *_parts(clauses)])
-
-
-def write(path: Path = PAGE, *, check: bool = False) -> bool:
-    """Write the page if it is stale; return whether it was. With `check` it is left as it is."""
-    made = text(load())
-    stale = not path.exists() or path.read_text(encoding="utf-8") != made
-    if stale and not check:
-        path.write_text(made, encoding="utf-8")
-    return stale
 
 
 def _totals(clauses: Sequence[Clause]) -> Iterator[str]:

@@ -9,6 +9,8 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,9 +20,11 @@ from joserfc.jwk import RSAKey
 from connectors.egress import GuardedSession, Reach, open_session, system_resolver
 from connectors.errors import AddressRefused, ConnectorError
 from connectors.lti_advantage import Course, LtiAdvantage
-from connectors.tokens import ProcessCache, TokenBroker
+from connectors.oneroster_rest import RestSource, Service
+from connectors.source_credentials import ClientCredentials, Credentials, StaticBearer
+from connectors.tokens import ProcessCache, Token, TokenBroker, TokenKey
 from gateway.identity.keys import PlatformKeys
-from mappings import lti, lti_notices
+from mappings import lti, lti_groups, lti_notices
 from mappings._seal import SEAL
 from mappings.cleared import Cleared
 from tests.connectors.peer import Peer
@@ -82,16 +86,49 @@ class Desk:
         return PlatformKeys(unused, unused, unused, lambda hosts, **_: self.open_line(hosts))
 
     def course(
-        self, *, token_url: str = "", members: str = GOOD, columns: str = GOOD, notices: str = GOOD
+        self,
+        *,
+        token_url: str = "",
+        members: str = GOOD,
+        columns: str = GOOD,
+        notices: str = GOOD,
+        groups: str = GOOD,
+        sets: str = GOOD,
     ) -> LtiAdvantage:
         url = token_url or "https://lms.example/token"
         course = Course("1:1", "re", "client", "1", url, url, "k", self.hosts, {"scope": SCOPES, "lineitems": columns},
                         {"context_memberships_url": members},
-                        {"platform_notification_service_url": notices, "scope": [lti_notices.SCOPE]})  # fmt: skip
+                        {"platform_notification_service_url": notices, "scope": [lti_notices.SCOPE]},
+                        {"context_groups_url": groups, "context_group_sets_url": sets,
+                         "scope": [lti_groups.SCOPE]})  # fmt: skip
         if not token_url:
-            for scope in (*SCOPES, lti.SCOPE_MEMBERS, lti_notices.SCOPE):
+            for scope in (*SCOPES, lti.SCOPE_MEMBERS, lti_notices.SCOPE, lti_groups.SCOPE):
                 self.cache.set(course.token_key([scope]).name(), "seCret", 3600)
         return LtiAdvantage(course, KEY, TokenBroker(self.cache), self.open_line)
+
+
+class Nothing:
+    """Keeps no page."""
+
+    def get(self, collection: str, url: str) -> None:
+        """Nothing was kept."""
+
+    def keep(self, collection: str, url: str, page: bytes) -> None:
+        """Keep nothing."""
+
+    def forget(self, collection: str = "") -> None:
+        """Nothing to forget."""
+
+
+def roster(desk: Desk, *, url: str = GOOD, token_url: str = "") -> Any:
+    """A roster pulled from this address, or with a token from that one."""
+    known: Credentials = StaticBearer(Token("seCret"))
+    if token_url:
+        key = TokenKey("1", "src", token_url, token_url, ())
+        known = ClientCredentials(key, "us", "seCret", False, TokenBroker(desk.cache), desk.open_line)
+    with TemporaryDirectory() as folder:
+        source = RestSource(Service(url), known, desk.open_line, Nothing(), lambda _: None, 1 << 20)
+        return source.pull_roster(Path(folder) / "delivery.zip")
 
 
 Site = Callable[[Desk, str], Any]
@@ -106,6 +143,9 @@ DIRECT: dict[str, Site] = {
     "differences": lambda desk, url: desk.course().read_changes(url),
     "notice handlers": lambda desk, url: desk.course(notices=url).read_notice_handlers(),
     "ask for notices": lambda desk, url: desk.course(notices=url).send_notices("LtiHelloWorldNotice", GOOD),
+    "groups": lambda desk, url: desk.course(groups=url).list_groups(),
+    "sets of groups": lambda desk, url: desk.course(sets=url).list_groups(),
+    "members with their groups": lambda desk, url: desk.course(members=url).read_members(groups=True),
     "columns": lambda desk, url: desk.course(columns=url).list_columns(),
     "one page of columns": lambda desk, url: desk.course(columns=url).sample_columns(),
     "find a column": lambda desk, url: desk.course(columns=url).find_column("a"),
@@ -116,6 +156,8 @@ DIRECT: dict[str, Site] = {
     "delete a column": lambda desk, url: desk.course().delete_column(url),
     "score": lambda desk, url: desk.course().push_score(url, SCORE),
     "results": lambda desk, url: desk.course().read_results(url),
+    "roster": lambda desk, url: roster(desk, url=url),
+    "token for a roster": lambda desk, url: roster(desk, token_url=url),
 }
 
 
@@ -159,9 +201,11 @@ class Platform:
     def _answer(self, path: str) -> bytes:
         ids = self.named if not self.in_header else "unused"
         body = json.dumps(
-            {"members": [{"user_id": path}]} if "members" in path
+            {"members": [{"user_id": path}]} if "members" in path and "groups" not in path
+            else {"groups": [{"id": path}], "sets": []} if "groups" in path
             else [{"userId": path}] if "results" in path
             else {"id": ids} if "make" in path
+            else {"orgs": [{"sourcedId": "d"}]} if "/service/" in path
             else [{"id": ids, "resourceId": "a"}] if not self.in_header else []
         ).encode()  # fmt: skip
         link = f'Link: <{self.named}>; rel="{self.relation}"\r\n'.encode() if self.in_header else b""
@@ -178,6 +222,7 @@ def _followed_changes(course: LtiAdvantage, _url: str) -> None:
 
 ANSWERED: dict[str, tuple[str, Callable[[LtiAdvantage, str], Any]]] = {
     "next of members": ("next", lambda course, _: course.list_members()),
+    "next of groups": ("next", lambda course, _: course.list_groups()),
     "next of columns": ("next", lambda course, _: course.list_columns()),
     "next while a column is looked for": ("next", lambda course, _: course.find_column("b")),
     "next of results": ("next", lambda course, url: course.read_results(url)),
@@ -202,7 +247,12 @@ def try_at(site: str, case: Case, platform: Platform, peer: Peer) -> None:
     platform.named, platform.in_header = case.url, bool(platform.relation)
     columns = peer.url("/make") if site.endswith("made") else peer.url("/columns")
     with ExitStack() as stack, contextlib.suppress(ConnectorError):
-        course = Desk(case, stack, peer).course(members=peer.url("/members"), columns=columns)
+        course = Desk(case, stack, peer).course(
+            members=peer.url("/members"),
+            columns=columns,
+            groups=peer.url("/groups"),
+            sets=peer.url("/groups/sets"),
+        )
         use(course, peer.url("/column/1"))
 
 
@@ -219,6 +269,18 @@ def test_no_hostile_address_in_an_answer_is_connected(platform, site):
         try_at(site, case, platform, peer)
         assert trap.seen() == [], case
     assert len(peer.requests) >= len(tried)  # each was named in an answer, and the token went to the platform only
+    assert {b"seCret" in request for request in peer.requests} == {True}
+
+
+def test_no_hostile_next_of_a_roster_is_connected(platform):
+    platform, peer, trap = platform
+    for case in [case for case in HOSTILE if fits_a_header(case.url)]:
+        platform.named, platform.in_header, platform.relation = case.url, True, "next"
+        with ExitStack() as stack, pytest.raises(ConnectorError) as refused:
+            roster(Desk(case, stack, peer), url=peer.url("/service"))
+        # A path of the platform's own is asked for there, and is no collection.
+        assert refused.value.code in ("SRC_PAGES", "SRC_COLLECTION"), case
+        assert trap.seen() == [], case
     assert {b"seCret" in request for request in peer.requests} == {True}
 
 

@@ -21,7 +21,7 @@ from connectors.egress import GuardedSession, Reach, open_session
 from gateway.cli import main
 from gateway.errors import Refused
 from gateway.flows import connection_test, onboarding
-from gateway.flows.connection_test import Check
+from gateway.flows.checks import Check, State
 from gateway.flows.parts import Parts
 from gateway.identity import staff
 from gateway.identity.keys import PlatformKeys
@@ -137,7 +137,7 @@ def test_a_certificate_that_is_not_valid(bench):
 def test_an_lms_that_does_not_answer(bench):
     bench.wire.upsert("GET", bench.lms.jwks_url, body=requests.ConnectionError("no"))
     found = bench.test()
-    assert found["tls"] == Check("tls", connection_test.State.FAILED, "Lms.example does not answer.", LMS)
+    assert found["tls"] == Check("tls", State.FAILED, "Lms.example does not answer.", LMS)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from gateway.flows import on_file, onboarding
 from tests.deliveries import Delivery, two_schools
 from tests.refused import spoil as to
 from tests.refused.spoil import content, holdings, live, loose_ends
-from tests.worlds import World
+from tests.worlds import COLLECTED, World
 
 PUPILS = 40
 
@@ -119,7 +119,7 @@ def test_a_night_ends_where_a_first_delivery_would(world: World, change: to.Spoi
 
 # --- whose agreement -------------------------------------------------------------------------------
 
-IMPORT = ("sis", ("SNM",), ("roster.import",), ("rostering",))
+IMPORT = ("sis", COLLECTED, ("roster.import",), ("rostering",))
 
 
 def test_a_source_without_a_covered_school_is_refused(world: World) -> None:

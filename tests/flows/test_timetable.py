@@ -206,7 +206,7 @@ def test_an_error_of_ours_is_a_run_that_failed(sis, monkeypatch):
     def wrong(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(running, "sync", wrong)
+    monkeypatch.setattr(running.pull, "sync", wrong)
     report = sis.night()
     assert (report.state, report.code) == ("refused", "INT_UNEXPECTED")
     assert sis.runs()[0].report["code"] == "INT_UNEXPECTED"

@@ -11,7 +11,7 @@ import pytest
 from gateway.flows import on_file, rights_request
 from gateway.jobs import work
 from tests.gradebooks import Gradebook
-from tests.platforms import Platform, application, code_of
+from tests.platforms import LTI, Platform, application, code_of
 from tests.worlds import Caller, World
 
 SCALE = {"beginning": 1.0, "proficient": 3.0, "exemplary": 4.0}
@@ -108,6 +108,42 @@ def test_a_class_arrives_and_is_read_back(lesson):
     assert len(lesson.book.columns) == 1
     assert [e["outcome"] for e in lesson.entries("outcome")] == ["acknowledged"] * 3
     assert not any("comment" in one for one in lesson.book.posted)
+
+
+def through_its_link(lesson: Lesson, link: str = "link-1", activity: str = "check") -> None:
+    """The teacher comes through a link to the activity itself."""
+    claims = {LTI + "custom": {"activity": activity}, LTI + "resource_link": {"id": link}}
+    answer = lesson.lms.launch(lesson.world, lesson.lms.message("tA", "Instructor", **lesson.book.claims(), **claims))
+    lesson.launch = lesson.app.call("POST", "/v1/launches/exchange", json={"code": code_of(answer)}).json
+
+
+def test_a_column_belongs_to_the_link_that_its_results_came_through(lesson):
+    through_its_link(lesson, "link-9")
+    lesson.send(p0="proficient")
+    (column,) = lesson.book.columns.values()
+    assert column["resourceLinkId"] == "link-9"
+
+
+def test_a_column_belongs_to_no_link_where_none_is_the_activitys_alone(lesson):
+    lesson.press(lesson.hand_in(p0="proficient"))
+    through_its_link(lesson, "link-8", activity="other")
+    lesson.press(lesson.hand_in(p2="proficient"))
+    for number in (1, 2):
+        through_its_link(lesson, f"link-{number}")
+        lesson.press(lesson.hand_in(**{f"p{2 + 2 * number}": "proficient"}))
+    lesson.drain()
+    (column,) = lesson.book.columns.values()
+    assert "resourceLinkId" not in column
+    assert len(lesson.sent()) == 4
+
+
+@pytest.mark.parametrize("status", [400, 404, 409, 412, 422])
+def test_an_lms_that_ties_columns_to_links_itself_gets_one_without(lesson, status):
+    lesson.book.ties_itself = status
+    through_its_link(lesson)
+    assert lesson.send(p0="proficient") == {"p0": ("sent", None)}
+    (column,) = lesson.book.columns.values()
+    assert "resourceLinkId" not in column
 
 
 def test_the_intent_is_durable_before_the_lms_hears_of_the_grade(lesson):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,7 +17,7 @@ from gateway import jobs
 from gateway.errors import Refused
 from gateway.flows import launch, on_file, onboarding, registration_desk
 from gateway.identity import staff
-from gateway.store import erasure
+from gateway.store import decisions, erasure
 from tests.deliveries import two_schools
 from tests.journeys.test_grades import Lesson
 from tests.platforms import HOST, LTI, Platform, application, code_of, public_jwk, refusal_of, rsa_key
@@ -309,6 +310,13 @@ def test_the_work_of_a_pupil_who_may_not_be_shown_is_not(lesson):
     world.file("opt_out", school="School A", pupil="p0", category="application")
     answer = lesson.lms.launch(world, lesson.lms.reviewing("tA", "p0", item))
     assert refusal_of(answer) == "LTI_FOR_USER_UNKNOWN"
+    (denial,) = [e for e in world.ledger("A") if e["type"] == "denial"]
+    assert (denial["operation"], denial["reason"], denial["actor"]["kind"]) == (
+        "launch.handover", "CON_OPT_OUT", "teacher"
+    )  # fmt: skip
+    with world.office.database.open_school(world.places["A"]) as session:
+        kept = decisions.find(session, denial["id"])
+    assert kept.person_id == "p0"
 
 
 # --- data privacy --------------------------------------------------------------------------------------
@@ -524,6 +532,22 @@ def test_what_waits_to_be_linked_is_listed_for_the_district_and_forgotten_when_i
     assert [(w.row.deployment_id, w.row.context_id, w.row.title) for w in waiting] == [("1", "course-9", "Geometry")]
     press(lesson, "/lti/link", **{"class": hidden(unlinked(lesson, "tA").text, "class")})
     assert launch.waiting(lesson.world.office, lesson.world.by) == []
+
+
+def test_a_deployment_that_waits_is_forgotten_when_it_is_registered(lesson):
+    world, lms = lesson.world, lesson.lms
+    other, third = replace(lms, deployment_id="77"), replace(lms, deployment_id="78")
+    for one in (other, third):
+        begun = lms.login(world, lti_deployment_id=None)
+        answer = lms.post(world, lms.sign(lms.complete(world, one.message("p0"), begun)), begun)
+        assert refusal_of(answer) == "LTI_DEPLOYMENT"
+
+    def waits() -> set[str]:
+        return {one.row.deployment_id for one in launch.waiting(world.office, world.by)}
+
+    assert waits() == {"77", "78"}
+    onboarding.add_lms(world.office, world.by, f"LMS {lms.client_id}", other.as_typed(), [world.refs["A"]])
+    assert waits() == {"78"}
 
 
 # --- when it fails -------------------------------------------------------------------------------------

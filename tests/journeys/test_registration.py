@@ -7,13 +7,14 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from gateway.flows import onboarding, registration_desk
+from gateway.flows import launch, onboarding, registration_desk
 from gateway.identity import keys
 from gateway.jobs import make_worker
 from gateway.sandbox import lms as sandbox
 from gateway.sandbox.loopback import running
 from gateway.sandbox.wire import fetch
 from gateway.store import credentials
+from mappings import lti_groups
 from tests.platforms import HOST, Platform, application, refusal_of
 from tests.registrants import PLATFORM, TOOL, Registrant, granted, pending, refused_with
 from tests.test_cli import desk
@@ -82,6 +83,16 @@ def test_what_is_asked_for_is_what_is_needed_and_no_more(school, wire):
     }  # fmt: skip
     shown = school.client.get(urlsplit(keys_at).path).json["keys"]
     assert [set(key) for key in shown] == [{"kty", "n", "e", "kid", "alg", "use"}]
+
+
+def test_groups_are_asked_for_where_an_agreement_has_use_for_them(school, wire):
+    lms = Registrant(wire).serve(scopes_supported=[READONLY, lti_groups.SCOPE])
+    lms.opens(school, lms.invited(school, "A"))
+    assert lms.asked[0]["scope"] == lti_groups.SCOPE
+    bare = World(school.office, school.clock).onboard("A")
+    lms = Registrant(wire).serve(scopes_supported=[READONLY, lti_groups.SCOPE])
+    lms.opens(bare, lms.invited(bare, "A"))
+    assert lms.asked[0]["scope"] == ""
 
 
 def test_without_an_application_no_name_is_asked_for(public_world, wire):
@@ -228,6 +239,23 @@ def test_an_update_is_a_difference_that_takes_effect_at_approval(school, wire):
 def _registration(world: World, lms: Registrant):
     with world.office.database.open_identity() as session:
         return session.row("SELECT * FROM registration WHERE client_id = %(c)s", c=lms.lms.client_id)
+
+
+def test_a_deployment_that_waits_is_forgotten_when_an_update_brings_it(school, wire):
+    lms = Registrant(wire).serve()
+    lms.lms.serve_keys(wire)
+    first = lms.invited(school, "A")
+    lms.opens(school, first)
+    registration_desk.approve(school.office, school.by, first.ref, None)
+    school.clock.forward(minutes=1)
+    second = replace(lms.lms, deployment_id="2", canaries=school.canaries, places=(school.places["A"],))
+    assert refusal_of(second.launch(school, second.message("tA"))) == "LTI_DEPLOYMENT"
+    assert [one.row.deployment_id for one in launch.waiting(school.office, school.by)] == ["2"]
+    lms.serve(granted(lms.lms, deployment_id="2"))
+    update = lms.invited(school, "A")
+    lms.opens(school, update)
+    registration_desk.approve(school.office, school.by, update.ref, None)
+    assert launch.waiting(school.office, school.by) == []
 
 
 def test_a_rejected_update_changes_nothing(school, wire):

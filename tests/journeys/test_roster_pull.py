@@ -37,8 +37,8 @@ class Sis:
         world = self.world
         with world.office.database.open_district(world.by.district) as session:
             found = sources.find(session, "sis")
-        with pull.fetched(world.parts, world.by.district, found) as path:
-            return rosters.sync(world.office, world.by.district, world.source, path, world.by.ref, publish=True)
+        with pull.fetched(world.parts, world.by.district, found) as found:
+            return rosters.sync(world.office, world.by.district, world.source, found.path, world.by.ref, publish=True)
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from mappings.oneroster import v1p2
 from mappings.oneroster.csv import FILES, CsvColumn, CsvFile
 
 OFFICIAL = Path(__file__).parent / "official"
-STANDARDS = ["lti_ags", "lti_launch", "lti_notices", "lti_nrps", "oneroster_1p1_csv", "oneroster_1p1_rest",
+STANDARDS = ["lti_ags", "lti_gs", "lti_launch", "lti_notices", "lti_nrps", "oneroster_1p1_csv", "oneroster_1p1_rest",
              "oneroster_1p2_csv", "oneroster_1p2_rest"]  # fmt: skip
 OURS = {"application": application, "family": family, "transcript": application, "on_file": on_file,
         "content_items": lti_items, "lti_registration": lti_registration}  # fmt: skip
@@ -177,6 +177,7 @@ ROOTS = {
     "lti_launch": {"Launch"},
     "lti_notices": {"Message", "Catalog"},
     "lti_nrps": {"MembershipContainer"},
+    "lti_gs": {"GroupContainer", "SetContainer"},
     "lti_ags": {"LineItem", "Score", "Result"},
     "oneroster_1p1_rest": {"Answer"},
     "oneroster_1p1_csv": set(said("oneroster_1p1_csv")["tables"]) | {"manifest"},

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from mappings.products import DEFAULT, names, product
-from mappings.products.shape import ADDRESSES, EVIDENCE, OURS, Entry, Line, ProfileError, read
+from mappings.products.lines import EVIDENCE, Line, ProfileError
+from mappings.products.shape import ADDRESSES, OURS, Entry, read
 
 MAKES = sorted(names())
 

@@ -67,7 +67,8 @@ def test_a_picked_launch_that_goes_where_its_login_did_not_say_is_refused(outsid
 
 
 def test_scores_arrive_replace_each_other_and_are_read_back(outside: Outside) -> None:
-    """Open edX passes on to its own gradebook only what is scored in a column that names the link; ours names none."""
+    """Open edX passes on to its own gradebook only what is scored in a column that names the link; this
+    link is to no activity of its own, so that ours names none."""
     assert outside.send(p0="proficient", p2="beginning") == {"p0": ("sent", None), "p2": ("sent", None)}
     time.sleep(0.01)
     assert outside.send(p0="exemplary") == {"p0": ("sent", None)}

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 
-from tests.promises.page import PAGE, write
+from tests.pages import renew
+from tests.promises.page import PAGE, text
 from tests.promises.register import ROOT, load
 
 
 def main(ids: list[str]) -> int:
     """Do what was asked; return the exit status."""
     if not ids:
-        if write():
+        if renew(PAGE, text(load())):
             print(f"written: {PAGE.relative_to(ROOT)}")
         return 0
     known = {one.id: one for one in load()}

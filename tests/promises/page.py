@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
-from tests.promises.register import CLASSES, POLICIES, ROOT, STATES, Line, Promise, load
+from tests.promises.register import CLASSES, POLICIES, ROOT, STATES, Line, Promise
 
 PAGE = ROOT / "docs" / "promises.md"
 _INTRODUCTION = """\
@@ -34,15 +33,6 @@ when the flow it needs is not built.
 def text(promises: Sequence[Promise]) -> str:
     """Return the page."""
     return "\n".join([_INTRODUCTION, *_totals(promises), *_awaited(promises), *_policies(promises)])
-
-
-def write(path: Path = PAGE, *, check: bool = False) -> bool:
-    """Write the page if it is stale; return whether it was. With `check` it is left as it is."""
-    made = text(load())
-    stale = not path.exists() or path.read_text(encoding="utf-8") != made
-    if stale and not check:
-        path.write_text(made, encoding="utf-8")
-    return stale
 
 
 def _totals(promises: Sequence[Promise]) -> Iterator[str]:

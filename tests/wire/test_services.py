@@ -26,7 +26,7 @@ from connectors.lti_advantage import Course, LtiAdvantage
 from connectors.tokens import ProcessCache, TokenBroker
 from gateway.errors import VOCABULARY
 from gateway.flows.lanes import Event, classify
-from mappings import lti, vocabulary
+from mappings import lti, lti_groups, vocabulary
 from mappings._seal import SEAL
 from mappings.cleared import Cleared
 from mappings.products import product
@@ -218,6 +218,57 @@ def test_a_role_is_read_however_it_is_spelled(spelled, uri, word):
     assert (vocabulary.role_uri(spelled), vocabulary.course_role(spelled)) == (uri, word)
 
 
+GROUPS, SETS = "https://lms.example/course/3/groups", "https://lms.example/course/3/sets"
+GROUP_CLAIM = {"scope": [lti_groups.SCOPE], "context_groups_url": GROUPS, "context_group_sets_url": SETS}
+
+
+def test_groups_come_with_the_names_of_their_sets_page_by_page(lms):
+    first = {"id": GROUPS, "groups": [{"id": "1", "name": "Herons", "set_id": "s", "hidden": "no"}]}
+    lms.answers("GET", GROUPS, first, headers={"Link": f'<{GROUPS}?p=2>; rel="next"'})
+    lms.answers("GET", f"{GROUPS}?p=2", {"groups": [{"id": 2, "name": None}, {"id": "3"}]})
+    lms.answers("GET", SETS, {"sets": [{"id": "s", "name": "Teams"}]})
+    assert lms.course(groups=GROUP_CLAIM).list_groups() == [
+        {"id": "1", "name": "Herons", "set": "Teams"}, {"id": "2", "name": None, "set": None},
+        {"id": "3", "name": None, "set": None},
+    ]  # fmt: skip
+    assert lms.tokens == ["contextgroup.readonly"]
+    assert {call.request.headers["Accept"] for call in lms.wire.calls[1:]} == {lti_groups.CONTAINER}
+
+
+def test_sets_are_not_asked_for_where_none_are_offered(lms):
+    lms.answers("GET", GROUPS, {"groups": [{"id": "1", "name": "Herons", "set_id": "s"}]})
+    claim = {name: value for name, value in GROUP_CLAIM.items() if value != SETS}
+    assert lms.course(groups=claim).list_groups() == [{"id": "1", "name": "Herons", "set": None}]
+    assert [url for _, url, _ in lms.asked] == [GROUPS]
+
+
+def test_members_are_asked_for_with_their_groups(lms):
+    lms.answers("GET", f"{MEMBERS}&groups=true", page(one("5", group_enrollments=[{"group_id": "1", "x": 1}])))
+    (member,) = lms.course().read_members(groups=True).members
+    assert member["group_enrollments"] == [{"group_id": "1"}]
+    assert lms.tokens == ["contextmembership.readonly"]
+
+
+@pytest.mark.parametrize(
+    "body", [[], {}, {"groups": {}}, {"groups": [{}]}, {"groups": [{"id": ""}]}, "x", {"groups": None}]
+)
+def test_groups_that_are_none_are_not_read(lms, body):
+    lms.answers("GET", GROUPS, json.dumps(body))
+    lms.answers("GET", SETS, {"sets": []})
+    with pytest.raises(AnswerUnreadable):
+        lms.course(groups=GROUP_CLAIM).list_groups()
+    lms.wire.upsert("GET", SETS, json={"sets": body})
+    with pytest.raises(AnswerUnreadable):
+        lms.course(groups=GROUP_CLAIM).list_groups()
+
+
+@pytest.mark.parametrize("claim", [{}, {"scope": [lti_groups.SCOPE]}, {"scope": [], "context_groups_url": GROUPS}])
+def test_groups_that_are_not_offered_or_granted_cost_no_call(lms, claim):
+    with pytest.raises(NotOffered):
+        lms.course(groups=claim).list_groups()
+    assert len(lms.wire.calls) == 0
+
+
 # --- columns -----------------------------------------------------------------------------------------
 
 
@@ -381,6 +432,20 @@ def test_what_is_not_granted_is_not_asked_for(lms, granted, call):
     assert (refused.value.code, refused.value.sent) == ("SRC_NOT_OFFERED", False)
     assert classify(refused.value, product("generic")) is Event.SAID_NO
     assert len(lms.wire.calls) == 0
+
+
+def test_a_column_names_its_link_and_a_platform_in_trouble_is_asked_once(lms):
+    lms.answers("GET", ITEMS, [])
+    lms.answers("POST", ITEMS, item(9, resourceId="a"), 201)
+    assert lms.course().make_column("a", "Unit", 4, "link-1") == ITEM
+    sent = json.loads(lms.wire.calls[-1].request.body)
+    assert sent == {
+        "label": "Unit", "scoreMaximum": 4, "resourceId": "a", "tag": "schoolgate", "resourceLinkId": "link-1"
+    }  # fmt: skip
+    lms.wire.upsert("POST", ITEMS, status=503)
+    with pytest.raises(AnswerRefused):
+        lms.course().make_column("a", "Unit", 4, "link-1")
+    assert [method for method, url, _ in lms.asked].count("POST") == 2
 
 
 def test_a_column_is_not_made_where_only_reading_is_granted(lms):

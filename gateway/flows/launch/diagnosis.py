@@ -73,11 +73,11 @@ def step_of(reason: Reason) -> int:
 
 def keep(parts: Parts, gate: GatewayLaunch, refused: Refused, support: str) -> None:
     """Keep how a launch failed under its support number, if its login was ours; never in the way of the answer."""
-    if gate.state is None or refused.reason in (errors.LTI_REPLAYED, errors.LTI_STATE):
+    if not gate.registration or refused.reason in (errors.LTI_REPLAYED, errors.LTI_STATE):
         return
     try:
         with parts.database.open_identity() as session:
-            platform = registrations.by_ref(session, gate.state.registration)
+            platform = registrations.by_ref(session, gate.registration)
             if platform is not None:
                 facts = _redacted(gate, parts.clock.now().timestamp())
                 registrations.keep_failure(

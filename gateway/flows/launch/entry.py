@@ -19,7 +19,8 @@ from gateway.identity.launch import Admitted, GatewayLaunch
 from gateway.identity.login import Begun, GatewayLogin
 from gateway.store import registrations
 from gateway.store.tenant import Place, Session
-from mappings import application
+from mappings import lti_items
+from mappings.products import product
 
 Door = Entry | Unlinked | Privacy
 
@@ -30,8 +31,7 @@ def begin(parts: Parts, parameters: Mapping[str, str]) -> Begun:
     """Begin a login: where the browser goes next, and what binds it. Raises Refused (LI-1 to LI-9)."""
 
     def is_target(url: str) -> bool:
-        base, mark, activity = url.partition("?activity=")
-        return base == parts.launch_url and (not mark or application.is_your_id(activity))
+        return lti_items.read_activity_link(url)[0] == parts.launch_url
 
     return GatewayLogin(parameters, parts.registrations, parts.states, is_target).begin(parts.launch_url)
 
@@ -89,7 +89,7 @@ def _require_deployment(parts: Parts, session: Session, admitted: Admitted, row:
     if row.registration_status != "active":
         raise Refused(errors.LTI_REGISTRATION_DISABLED)
     if row.deployment is None or row.deployment_status != "active":
-        if row.deployment is None:
+        if row.deployment is None and "shared_client" not in product(admitted.platform.product).launch:
             waits = admitted.message["deployment_id"], "", admitted.platform.home
             registrations.keep_waiting(session, admitted.platform.ref, *waits, None, None, parts.clock.now())
         raise Refused(errors.LTI_DEPLOYMENT)

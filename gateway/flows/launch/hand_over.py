@@ -14,7 +14,7 @@ from gateway.flows import disclosure
 from gateway.flows.parts import Parts
 from gateway.identity.launch import Admitted
 from gateway.identity.platforms import Platform
-from gateway.policy import anonymity, rowplan
+from gateway.policy import anonymity
 from gateway.policy.decide import Decision, decide_person
 from gateway.policy.facts import Credential, Facts, Person
 from gateway.policy.request import Actor, ActorKind, Obligation, Operation, Purpose, Request
@@ -22,7 +22,7 @@ from gateway.store import facts as fact_store
 from gateway.store import launches, registrations, roster
 from gateway.store.secrets import token_hash
 from gateway.store.tenant import Place, Session
-from mappings import application, lti, lti_messages, vocabulary
+from mappings import application, lti, lti_items, lti_messages, vocabulary
 
 CODE_SECONDS = 60
 PICKING = timedelta(minutes=30)  # how long a picker stays open
@@ -65,11 +65,17 @@ def hand_over(parts: Parts, session: Session, admitted: Admitted, arrival: Arriv
     who, known = _who(row, admitted), fact_store.known_of(session, session.place.school, row)
     application_host = urlsplit(row.launch_url).hostname
     request = request_for(parts, known.school, row.vendor, who.role, arrival.class_id, application_host)
-    decision = decide_entry(request, known.facts(_credential(row, known.school)), who, now)
+    facts = known.facts(_credential(row, known.school))
+    decision = decide_entry(request, facts, who, now)
     if not decision.permits:
         refused = disclosure.deny(parts, session, decision, row.access_grant)
         return Refused(errors.LTI_PERSON) if refused.reason is errors.OWN_NOT_ASSOCIATED else refused
     about = _about(session, admitted, arrival, who, decision)
+    if about:
+        shown = decide_person(request, facts, fact_store.person(session, about), now)
+        if not shown.permits:
+            disclosure.deny(parts, session, shown, row.access_grant)
+            return Refused(errors.LTI_FOR_USER_UNKNOWN)  # as somebody who is not in the class
     if who.visitor:
         admitted = replace(admitted, excused=tuple(sorted({*admitted.excused, "anonymous"})))
     code = parts.ids.secret()
@@ -100,7 +106,7 @@ def decide_entry(request: Request, facts: Facts, who: Who, now: datetime) -> Dec
 
 
 def _about(session: Session, admitted: Admitted, arrival: Arrival, who: Who, decision: Decision) -> str | None:
-    """Whose work a teacher comes to look at: a pupil of the class who may be shown (LV-32). Raises Refused."""
+    """Whose work a teacher comes to look at: a pupil of the class (LV-32). Raises Refused."""
     message = admitted.message
     if message["kind"] != "resource_link" and (who.role != "teacher" or decision.row is None):
         raise Refused(errors.LTI_PERSON)
@@ -110,8 +116,6 @@ def _about(session: Session, admitted: Admitted, arrival: Arrival, who: Who, dec
         raise Refused(errors.LTI_LINE_ITEM)
     person = registrations.person_of(session, admitted.platform.ref, message["for_user"]["user_id"])
     if person is None or person not in roster.pupils_of(session, arrival.class_id):
-        raise Refused(errors.LTI_FOR_USER_UNKNOWN)
-    if rowplan.judge(decision.plan, fact_store.person(session, person)) is not None:
         raise Refused(errors.LTI_FOR_USER_UNKNOWN)
     return person
 
@@ -225,9 +229,9 @@ def _activity(message: Mapping[str, Any]) -> str | None:
     """The application's activity of a link, by its custom value, or by its address: some products lose the values of
     what was picked. Whatever else a platform puts there (a name it substitutes, say) is nobody's activity."""
     named = lti.said(message.get("custom", {}).get("activity"))
-    if named is None or not application.is_your_id(named):
-        named = message["target_link_uri"].partition("?activity=")[2]
-    return named or None
+    if named is not None and application.is_your_id(named):
+        return named
+    return lti_items.read_activity_link(message["target_link_uri"])[1]
 
 
 def _back(platform: Platform, url: str | None) -> str | None:

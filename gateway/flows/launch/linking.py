@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from gateway.flows.parts import Parts
 from gateway.identity.launch import Admitted
 from gateway.policy.request import ActorKind
 from gateway.store import launches, registrations, roster
-from gateway.store.tenant import Place
+from gateway.store.tenant import Place, Session
 from mappings import lti, vocabulary
 
 MINUTES = 10
@@ -49,43 +49,41 @@ def offer(parts: Parts, admitted: Admitted, found: Any) -> Unlinked | None:
         return None
     if vocabulary.TEST_USER in message["roles"]:
         return None
-    if len(_sources(parts, found, person)) > 1:
+    seen = list(_schools(parts, admitted, found, person))
+    if len({source for source, _ in seen}) > 1:
         return None  # one id in two sources is two people: somebody who sees both must link
-    choices = tuple(
-        sorted(_choices(parts, admitted, found, person), key=lambda c: (not c.suggested, not c.copied, c.title))
-    )
+    choices = (choice for _, here in seen for choice in here)
     course = message["context"].get("title") or message["context"].get("label") or "this course"
-    return Unlinked(course, choices) if choices else None
+    ordered = tuple(sorted(choices, key=lambda c: (not c.suggested, not c.copied, c.title)))
+    return Unlinked(course, ordered) if ordered else None
 
 
-def _sources(parts: Parts, found: Any, person: str) -> set[str | None]:
-    """The sources whose rosters of the deployment's schools have somebody of this id."""
-    sources = set()
+def _schools(
+    parts: Parts, admitted: Admitted, found: Any, person: str
+) -> Iterator[tuple[str | None, Sequence[Choice]]]:  # fmt: skip
+    """Go through the deployment's schools whose roster has somebody of this id: source and choices."""
+    message, context = admitted.message, admitted.message["context"]["id"]
+    with parts.database.open_identity() as session:
+        origins = registrations.copied_from(session, admitted.platform.ref, message["deployment_id"], context)
+    section = lti.said(message.get("lis", {}).get("course_section_sourcedid"))
     for school in found.schools or ():
+        said = [found.deployment, context, found.district, school]
         with parts.database.open_school(Place(found.district, school)) as session:
             if roster.user(session, person) is not None:
-                sources.add(launches.source_of(session))
-    return sources
+                before = {row.class_id for row in registrations.classes_of(session, admitted.platform.ref, origins)}
+                yield launches.source_of(session), list(_choices(parts, session, said, person, section, before))
 
 
-def _choices(parts: Parts, admitted: Admitted, found: Any, person: str) -> Iterator[Choice]:
-    """Go through the deployment's schools, as far as the person teaches there by the roster."""
-    context = admitted.message["context"]["id"]
-    with parts.database.open_identity() as session:
-        origins = registrations.copied_from(
-            session, admitted.platform.ref, admitted.message["deployment_id"], context
-        )  # fmt: skip
-    section = lti.said(admitted.message.get("lis", {}).get("course_section_sourcedid"))
-    for school in found.schools or ():
-        with parts.database.open_school(Place(found.district, school)) as session:
-            name = launches.school_name(session)
-            before = {row.class_id for row in registrations.classes_of(session, admitted.platform.ref, origins)}
-            for class_id in sorted(roster.teaches(session, person)):
-                class_ = roster.class_(session, class_id)
-                if class_ is not None:
-                    said = [found.deployment, context, found.district, school, class_id, person]
-                    word = parts.states.seal("link", said)
-                    yield Choice(class_.title or class_id, name, class_id == section, class_id in before, word)
+def _choices(
+    parts: Parts, session: Session, said: Sequence[Any], person: str, section: str | None, before: Set[str]
+) -> Iterator[Choice]:  # fmt: skip
+    """Go through the classes of the session's school that the person teaches by the roster."""
+    name = launches.school_name(session)
+    for class_id in sorted(roster.teaches(session, person)):
+        class_ = roster.class_(session, class_id)
+        if class_ is not None:
+            word = parts.states.seal("link", [*said, class_id, person])
+            yield Choice(class_.title or class_id, name, class_id == section, class_id in before, word)
 
 
 def link(parts: Parts, word: str) -> str:

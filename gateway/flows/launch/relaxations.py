@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from types import MappingProxyType
 from typing import Any
 
 from gateway import errors
@@ -17,19 +16,9 @@ from gateway.identity.staff import Person
 from gateway.policy.request import ActorKind
 from gateway.store import registrations
 from gateway.store.tenant import Place, Session
+from mappings.lti_messages import MOST_SKEW, RELAXATIONS
 
 LONGEST = timedelta(days=400)
-MOST_SKEW = 300
-# What can be relaxed, in words, and what it takes as its value.
-KINDS = MappingProxyType(
-    {
-        "no_resource_link": "launches from placements that name no resource link",
-        "anonymous": "launches that name no user, or one whom the roster does not know: under a pseudonym. An LMS that "
-        "leaves SIS ids out gets past what families refused",
-        "trusted_audience": "tokens that are meant for these audiences besides (the value, apart by spaces)",
-        "clock_skew": f"clocks that differ by up to the value in seconds, {MOST_SKEW} at most",
-    }
-)
 
 
 def relax(parts: Office, by: Person, deployment: str, name: str, reason: str, until: str, value: str = "") -> str:
@@ -74,8 +63,8 @@ def _day(text: str) -> datetime:
 
 
 def _value(name: str, value: str) -> str:
-    if name not in KINDS:
-        raise Refused(errors.REQ_INVALID, f"what can be relaxed is {', '.join(KINDS)}")
+    if name not in RELAXATIONS:
+        raise Refused(errors.REQ_INVALID, f"what can be relaxed is {', '.join(RELAXATIONS)}")
     if name == "clock_skew" and not (value.isdecimal() and value.isascii() and int(value) <= MOST_SKEW):
         raise Refused(errors.REQ_INVALID, f"clock_skew takes seconds, {MOST_SKEW} at most")
     if (name in ("trusted_audience", "clock_skew")) != bool(value):

@@ -12,7 +12,7 @@ from gateway.flows.parts import Office
 from gateway.store import directory, notifications
 from gateway.store.tenant import Session
 
-_REASON = {"held": "SRC_HELD", "drifting": "SRC_DRIFT", "missing": "SRC_MISSING"}
+_REASON = {"held": "SRC_HELD", "drifting": "SRC_DRIFT", "missing": "SRC_MISSING", "changed": "SRC_OFFER_CHANGED"}
 
 
 def tell(

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 from urllib.parse import quote
 
 from connectors.errors import ConnectorError
 from connectors.sftp import Place, read_fingerprint
 from gateway import errors
 from gateway.errors import VOCABULARY, Refused
-from gateway.flows.onboarding.typed import readable
+from gateway.flows.onboarding.sources import keep
 from gateway.flows.parts import Office
 from gateway.flows.rosters import kinds, watching
 from gateway.flows.rosters.timetable import named
 from gateway.identity.staff import Person
-from gateway.store import credentials, directory, sources
+from gateway.store import credentials
 from gateway.store.secrets import token_hash
 
 TOKEN_DAYS = 365
@@ -26,7 +25,7 @@ def add_folder(parts: Office, by: Person, name: str, path: str) -> str:
     """Make a source whose deliveries are found in a folder. Raises Refused unless the operator lets it be watched."""
     by.acts_for_district()
     folder = watching.allowed(parts.settings, path)
-    return _add(parts, by, name, kinds.WATCHED, url=f"file://{quote(str(folder))}")
+    return keep(parts, by, name, kinds.WATCHED, url=f"file://{quote(str(folder))}")
 
 
 def add_sftp(parts: Office, by: Person, name: str, where: Where, secret: str, host_key: str) -> str:
@@ -38,7 +37,7 @@ def add_sftp(parts: Office, by: Person, name: str, where: Where, secret: str, ho
         known = read_fingerprint(host_key)
     except (ValueError, IndexError) as error:
         raise Refused(errors.REQ_INVALID, "a host key is SHA256:… or a line of known_hosts") from error
-    return _add(parts, by, name, "sftp", secret, url=_address(where), host_key=known)
+    return keep(parts, by, name, kinds.SFTP, secret, url=_address(where), host_key=known)
 
 
 def _address(where: Where) -> str:
@@ -62,18 +61,6 @@ def shown_host_key(parts: Office, by: Person, where: Where) -> str:
         return pull.sftp(parts, _address(where), "", "", 0).shown_key()
     except ConnectorError as error:
         raise Refused(VOCABULARY[error.code], str(error)) from error
-
-
-def _add(parts: Office, by: Person, name: str, kind: str, secret: str = "", **more: Any) -> str:
-    name, ref, now = readable(name, "source"), parts.ids.new("src"), parts.clock.now()
-    sealed = parts.vault.seal(secret.encode(), f"source:{ref}") if secret else None
-    with parts.database.open_district(by.district) as session:
-        directory.one_at_a_time(session)
-        if sources.find(session, name):
-            raise Refused(errors.REQ_CONFLICT, "there is a source of that name")
-        sources.add(session, ref, name, kind, now, by.ref, secret=sealed, **more)
-        kinds.begin(session, ref, kind, now, by.ref)
-    return ref
 
 
 def make_token(parts: Office, by: Person, name: str) -> tuple[str, str]:

@@ -1,8 +1,8 @@
-"""Lines in and out: roster sources, LMS registrations and deployments, course links."""
+"""Lines to LMSs: registrations and deployments, course links."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,36 +12,15 @@ from gateway.errors import Refused
 from gateway.flows import disclosure
 from gateway.flows.onboarding.places import places
 from gateway.flows.onboarding.profiles import profile
-from gateway.flows.onboarding.typed import readable, require_address
+from gateway.flows.onboarding.typed import require_address
 from gateway.flows.onboarding.vendors import covered, vendor_named
 from gateway.flows.parts import Office
-from gateway.flows.rosters import kinds
 from gateway.identity.staff import Person
 from gateway.policy.request import ActorKind
-from gateway.store import directory, registrations, sources
+from gateway.store import directory, registrations
 from gateway.store.tenant import Place, Session
 
-
-def add_source(
-    parts: Office, by: Person, name: str, url: str | None, token_url: str | None, client_id: str | None, secret: str
-) -> str:
-    """Make a roster source: files handed in, or a bulk delivery fetched with OAuth client credentials."""
-    by.acts_for_district()
-    name = readable(name, "source")
-    ref, now = parts.ids.new("src"), parts.clock.now()
-    for address in (url, token_url):
-        require_address(parts, address)
-    sealed = parts.vault.seal(secret.encode(), f"source:{ref}") if secret else None
-    with parts.database.open_district(by.district) as session:
-        directory.one_at_a_time(session)
-        if sources.find(session, name):
-            raise Refused(errors.REQ_CONFLICT, "there is a source of that name")
-        kind = "https" if url else kinds.HANDED_IN
-        sources.add(
-            session, ref, name, kind, now, by.ref, url=url, token_url=token_url, client_id=client_id, secret=sealed
-        )
-        kinds.begin(session, ref, kind, now, by.ref)
-    return ref
+ADDRESSES = ("auth_url", "token_url", "token_audience", "jwks_url")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +38,12 @@ class Lms:
     hosts: tuple[str, ...] = ()
     agreement: str | None = None
 
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Where people sign in, and tokens and keys are fetched."""
+        said = (self.auth_url, self.token_url, self.token_audience or self.token_url, self.jwks_url)
+        return dict(zip(ADDRESSES, said, strict=True))
+
 
 def add_lms(parts: Office, by: Person, vendor: str, lms: Lms, schools: Sequence[str]) -> str:
     """Register an LMS and a deployment of it for schools. Return the deployment's reference."""
@@ -73,35 +58,47 @@ def add_lms(parts: Office, by: Person, vendor: str, lms: Lms, schools: Sequence[
         maker = vendor_named(session, vendor)
         if lms.agreement:
             covered(parts, by, maker.vendor, lms.agreement, where)
-        known = registrations.by_issuer(session, lms.issuer, lms.client_id)
-        if not known:
+        registrations.one_at_a_time(session, lms.issuer, lms.client_id)
+        listed = registrations.by_issuer(session, lms.issuer, lms.client_id)
+        known = next((row for row in listed if row.home_district == by.district), None)
+        if known is None:
             from gateway.identity import keys
 
+            require_common(session, lms.issuer, lms.client_id, lms.addresses)
             keys.make_tool_key(session, parts.vault, parts.ids.new("key"), ref, now)
             directory.add_registration(
                 session, ref, now, by.ref, issuer=lms.issuer, client_id=lms.client_id, vendor=maker.vendor,
-                product=lms.product, auth_url=lms.auth_url, token_url=lms.token_url,
-                token_audience=lms.token_audience or lms.token_url, jwks_url=lms.jwks_url, hosts=hosts,
+                product=lms.product, hosts=hosts, **lms.addresses,
             )  # fmt: skip
         else:
-            _widen(session, by, known[0], lms, hosts)
-        registration = known[0].registration if known else ref
+            _widen(session, known, lms, hosts)
+        registration = known.registration if known else ref
         made = directory.add_deployment(
             session, deployment, registration, lms.deployment_id, lms.agreement, [p.school for p in where], now, by.ref
         )
         if not made:
             raise Refused(errors.REQ_CONFLICT, "this deployment is registered already")
+    with parts.database.open_identity() as session:
+        registrations.no_longer_waits(session, deployment)
     return deployment
 
 
-def _widen(session: Session, by: Person, known: Any, lms: Lms, hosts: list[str]) -> None:
+def require_common(session: Session, issuer: str, client_id: str, addresses: Mapping[str, Any]) -> None:
+    """Where districts share a client, its addresses are the same for all: none of them can lead the others' people, or
+    the keys that speak for all, elsewhere. Raises Refused."""
+    for row in registrations.by_issuer(session, issuer, client_id):
+        theirs = row.home_district != session.district and row.status != "pending"
+        if theirs and any(getattr(row, name) != addresses[name] for name in ADDRESSES):
+            raise Refused(
+                errors.REQ_CONFLICT, "this client id stands here with other addresses, not of this district alone; "
+                "ask the operator"
+            )  # fmt: skip
+
+
+def _widen(session: Session, known: Any, lms: Lms, hosts: list[str]) -> None:
     """Another deployment of a registration of the district's own may serve from further hosts (one client id for every
     site of a make); its addresses stay what they are. Raises Refused."""
-    if known.home_district != by.district:
-        raise Refused(errors.REQ_CONFLICT, "this registration belongs to somebody else; ask the operator")
-    said = {"auth_url": lms.auth_url, "token_url": lms.token_url, "jwks_url": lms.jwks_url,
-            "token_audience": lms.token_audience or lms.token_url}  # fmt: skip
-    other = [name for name, value in said.items() if getattr(known, name) != value]
+    other = [name for name, value in lms.addresses.items() if getattr(known, name) != value]
     if other:
         raise Refused(errors.REQ_CONFLICT, f"this client id is registered already, with another {', '.join(other)}")
     if not set(hosts) <= set(known.hosts):

@@ -11,7 +11,8 @@ from gateway.errors import Refused
 from gateway.flows.onboarding.typed import check_address
 from gateway.settings import Settings
 from mappings import products
-from mappings.products.shape import ADDRESSES, ASKED, LAUNCH, SERVICES, Entry, Habit, Line, Product, variables
+from mappings.products.lines import Habit, Line, variables
+from mappings.products.shape import ADDRESSES, ASKED, LAUNCH, SERVICES, Entry, Product
 
 Row = dict[str, str]
 # What may not stand in an address that others are made from: a login name, a template's braces, blanks, a query.

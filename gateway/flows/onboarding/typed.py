@@ -65,4 +65,4 @@ def read_zone(name: str) -> str:
     try:
         return ZoneInfo(name).key
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise Refused(errors.REQ_INVALID, f"{name} is not a time zone; one is America/Chicago") from error
+        raise Refused(errors.REQ_INVALID, f"{name} is not in the time zone database, as America/Chicago is") from error

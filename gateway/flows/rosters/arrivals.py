@@ -76,7 +76,7 @@ def take(parts: Parts, district: int, run: str) -> Report | None:
     elif spool.path(run).exists():
         report = sync(parts, district, found.source, spool.path(run), found.acted_by, publish=True, run=run)
     else:
-        report = refuse(parts, district, found.source, Refused(errors.SRC_UPLOAD_LOST), found.acted_by, run)
+        report = refuse(parts, district, found.source, Refused(errors.SRC_UPLOAD_LOST), run, found.acted_by, run)
     with parts.database.open_intake(district) as session:
         arrivals.end(session, run, "over", parts.clock.now(), report.code if report else None)
         if report and report.state == "refused":

@@ -8,8 +8,9 @@ from gateway.flows.rosters import nights
 from gateway.store import timetable
 from gateway.store.tenant import Session
 
-HANDED_IN, WATCHED = "file", "folder"
-FETCHED = ("https", "sftp")  # asked for their delivery
+HANDED_IN, WATCHED, ZIP, SFTP, REST = "file", "folder", "https", "sftp", "rest"
+KINDS = (HANDED_IN, ZIP, REST, WATCHED, SFTP)
+FETCHED = frozenset({ZIP, SFTP, REST})  # asked for their delivery
 
 
 def begin(session: Session, source: str, kind: str, now: datetime, by: str) -> None:

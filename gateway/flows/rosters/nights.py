@@ -6,7 +6,7 @@ Pure: the same plan and the same moment give the same answer on every machine, s
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -22,6 +22,7 @@ CLOCK_STEP = timedelta(minutes=5)  # a plan reckoned later than this from now wa
 _FAR = 800  # days: beyond any list of holidays
 Dates = tuple[date, date]
 Window = tuple[int, int]
+Peak = tuple[Window, ZoneInfo]
 
 
 def own_minute(source: str) -> int:
@@ -31,8 +32,8 @@ def own_minute(source: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """When one source may run. `minute` and `peaks` are local minutes of a day; outside `terms`, where any are known,
-    one night a week is left, because the next school year comes in a delivery."""
+    """When one source may run. `minute` and `peaks` are local minutes of a day, `theirs` are peaks where the source
+    stands; outside `terms`, where any are known, one night a week is left: the next school year comes in a delivery."""
 
     zone: ZoneInfo
     minute: int
@@ -40,21 +41,23 @@ class Plan:
     holidays: tuple[Dates, ...] = ()
     peaks: tuple[Window, ...] = ()
     terms: tuple[Dates, ...] = ()
+    theirs: tuple[Peak, ...] = ()
 
     def next_due(self, after: datetime) -> datetime:
         """Return the first moment after this one at which the source is due."""
         day = after.astimezone(self.zone).date() - timedelta(days=1)
         for ahead in range(_FAR):
             one = day + timedelta(days=ahead)
-            at = self._moment(one, self.minute)
+            at = _moment(one, self.minute, self.zone)
             if at > after and self._open(one):
                 break
         return self.free(at)
 
     def free(self, at: datetime) -> datetime:
         """Return this moment, or the end of the peak windows that it lies in."""
-        for _ in range(2 * len(self.peaks)):
-            ends = [end for peak in self.peaks if (end := self._end(peak, at))]
+        peaks = [*((peak, self.zone) for peak in self.peaks), *self.theirs]
+        for _ in range(2 * len(peaks)):
+            ends = [end for peak, zone in peaks if (end := _end(peak, zone, at))]
             if not ends:
                 break
             at = max(ends)
@@ -66,20 +69,22 @@ class Plan:
         in_term = not self.terms or any(first <= day <= last for first, last in self.terms)
         return in_term or day.weekday() == min(self.weekdays)
 
-    def _end(self, peak: Window, at: datetime) -> datetime | None:
-        """When the peak window that a moment lies in is over; one that ends before it begins ends the next day."""
-        local = at.astimezone(self.zone)
-        minute, (begin, end) = local.hour * 60 + local.minute, peak
-        if not (begin <= minute < end if begin < end else minute >= begin or minute < end):
-            return None
-        later = begin >= end and minute >= begin
-        return max(self._moment(local.date() + timedelta(days=later), end, fold) for fold in (0, 1))
 
-    def _moment(self, day: date, minute: int, fold: int = 0) -> datetime:
-        """A local time as a moment: of an hour that comes twice the first, of one that does not come the hour after."""
-        day, minute = (day + timedelta(days=1), 0) if minute == DAY else (day, minute)
-        local = datetime.combine(day, time(minute // 60, minute % 60, fold=fold), self.zone)
-        return local.astimezone(UTC)
+def _end(peak: Window, zone: ZoneInfo, at: datetime) -> datetime | None:
+    """When the peak window that a moment lies in is over; one that ends before it begins ends the next day."""
+    local = at.astimezone(zone)
+    minute, (begin, end) = local.hour * 60 + local.minute, peak
+    if not (begin <= minute < end if begin < end else minute >= begin or minute < end):
+        return None
+    later = begin >= end and minute >= begin
+    return max(_moment(local.date() + timedelta(days=later), end, zone, fold) for fold in (0, 1))
+
+
+def _moment(day: date, minute: int, zone: ZoneInfo, fold: int = 0) -> datetime:
+    """A local time as a moment: of an hour that comes twice the first, of one that does not come the hour after."""
+    day, minute = (day + timedelta(days=1), 0) if minute == DAY else (day, minute)
+    local = datetime.combine(day, time(minute // 60, minute % 60, fold=fold), zone)
+    return local.astimezone(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +130,14 @@ def read_window(text: str) -> Window:
     return window
 
 
+def read_peaks(texts: Iterable[str]) -> list[str]:
+    """Read windows of a day, and spell them as they are kept. Raises ValueError, also where no hour is left."""
+    windows = sorted(map(read_window, texts))
+    if sum((end - begin) % DAY for begin, end in windows) > DAY - 60:
+        raise ValueError("an hour of the day is left to run in")
+    return ["-".join(map(spell_minute, window)) for window in windows]
+
+
 def read_minute(text: str) -> int:
     """Read `HH:MM`. Raises ValueError."""
     at = time.fromisoformat(text.strip())
@@ -148,10 +161,11 @@ def read_dates(text: str) -> Dates:
 
 def read_plan(
     zone: str, minute: int, weekdays: Sequence[str], holidays: Sequence[str], peaks: Sequence[str],
-    terms: Sequence[Dates],
+    terms: Sequence[Dates], theirs: Sequence[str] = (), there: str | None = None,
 ) -> Plan:  # fmt: skip
-    """Return the plan of what is kept of a source. Raises ValueError."""
+    """Return the plan of what is kept of a source, with the peaks of its own in its own zone. Raises ValueError."""
+    elsewhere = tuple((read_window(one), ZoneInfo(there or zone)) for one in theirs)
     return Plan(
         ZoneInfo(zone), minute, frozenset(map(WEEKDAYS.index, weekdays)), tuple(map(read_dates, holidays)),
-        tuple(map(read_window, peaks)), tuple(terms),
+        tuple(map(read_window, peaks)), tuple(terms), elsewhere,
     )  # fmt: skip

@@ -14,7 +14,7 @@ from gateway.errors import VOCABULARY, Refused
 from gateway.flows.parts import Office
 from gateway.flows.rosters.report import Report, causes
 from gateway.store.staging import ReadAgain, Seen, Staging
-from mappings.oneroster.csv import FILES, REQUIRED, Unreadable, read_header
+from mappings.oneroster.csv import FILES, REQUIRED, CsvFile, Unreadable, leave_unread, read_header
 from mappings.oneroster.records import KINDS
 from mappings.oneroster.rows import Fault, FileReader, Tally
 
@@ -35,30 +35,41 @@ def opened(parts: Office, path: Path) -> Iterator[Delivery]:
         raise Refused(errors.REQ_INVALID, f"{error.filename or path} cannot be read: {error.strerror}") from error
 
 
-def read(delivery: Delivery, staging: Staging, report: Report) -> frozenset[str]:
-    """Stage every file; return the optional kinds that came empty."""
+def read(delivery: Delivery, staging: Staging, report: Report, collected: frozenset[str]) -> frozenset[str]:
+    """Stage what is collected of every file; return the optional kinds that came empty."""
     seen, empty = staging.known(), set()
     report.progress.expect(delivery.sizes[name] for name in delivery.files())
     for name in delivery.files():
+        file = FILES[delivery.manifest.version][name]
+        if file.name == KINDS["demographics"].file and not any(file.element(c) in collected for c in file.columns[3:]):
+            _leave_unread(delivery, file, report)
+            continue
         try:
-            tally = _read_file(delivery, name, staging, seen, report)
+            tally = _read_file(delivery, file, staging, seen, report, collected)
         except ReadAgain:
-            tally = _read_file(delivery, name, staging, seen, report)
-        kind = FILES[delivery.manifest.version][name].kind
+            tally = _read_file(delivery, file, staging, seen, report, collected)
         report.files.append(
             {"file": name, "rows": tally.lines, "accepted": tally.accepted, "unchanged": tally.unchanged,
              "bad": tally.bad, "repairs": sorted(tally.repairs)}
         )  # fmt: skip
         _believe(name, tally, required=name in REQUIRED[delivery.manifest.version])
         if not tally.lines:
-            empty.add(kind)
+            empty.add(file.kind)
             report.files[-1]["repairs"].append("no-rows")
     staging.tick_off(seen)
     return frozenset(empty)
 
 
-def _read_file(delivery: Delivery, name: str, staging: Staging, seen: Seen, report: Report) -> Tally:
-    file, faults = FILES[delivery.manifest.version][name], list[Fault]()
+def _leave_unread(delivery: Delivery, file: CsvFile, report: Report) -> None:
+    """Count the lines of a file of which nothing is collected."""
+    lines = max(sum(map(len, delivery.blocks(file.name))) - 1, 0)
+    report.drop(file, file.columns[3:], lines)
+
+
+def _read_file(
+    delivery: Delivery, file: CsvFile, staging: Staging, seen: Seen, report: Report, collected: frozenset[str]
+) -> Tally:
+    name, faults = file.name, list[Fault]()
 
     def note(fault: Fault) -> None:
         if len(faults) == MOST_FAULTS:
@@ -67,7 +78,8 @@ def _read_file(delivery: Delivery, name: str, staging: Staging, seen: Seen, repo
 
     blocks = report.progress.counted(delivery.blocks(name))
     first = next(blocks, [])
-    reader = FileReader(read_header(file, first[0] if first else b""), seen, note)
+    header, dropped = leave_unread(read_header(file, first[0] if first else b""), collected)
+    reader = FileReader(header, seen, note)
     try:
         staging.copy(file.kind, reader.batches(chain([first[1:]], blocks)))
     except ReadAgain:
@@ -79,6 +91,7 @@ def _read_file(delivery: Delivery, name: str, staging: Staging, seen: Seen, repo
     staging.report(
         file.kind, faults, reader.tally.nameless, roles=delivery.manifest.version == "1.1" and file.kind == "user"
     )
+    report.drop(file, dropped, reader.tally.lines)
     return reader.tally
 
 

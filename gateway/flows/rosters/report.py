@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from time import perf_counter
@@ -13,6 +13,7 @@ from gateway import errors
 from gateway.errors import VOCABULARY
 from gateway.flows.rosters.progress import Progress
 from gateway.store.publish import Change, Seat
+from mappings.oneroster.csv import CsvColumn, CsvFile
 from mappings.oneroster.rows import Fault
 
 
@@ -31,9 +32,14 @@ class Report:
     causes: list[dict[str, Any]] = field(default_factory=list)
     proposed: list[str] = field(default_factory=list)
     skipped: list[dict[str, str]] = field(default_factory=list)
+    collected: str = ""  # two runs that say the same read the same elements
+    let_in: str = ""  # and the same of them, and the same pupils, at each school
+    dropped: list[dict[str, Any]] = field(default_factory=list)
+    children: list[dict[str, Any]] = field(default_factory=list)
     passed_over: list[str] = field(default_factory=list)
     held_by: list[dict[str, Any]] = field(default_factory=list)
     refusal: dict[str, str] | None = None
+    pulled: dict[str, Any] | None = None
     erased: int = 0
     not_erased: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
@@ -54,6 +60,14 @@ class Report:
                 if c.school == seat.school
             }
             self.schools.append({"school": seat.ref, "name": seat.name, "kinds": kinds})
+
+    def drop(self, file: CsvFile, columns: Iterable[CsvColumn], lines: int) -> None:
+        """Say which columns were read past, because nobody agreed to collect what they hold."""
+        self.dropped += [
+            {"file": file.name, "column": c.header, "element": file.element(c), "lines": lines}
+            for c in columns
+            if lines
+        ]
 
     def refuse(self, reason: errors.Reason, detail: str, file: str, line: int) -> None:
         """Say why nothing of this delivery is taken."""
@@ -82,7 +96,8 @@ def causes(faults: list[Fault]) -> list[dict[str, Any]]:
         reason, example = VOCABULARY[key[2]], first[key]
         causes.append(
             {"file": key[0], "column": key[1], "code": key[2], "costs": key[3], "count": count,
-             "line": example.line, "shape": example.shape, "hint": example.hint, "sentence": reason.sentence,
+             "line": example.line, "record": example.sourced_id, "shape": example.shape, "hint": example.hint,
+             "sentence": reason.sentence,
              "remedy": reason.remedy, "owner": str(reason.owner)}
         )  # fmt: skip
     return causes

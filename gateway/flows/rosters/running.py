@@ -16,9 +16,10 @@ from gateway import errors
 from gateway.errors import Refused
 from gateway.flows import notifications
 from gateway.flows.parts import Parts
-from gateway.flows.rosters import arrivals, nights, pull
+from gateway.flows.rosters import arrivals, nights, pull, services
+from gateway.flows.rosters.kinds import REST
 from gateway.flows.rosters.report import Report
-from gateway.flows.rosters.sync import refuse, sync
+from gateway.flows.rosters.sync import refuse
 from gateway.flows.rosters.timetable import plan_of
 from gateway.policy.persons import TIMETABLE
 from gateway.store import sources, timetable
@@ -105,11 +106,15 @@ def _begin(parts: Parts, district: int, source: str) -> int | None:
     """Count a try before it is made; return its number, or None where the source is paused, gone or given up."""
     now = parts.clock.now()
     with parts.database.open_intake(district) as session:
-        row = timetable.lock(session, source)
-        if row is None:
+        row, found = timetable.lock(session, source), sources.find(session, source)
+        if row is None or found is None:
             return None
         if timetable.paused(session, source, now):
             timetable.reckon(session, source, row.due_at, now, errors.SRC_PAUSED.code)
+            return None
+        free = plan_of(session, row, found).free(now)
+        if free > now:  # the job waited in line for too long
+            timetable.reckon(session, source, free, now, errors.SRC_PEAK.code)
             return None
         if row.attempt >= nights.TRIES:  # each took its worker along
             timetable.attempt(session, source, 0)
@@ -120,16 +125,26 @@ def _begin(parts: Parts, district: int, source: str) -> int | None:
 
 
 def _run(parts: Parts, district: int, source: str) -> Report:
-    with parts.database.open_intake(district) as session:
-        found = sources.find(session, source)
+    found = pull.reloaded(parts, district, source)
     try:
-        with pull.fetched(parts, district, found) as path:
-            return sync(parts, district, source, path, TIMETABLE, publish=True)
+        return _read(parts, district, found) if found.kind == REST else pull.bring(parts, district, found, TIMETABLE)
     except Refused as refused:
-        return refuse(parts, district, source, refused, TIMETABLE)
+        return refuse(parts, district, source, refused, found.url, TIMETABLE)
     except Exception as error:
         _log.error("a night failed", source=source, code="INT_UNEXPECTED", kind=type(error).__name__)
-        return refuse(parts, district, source, Refused(errors.INT_UNEXPECTED), TIMETABLE)
+        return refuse(parts, district, source, Refused(errors.INT_UNEXPECTED), found.url, TIMETABLE)
+
+
+def _read(parts: Parts, district: int, found: Any) -> Report:
+    """Look at what a service offers, and read what changed there; now and then everything, to see what drifted."""
+    other = services.probe_and_note(parts, district, found)
+    if other:
+        with parts.database.open_intake(district) as session:
+            notifications.tell(parts, session, "changed", found.source, said={"changes": len(other)})
+    found = pull.reloaded(parts, district, found.source)
+    if services.wants_everything(found, parts.clock.now()):
+        return pull.bring_whole(parts, district, found, TIMETABLE)[1]
+    return pull.bring(parts, district, found, TIMETABLE, pull.Asked(changes=True))
 
 
 def _end(parts: Parts, district: int, source: str, report: Report, attempt: int) -> None:

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from gateway import errors
 from gateway.errors import VOCABULARY, Refused
@@ -20,6 +23,7 @@ from gateway.flows.rosters.judging import guard, lost_references
 from gateway.flows.rosters.progress import Listener, watched
 from gateway.flows.rosters.report import Report, causes
 from gateway.ledger import entry, log
+from gateway.policy.collection import FRAME
 from gateway.policy.persons import actor_kind
 from gateway.store import sources, timetable
 from gateway.store.checks import Checks
@@ -31,14 +35,14 @@ from mappings.oneroster.csv import Unreadable
 
 def sync(
     parts: Office, district: int, source: str, path: Path, by: str, *, publish: bool, run: str | None = None,
-    listeners: Iterable[Listener] = (),
+    pulled: dict[str, Any] | None = None, listeners: Iterable[Listener] = (),
 ) -> Report:  # fmt: skip
     """Bring a delivery in, or only say what it would do. The report's state is planned, published, unchanged,
     held or refused; a refusal names file, line and reason. `listeners` hear how far it has come.
 
     Deletions that waited for a school's record to go are carried out where it has been gone for long enough.
     """
-    report, started = Report(run or parts.ids.new("run"), source), parts.clock.now()
+    report, started = Report(run or parts.ids.new("run"), source, pulled=pulled), parts.clock.now()
     with watched(parts, district, source, report.run, listeners) as report.progress:
         _sync(parts, district, report, started, path, by, publish=publish)
         if report.state in ("published", "unchanged"):
@@ -46,10 +50,12 @@ def sync(
     return report
 
 
-def refuse(parts: Office, district: int, source: str, refused: Refused, by: str, run: str | None = None) -> Report:
-    """Write down a run that came to nothing because there was no delivery to read."""
+def refuse(
+    parts: Office, district: int, source: str, refused: Refused, what: str, by: str, run: str | None = None
+) -> Report:
+    """Record a run that came to nothing before there was a delivery."""
     report, now = Report(run or parts.ids.new("run"), source), parts.clock.now()
-    report.refuse(refused.reason, refused.detail, "", 0)
+    report.refuse(refused.reason, refused.detail, what, 0)
     with parts.database.open_intake(district) as session:
         _record(parts, session, report, now, by)
     return report
@@ -85,22 +91,25 @@ def _run(parts: Office, session: Session, report: Report, path: Path, now: datet
         report.delivery = delivery.fingerprint()
         report.passed_over = delivery.passed_over()
         staging = Staging(session, sources.number(session, report.source))
+        seats, before = _seats(session, report, now), sources.last_accepted(session, report.source)
+        if report.collected != before.get("collected"):
+            staging.forget_hashes()
         with report.timed("read"):
-            empty = reading.read(delivery, staging, report)
+            empty = reading.read(delivery, staging, report, _collected(seats))
         with report.timed("check"):
             Checks(staging).run(complete=delivery.whole, skip=reading.not_delivered(delivery) | empty)
     report.faults = staging.faults()
     report.causes = causes(report.faults)
     with report.timed("accept"):
-        projection = Projection(staging, [])
-        projection.seats = _seats(session, report, staging, now, publish=publish)
-        behind = sources.skipped_last(session, report.source)
-        projection.everything = any(seat.ref in behind for seat in projection.seats)
+        projection = Projection(staging, _let_in(session, report, seats, staging, publish=publish))
+        older = any(seat.born_by for seat in projection.seats)  # pupils grow up without a word of their source
+        projection.everything = older or report.let_in != before.get("let_in")
         projection.note_touched()
         staging.accept()
     with report.timed("project"):
         projection.project()
         changes = projection.changes()
+    report.children = projection.children()
     report.describe(projection.seats, changes)
     guard(
         session,
@@ -122,26 +131,42 @@ def timetable_says(session: Session, source: str, now: datetime) -> None:
         raise Refused(errors.SRC_PAUSED, f"the source is paused {until}: {pause.reason}")
 
 
-def _seats(session: Session, report: Report, staging: Staging, now: datetime, *, publish: bool) -> list[Seat]:
-    """The onboarded schools of this source whose agreement lets us import; the rest is said, not made. The first plan
-    of a district, which has no school yet, says which ones there would be."""
-    seats = sources.seats(session, report.source)
-    ours = {seat.org_id for seat in seats}
+def _seats(session: Session, report: Report, now: datetime) -> list[Seat]:
+    """The onboarded schools of this source, each with what may be brought in there; of those without an agreement that
+    lets anything in, it is said."""
+    covered, seats = sources.covered(session, now), list[Seat]()
+    for seat in sources.seats(session, report.source):
+        if seat.school in covered:
+            seats.append(seat.letting_in(covered[seat.school]))
+        else:
+            code = errors.SRC_AGREEMENT_MISSING.code
+            report.skipped.append({"school": seat.ref, "name": seat.name, "code": code})
+    report.collected = _mark(sorted(_collected(seats)))
+    report.let_in = _mark([(seat.ref, sorted(seat.elements), seat.born_by is None) for seat in seats])
+    return seats
+
+
+def _mark(said: Any) -> str:
+    return sha256(orjson.dumps(said)).hexdigest()
+
+
+def _collected(seats: list[Seat]) -> frozenset[str]:
+    """The elements that at least one school lets in."""
+    return FRAME.union(*(seat.elements for seat in seats))
+
+
+def _let_in(session: Session, report: Report, seats: list[Seat], staging: Staging, *, publish: bool) -> list[Seat]:
+    """The schools this delivery is for. Those it names anew are said, not made; of a district that has none yet, a plan
+    says which ones there would be. Raises Refused where there is none."""
+    ours = {seat.org_id for seat in sources.seats(session, report.source)}
     report.proposed = [f"{name} ({org})" for org, name in staging.proposed_schools() if org not in ours]
-    covered = sources.covered(session, now)
-    report.skipped = [
-        {"school": seat.ref, "name": seat.name, "code": errors.SRC_AGREEMENT_MISSING.code}
-        for seat in seats
-        if seat.school not in covered
-    ]
-    if not seats and not publish:
+    if not ours and not publish:
         return []
-    if not seats:
+    if not ours:
         raise Refused(errors.SRC_NO_SCHOOL)
-    allowed = [seat for seat in seats if seat.school in covered]
-    if not allowed:
+    if not seats:
         raise Refused(errors.SRC_AGREEMENT_MISSING)
-    return allowed
+    return seats
 
 
 def _publish(session: Session, report: Report, projection: Projection, now: datetime, by: str) -> None:

@@ -13,15 +13,33 @@ from gateway.flows.onboarding.typed import read_zone, readable
 from gateway.flows.parts import Office
 from gateway.flows.rosters import nights
 from gateway.flows.rosters.nights import Plan
+from gateway.flows.rosters.sync import timetable_says
 from gateway.identity.staff import Person
 from gateway.store import directory, sources, timetable
 from gateway.store.tenant import Session
 
 
 def plan_of(session: Session, row: Any, source: Any) -> Plan:
-    """Return the plan of a line of the timetable, with the terms that the source's own roster names."""
-    terms = timetable.terms(session, source.number) if row.terms else []
-    return nights.read_plan(row.zone, row.minute, row.weekdays, row.holidays, row.peaks, terms)
+    """Return the plan of a line of the timetable, with the terms that the source's own roster names, and with the peaks
+    that were said of the source itself."""
+    return _plan(row, source, timetable.terms(session, source.number) if row.terms else [])
+
+
+def _plan(row: Any, source: Any, terms: Sequence[nights.Dates] = ()) -> Plan:
+    return nights.read_plan(
+        row.zone, row.minute, row.weekdays, row.holidays, row.peaks, terms, source.peak or (), source.zone
+    )
+
+
+def require_open(session: Session, source: Any, now: datetime, *, in_peak: bool = False) -> None:
+    """Raise Refused while nothing is to be asked of a source: it is paused, or in its peak."""
+    timetable_says(session, source.source, now)
+    row = timetable.find(session, source.source)
+    if row is None or in_peak:
+        return
+    free = plan_of(session, row, source).free(now)
+    if free > now:
+        raise Refused(errors.SRC_PEAK, f"they are over at {free:%Y-%m-%d %H:%M} UTC")
 
 
 def show(parts: Office, by: Person, name: str) -> dict[str, Any]:
@@ -38,7 +56,8 @@ def show(parts: Office, by: Person, name: str) -> dict[str, Any]:
     if row:
         said |= {
             "at": nights.spell_minute(row.minute), "weekdays": row.weekdays, "holidays": row.holidays,
-            "peaks": row.peaks, "terms": row.terms, "expects": row.expects, "next": due,
+            "peaks": row.peaks, "their_peaks": [f"{one} {found.zone}" for one in found.peak or ()],
+            "terms": row.terms, "expects": row.expects, "next": due,
             "attempt": row.attempt, "said": row.said, "came_at": row.came_at,
         }  # fmt: skip
     said["paused"] = _said_pause(pause) if pause else None
@@ -68,6 +87,7 @@ def set_plan(parts: Office, by: Person, name: str, said: Mapping[str, Any]) -> d
             row = timetable.find(session, found.source)
         _require_sense(row, changes)
         timetable.change(session, found.source, now, by.ref, changes)
+        _require_an_hour(_plan(timetable.find(session, found.source), found), now)
     return show(parts, by, name)
 
 
@@ -93,16 +113,9 @@ def _holidays(spans: Sequence[str]) -> dict[str, Any]:
     return {"holidays": [f"{first}/{last}" for first, last in sorted(map(nights.read_dates, spans))]}
 
 
-def _peaks(windows: Sequence[str]) -> dict[str, Any]:
-    read = sorted(map(nights.read_window, windows))
-    if sum((end - begin) % nights.DAY for begin, end in read) > nights.DAY - 60:
-        raise ValueError("an hour of the day is left to run in")
-    return {"peaks": ["-".join(map(nights.spell_minute, window)) for window in read]}
-
-
 _READ: dict[str, Callable[[Any], dict[str, Any]]] = {
     "at": lambda text: {"minute": nights.read_minute(text)}, "weekdays": _weekdays, "holidays": _holidays,
-    "peaks": _peaks, "terms": lambda yes: {"terms": bool(yes)},
+    "peaks": lambda windows: {"peaks": nights.read_peaks(windows)}, "terms": lambda yes: {"terms": bool(yes)},
 }  # fmt: skip
 
 
@@ -112,6 +125,13 @@ def _require_sense(row: Any, changes: Mapping[str, Any]) -> None:
     noon = datetime(2026, 1, 1, minute // 60, minute % 60, tzinfo=ZoneInfo("UTC"))
     if Plan(ZoneInfo("UTC"), minute, peaks=tuple(map(nights.read_window, peaks))).free(noon) != noon:
         raise Refused(errors.REQ_CONTRADICTORY, f"{nights.spell_minute(minute)} lies in a peak window")
+
+
+def _require_an_hour(plan: Plan, now: datetime) -> None:
+    """Raise Refused where its own peaks and those that were said of the source itself leave no time to run in."""
+    free = plan.free(now)
+    if plan.free(free) != free:
+        raise Refused(errors.REQ_CONTRADICTORY, "with the peaks of the source itself no hour of the day is left")
 
 
 def set_zone(parts: Office, by: Person, zone: str) -> str:

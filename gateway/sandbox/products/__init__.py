@@ -53,6 +53,7 @@ class Profile:
     largest_page: int = 0  # 0: as large as asked
     endless_above: int = 0  # a longer list always has a next page
     differences: bool = False
+    groups: bool = False  # whether it lists the groups of a course
 
     # The gradebook.
     items: str = "lineitems"

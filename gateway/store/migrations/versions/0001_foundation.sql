@@ -62,12 +62,15 @@ CREATE TABLE deployment (
     deployment TEXT COLLATE "C" NOT NULL,
     registration TEXT COLLATE "C" NOT NULL,
     deployment_id TEXT COLLATE "C" NOT NULL,
+    issuer TEXT COLLATE "C" NOT NULL,
+    client_id TEXT COLLATE "C" NOT NULL,
     agreement TEXT COLLATE "C",
     status TEXT COLLATE "C" NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE NOT NULL,
     created_by TEXT COLLATE "C" NOT NULL,
     PRIMARY KEY (district, deployment),
-    UNIQUE (registration, deployment_id)
+    UNIQUE (registration, deployment_id),
+    UNIQUE (issuer, client_id, deployment_id)
 );
 
 CREATE TABLE district (
@@ -211,7 +214,7 @@ CREATE TABLE registration (
     created_at TIMESTAMP WITH TIME ZONE NOT NULL,
     created_by TEXT COLLATE "C" NOT NULL,
     PRIMARY KEY (registration),
-    UNIQUE (issuer, client_id)
+    UNIQUE (issuer, client_id, home_district)
 );
 
 CREATE TABLE roster_class (
@@ -387,6 +390,17 @@ CREATE TABLE source (
     status TEXT COLLATE "C" NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE NOT NULL,
     created_by TEXT COLLATE "C" NOT NULL,
+    product TEXT COLLATE "C",
+    version TEXT COLLATE "C",
+    method TEXT COLLATE "C",
+    scopes TEXT[] COLLATE "C",
+    peak TEXT[] COLLATE "C",
+    zone TEXT COLLATE "C",
+    capabilities JSONB,
+    probed_at TIMESTAMP WITH TIME ZONE,
+    cursor TIMESTAMP WITH TIME ZONE,
+    full_at TIMESTAMP WITH TIME ZONE,
+    drift INTEGER,
     PRIMARY KEY (district, source),
     UNIQUE (number)
 );
@@ -1295,6 +1309,7 @@ ALTER TABLE policy_version ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_onboarding ON source_policy TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
 CREATE POLICY of_onboarding ON policy_version TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
 CREATE POLICY of_school ON source_policy TO schoolgate_school USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+CREATE POLICY of_intake ON source_policy TO schoolgate_intake USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
 CREATE POLICY of_school ON policy_version TO schoolgate_school USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
 ALTER TABLE access_grant ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_onboarding ON access_grant TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
@@ -1482,6 +1497,7 @@ GRANT SELECT, INSERT ON policy_word TO schoolgate_school;
 GRANT SELECT, INSERT ON source_policy TO schoolgate_onboarding;
 GRANT SELECT, INSERT ON policy_version TO schoolgate_onboarding;
 GRANT SELECT ON source_policy TO schoolgate_school;
+GRANT SELECT ON source_policy TO schoolgate_intake;
 GRANT SELECT ON policy_version TO schoolgate_school;
 GRANT SELECT, INSERT, UPDATE, DELETE ON context_link TO schoolgate_school;
 GRANT SELECT ON context_link TO schoolgate_identity;
