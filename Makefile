@@ -58,9 +58,9 @@ docs: $(VENV)/.tools  ## write the generated pages of docs/
 	@$(PY) -m tests.conformance
 
 lock:  ## write the locks anew (needs uv): names, versions and hashes, no address
-	@uv pip compile pyproject.toml .ci/build.in --extra embedded --generate-hashes --universal \
+	@uv pip compile pyproject.toml .ci/build.in --extra embedded --extra sftp --generate-hashes --universal \
 	  --python-version 3.11 --no-header --no-annotate --no-emit-index-url -q -o requirements.lock
-	@uv pip compile pyproject.toml .ci/build.in --extra embedded --group test --group check \
+	@uv pip compile pyproject.toml .ci/build.in --extra embedded --extra sftp --group test --group check \
 	  -c requirements.lock --generate-hashes --universal --python-version 3.11 --no-header \
 	  --no-annotate --no-emit-index-url -q -o tests/requirements.lock
 	@uv pip compile tests/outside/requirements.in --generate-hashes --universal --python-version 3.11 --no-header \

@@ -445,6 +445,11 @@ def _tls(ca_bundle: str | None) -> ssl.SSLContext:
     return context
 
 
+def public_tls() -> ssl.SSLContext:
+    """The same for who speaks another protocol: public authorities, names checked."""
+    return _tls(None)
+
+
 class GuardedAdapter(HTTPAdapter):
     """The transport of every call. May be mounted on any requests session with `guard`.
 
@@ -656,6 +661,34 @@ def open_session(
     `ca_bundle` is the path of a PEM file that takes the place of the public authorities.
     """
     return GuardedSession(GuardedAdapter(reach, resolver=resolver, ca_bundle=ca_bundle))
+
+
+def dial(
+    host: str,
+    port: int,
+    *,
+    loopback: bool = False,
+    resolver: Resolver = system_resolver,
+    connect_seconds: float = 10.0,
+) -> socket.socket:
+    """A connection for a protocol that is not HTTP, to a judged address of this host: looked up once, every answer
+    judged, the peer checked before a byte is written. With `loopback`, to this machine only.
+
+    Raises `AddressRefused` and `Unreachable`.
+    """
+    bare = f"[{host.strip('[]')}]" if ":" in host else host
+    reach = Reach(frozenset({f"{bare}:{port}"}), loopback=loopback, connect_seconds=connect_seconds)
+    call = _Call(reach, origin_of(f"https://{bare}:{port}/"), None)
+    for address in call.resolve(resolver):
+        try:
+            line = socket.create_connection((address, port), timeout=call.left(connect_seconds))
+        except OSError:
+            continue
+        if ip_address(line.getpeername()[0]) != ip_address(address):
+            line.close()
+            raise AddressRefused("the connection ended up at another address")
+        return line
+    raise Unreachable(f"{host}:{port}: no connection")
 
 
 # --- what an answer says -----------------------------------------------------------------------------

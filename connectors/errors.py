@@ -5,6 +5,7 @@
     ├── Unreachable         no connection, or no answer in time: nothing or an unknown part was sent
     │   └── Untrusted       its certificate does not show that it is who it should be: nothing was sent
     ├── AnswerLost          the request was sent and the reply did not arrive whole: outcome unknown
+    │   └── AnswerCut       what was fetched changed or ended on the way
     ├── AnswerTooLarge      the answer is longer than the cap
     ├── AnswerRefused       the other side answered with an error status
     │   ├── ColumnCoupled   the column belongs to a link of the LMS, which alone may delete it
@@ -13,7 +14,10 @@
     │   ├── NotOffered      the other side offers no such service to us: nothing was sent
     │   ├── CollectionLost  a collection that a roster needs is not there, or empty
     │   └── PagesBroken     the pages of a collection do not make a whole
-    └── CredentialsRefused  the other side did not accept who we are
+    ├── CredentialsRefused  the other side did not accept who we are
+    ├── NoRoom              what came cannot be written to the disk here
+    ├── PeerUnknown         the server is not the one whose key was recorded: nothing was said to it
+    └── NotInstalled        what speaks this protocol is an extra that is not there
 
 Each carries the code of the refusal vocabulary that says it to a person.
 """
@@ -57,6 +61,12 @@ class AnswerLost(ConnectorError):
 
     code = "SRC_UNREACHABLE"
     sent = True
+
+
+class AnswerCut(AnswerLost):
+    """What was fetched changed or ended on the way."""
+
+    code = "SRC_CUT"
 
 
 class AnswerTooLarge(ConnectorError):
@@ -122,3 +132,25 @@ class CredentialsRefused(ConnectorError):
     def __init__(self, detail: str = "", *, said: str = "") -> None:
         super().__init__(detail)
         self.said = said
+
+
+class PeerUnknown(ConnectorError):
+    """The server does not show the key that was recorded; `shown` is the fingerprint of the one that it shows."""
+
+    code = "SRC_HOST_KEY"
+
+    def __init__(self, detail: str = "", *, shown: str = "") -> None:
+        super().__init__(detail)
+        self.shown = shown
+
+
+class NoRoom(ConnectorError):
+    """What came cannot be written to the disk here."""
+
+    code = "SRC_SPOOL"
+
+
+class NotInstalled(ConnectorError):
+    """What speaks this protocol is not installed."""
+
+    code = "SRC_EXTRA"

@@ -8,11 +8,13 @@ from connectors.contract import KeepsColumns, ListsGroups, ListsMembers, PullsRo
 from connectors.lti_advantage import LtiAdvantage
 from connectors.oneroster_bulk import BulkSource
 from connectors.oneroster_rest import RestSource
+from connectors.sftp import SftpSource
 
 CONNECTORS = MappingProxyType(
     {
         "lti_advantage": (LtiAdvantage, (ListsMembers, ListsGroups, TakesScores, KeepsColumns)),
         "oneroster_bulk": (BulkSource, (PullsRoster,)),
+        "sftp": (SftpSource, (PullsRoster,)),
         "oneroster_rest": (RestSource, (PullsRoster,)),
     }
 )

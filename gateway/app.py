@@ -23,11 +23,24 @@ from gateway.jobs import Deferrer
 from gateway.office import open_installed
 from gateway.policy.minimise import Sample, one_of_each_page
 from gateway.settings import load
-from gateway.web import api, family, health, limits, lti, oauth, on_file, oneroster, problems, security, teacher
+from gateway.web import (
+    api,
+    district,
+    family,
+    health,
+    limits,
+    lti,
+    oauth,
+    on_file,
+    oneroster,
+    problems,
+    security,
+    teacher,
+)
 from gateway.web.contract import EXTENSION, Running
 
 MAX_BODY = 1 << 20
-_BLUEPRINTS = (lti, oauth, oneroster, api, on_file, teacher, family, health)
+_BLUEPRINTS = (lti, oauth, oneroster, api, district, on_file, teacher, family, health)
 
 
 class Orjson(JSONProvider):

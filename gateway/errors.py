@@ -1165,6 +1165,66 @@ SRC_BUSY = _reason(
     "Another run of this source is under way.",
     "Wait until it ends.",
 )  # fmt: skip
+SRC_PAUSED = _reason(
+    "SRC_PAUSED", 409, _S,
+    "The source is paused: nothing of it is fetched or published.",
+    "Wait until the pause is over, or end it with `schoolgate sync resume SOURCE`.",
+)  # fmt: skip
+SRC_PEAK = _reason(
+    "SRC_PEAK", 409, _S,
+    "The source is in its peak hours, in which it is left alone.",
+    "The run of the night begins by itself when they are over; wait as well, or say --in-peak.",
+)  # fmt: skip
+SRC_MISSING = _reason(
+    "SRC_MISSING", 409, _S,
+    "No delivery has come where one was expected.",
+    "Look at the export of the information system and at what carries it here; the last version keeps serving.",
+)  # fmt: skip
+SRC_DRIFT = _reason(
+    "SRC_DRIFT", 409, _S,
+    "What changed by itself since the last full delivery does not add up to what a full one says.",
+    "The full delivery counts; if it happens again, let the source deliver in full every night.",
+)  # fmt: skip
+SRC_OFFER_CHANGED = _reason(
+    "SRC_OFFER_CHANGED", 409, _S,
+    "The source offers something else than it did the night before.",
+    "`schoolgate source test SOURCE` says what it offers now; ask its administrator whether that is meant.",
+)  # fmt: skip
+SRC_UPLOAD_BROKEN = _reason(
+    "SRC_UPLOAD_BROKEN", 400, _C,
+    "What arrived is not what was announced: its length or its digest differs.",
+    "Send the file again with its own Content-Length and Content-Digest (sha-256, RFC 9530).",
+)  # fmt: skip
+SRC_UPLOAD_LOST = _reason(
+    "SRC_UPLOAD_LOST", 409, _O,
+    "The delivery that was handed in is not in the spool any more.",
+    "Hand it in again; where web and worker run on different machines they must share the spool folder.",
+)  # fmt: skip
+SRC_SPOOL = _reason(
+    "SRC_SPOOL", 503, _O,
+    "The delivery cannot be written to the spool.",
+    "Make room on the disk of the spool folder, or make the folder writable for the gateway.",
+)  # fmt: skip
+SRC_FOLDER = _reason(
+    "SRC_FOLDER", 403, _O,
+    "The folder is not one that this gateway may watch.",
+    "Name a folder within the setting `watch_roots`, without links on the way; the operator sets it.",
+)  # fmt: skip
+SRC_HOST_KEY = _reason(
+    "SRC_HOST_KEY", 403, _S,
+    "The server's host key is not the one that was recorded, or none was.",
+    "Compare the fingerprint with what the server's administrator says; record it with `source add --host-key`.",
+)  # fmt: skip
+SRC_CUT = _reason(
+    "SRC_CUT", 503, _S,
+    "The file changed or ended while it was fetched.",
+    "Let the export write under another name and rename it when it is whole; the next run fetches it again.",
+)  # fmt: skip
+SRC_EXTRA = _reason(
+    "SRC_EXTRA", 503, _O,
+    "What fetches from such a source is not installed.",
+    "Install it: `pip install 'schoolgate[sftp]'`.",
+)  # fmt: skip
 SRC_ADDRESS_REFUSED = _reason(
     "SRC_ADDRESS_REFUSED", 403, _S,
     "The address is not one this gateway may call.",
@@ -1199,11 +1259,6 @@ SRC_THROTTLED = _reason(
     "SRC_THROTTLED", 503, _R,
     "The source asks us to wait for longer than a pull waits.",
     "Pull again later: it goes on at the page where it stopped, for six hours.",
-)  # fmt: skip
-SRC_PEAK = _reason(
-    "SRC_PEAK", 409, _S,
-    "The source is not pulled in the hours that its district keeps free.",
-    "Wait until they are over, or say --in-peak.",
 )  # fmt: skip
 SRC_CREDENTIALS = _reason(
     "SRC_CREDENTIALS", 503, _S,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import procrastinate
 import structlog
+from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
+from procrastinate.jobs import Status
 
 from gateway.store.roles import JOBS
 from gateway.store.tenant import Place, Session
@@ -35,12 +38,16 @@ class Deferrer:
         task: str,
         due_at: datetime | None = None,
         lock: str | None = None,
+        queueing_lock: str | None = None,
         **references: Any,
     ) -> None:
+        """Jobs of one `lock` run one after the other; of one `queueing_lock` there is at most one that waits."""
         deferrer = self._app.configure_task(
-            task, lock=lock, schedule_at=due_at.astimezone(UTC) if due_at else None, connection=session.raw
-        )
-        deferrer.defer(**references)
+            task, lock=lock, queueing_lock=queueing_lock, connection=session.raw,
+            schedule_at=due_at.astimezone(UTC) if due_at else None,
+        )  # fmt: skip
+        with suppress(AlreadyEnqueued), session.raw.transaction():
+            deferrer.defer(**references)
 
 
 def make_worker(parts: Parts) -> procrastinate.App:
@@ -60,8 +67,7 @@ def make_worker(parts: Parts) -> procrastinate.App:
     @app.task(name="sweep", queueing_lock="sweep", pass_context=True)
     async def sweep(context: procrastinate.JobContext, timestamp: int) -> None:  # noqa: ARG001
         """Run again what a killed worker left, and forget what has expired."""
-        for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_SECONDS):
-            await app.job_manager.retry_job(job)
+        await run_again(app)
         await asyncio.to_thread(forget_expired, parts)
 
     @app.periodic(cron="17 3 * * *")
@@ -72,7 +78,47 @@ def make_worker(parts: Parts) -> procrastinate.App:
 
         registration_desk.rotate_old(parts)
 
+    _add_rosters(app, parts)
     return app
+
+
+def _add_rosters(app: procrastinate.App, parts: Parts) -> None:
+    """The tasks of the timetable of sources."""
+
+    @app.periodic(cron="* * * * *")
+    @app.task(name="timetable", queueing_lock="timetable")
+    def timetable(timestamp: int) -> None:  # noqa: ARG001
+        """Give each source that is due its job; look into watched folders; see to what is to be told."""
+        from gateway.flows.rosters import running
+
+        running.tick(parts)
+
+    @app.task(name="sync_source")
+    def sync_source(district: int, source: str) -> None:
+        from gateway.flows.rosters import running
+
+        running.night(parts, district, source)
+
+    @app.task(name="take_delivery")
+    def take_delivery(district: int, run: str) -> None:
+        from gateway.flows.rosters import arrivals
+
+        arrivals.take(parts, district, run)
+
+    @app.task(name="send_notifications")
+    def send_notifications(district: int) -> None:
+        from gateway.flows.notifications import sending
+
+        sending.send_due(parts, district)
+
+
+async def run_again(app: procrastinate.App) -> None:
+    """Run again what a killed worker left; where its like waits already, that one takes its place."""
+    for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_SECONDS):
+        try:
+            await app.job_manager.retry_job(job)
+        except ConnectorException:
+            await app.job_manager.finish_job(job, Status.FAILED, delete_job=False)
 
 
 def forget_expired(parts: Parts) -> None:

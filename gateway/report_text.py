@@ -204,6 +204,8 @@ def _trip(trip: dict[str, Any]) -> str:
 
 
 def _next(report: Report, source: str) -> str:
+    if report.state == "planned" and not report.schools:
+        return f"Next: schoolgate school add --source {source} --all-in DELIVERY, and an agreement to import"
     if report.refusal and not report.refusal["code"].startswith("CSV_"):
         return f"Next: {report.refusal['remedy']} Then plan it again."
     if report.undone is not None and report.state == "planned":

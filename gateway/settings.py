@@ -11,10 +11,15 @@
 | trusted_proxies | SCHOOLGATE_TRUSTED_PROXIES | exact number of proxies in front |
 | max_delivery_mb | SCHOOLGATE_MAX_DELIVERY_MB | largest unpacked roster delivery, in MiB |
 | history_days | SCHOOLGATE_HISTORY_DAYS | days for which older versions of rosters, and what went, are kept |
+| spool | SCHOOLGATE_SPOOL | folder of deliveries that wait, shared by web and worker; `instance/spool` when absent |
+| watch_roots | SCHOOLGATE_WATCH_ROOTS | folders, listed as in PATH, within which one may be watched; none when absent |
+| smtp_url | SCHOOLGATE_SMTP_URL | mail server, `smtps://` or `smtp://` with STARTTLS; no e-mail when absent |
+| mail_from | SCHOOLGATE_MAIL_FROM | the mailbox that notifications come from |
 
 Secrets never stand in a file or a command line. Commands read them from the environment: SCHOOLGATE_TOKEN (the personal
-token of whoever acts), SCHOOLGATE_SOURCE_SECRET (for `source add`), SCHOOLGATE_LTI11_SECRET (for
-`lms migrate`), SCHOOLGATE_OWNER_PASSWORD and SCHOOLGATE_LOGIN_PASSWORD (for `db bootstrap`).
+token of whoever acts), SCHOOLGATE_SOURCE_SECRET (for `source add`: the OAuth secret, the SFTP password or its private
+key), SCHOOLGATE_LTI11_SECRET (for `lms migrate`), SCHOOLGATE_OWNER_PASSWORD and SCHOOLGATE_LOGIN_PASSWORD (for `db
+bootstrap`).
 """
 
 from __future__ import annotations
@@ -42,6 +47,10 @@ _ENVIRONMENT = {
     "trusted_proxies": "SCHOOLGATE_TRUSTED_PROXIES",
     "max_delivery_mb": "SCHOOLGATE_MAX_DELIVERY_MB",
     "history_days": "SCHOOLGATE_HISTORY_DAYS",
+    "spool": "SCHOOLGATE_SPOOL",
+    "watch_roots": "SCHOOLGATE_WATCH_ROOTS",
+    "smtp_url": "SCHOOLGATE_SMTP_URL",
+    "mail_from": "SCHOOLGATE_MAIL_FROM",
 }
 
 
@@ -73,6 +82,10 @@ class SettingsSchema(Schema):
     trusted_proxies = fields.Integer(load_default=0, validate=validate.Range(0, 5))
     max_delivery_mb = fields.Integer(load_default=4096, validate=validate.Range(1, 65_536))
     history_days = fields.Integer(load_default=400, validate=validate.Range(30, 3_650))
+    spool = fields.String(load_default="")
+    watch_roots = fields.String(load_default="")
+    smtp_url = fields.String(load_default="")
+    mail_from = fields.String(load_default="schoolgate@localhost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +101,10 @@ class Settings:
     trusted_proxies: int
     max_delivery_mb: int
     history_days: int = 400
+    spool: str = ""
+    watch_roots: str = ""
+    smtp_url: str = ""
+    mail_from: str = "schoolgate@localhost"
 
     @property
     def keys(self) -> Path:
@@ -135,6 +152,7 @@ def _refuse_unsafe(settings: Settings) -> None:
         ("DATABASE_URL", settings.database_url, ("postgresql://",)),
         ("DATABASE_OWNER_URL", settings.database_owner_url, ("postgresql://",)),
         ("REDIS_URL", settings.redis_url, ("redis://", "rediss://", "unix://")),
+        ("SCHOOLGATE_SMTP_URL", settings.smtp_url, ("smtp://", "smtps://")),
     ):
         if address and not _is_address(address, schemes):
             raise UnsafeSettings(f"{variable} must be a {' or '.join(schemes)} address")

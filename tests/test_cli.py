@@ -183,7 +183,7 @@ def test_a_refused_delivery_exits_with_1_and_names_file_line_and_reason(desk):
 def test_what_is_not_wrong_with_a_delivery_is_not_blamed_on_it(desk):
     delivery = two_schools().zip(desk.folder / "delivery.zip")
     desk.said("source", "add", "sis")
-    done = desk.run("sync", "plan", "sis", delivery)
+    done = desk.run("sync", "apply", "sis", delivery)
     assert (done.exit_code, "SRC_NO_SCHOOL" in done.stdout) == (1, True)
     assert "Next: Add the schools with `schoolgate school add`" in done.stdout
     desk.said("school", "add", "--all-in", delivery)

@@ -13,11 +13,12 @@ from gateway.cli import (
     running,
     sources,
     sync,
+    timetable,
     vendors,
 )
 from gateway.cli.desk import main
 
 __all__ = [
     "families", "holds", "launches", "lines", "main", "on_file", "places", "questions", "registrations", "rosters",
-    "running", "sources", "sync", "vendors",
+    "running", "sources", "sync", "timetable", "vendors",
 ]  # fmt: skip

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.cli.desk import acting, json_flag, show, table
+from gateway.cli.desk import HELD, acting, json_flag, show, table
 from gateway.cli.sync import sync
 
 if TYPE_CHECKING:
@@ -116,6 +116,11 @@ def hold_release(
 
     by.acts_for_district()
     report = rosters.release(parts, by.district, name, by.ref, schools, _split(rows))
+    if report.hold and report.hold["released"] is False:
+        hold_ref = report.hold["hold"]
+        waits = f"{hold_ref} waits for a second person's word. Next: they run schoolgate sync hold release {hold_ref}"
+        show(as_json, report.hold, [waits])
+        return HELD
     return say_report(report, report.source, as_json)
 
 

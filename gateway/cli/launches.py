@@ -95,24 +95,31 @@ def _said(value: Any) -> str:
 @click.option("--reason", required=True, help="Why, and as agreed with whom.")
 @click.option("--until", required=True, help="The day it ends.")
 @click.option("--value", default="", help="Seconds of clock_skew; audiences of trusted_audience.")
+@json_flag
 @acting
-def relax(parts: Office, by: Person, deployment: str, name: str, reason: str, until: str, value: str) -> None:
+def relax(
+    parts: Office, by: Person, deployment: str, name: str, reason: str, until: str, value: str, as_json: bool
+) -> None:
     """Excuse an LMS from one check: no_resource_link, anonymous, trusted_audience or clock_skew."""
     from gateway.flows import launch
 
     registration = launch.relax(parts, by, deployment, name, reason, until, value)
-    click.echo(f"{name} is relaxed at {registration}. End it with: schoolgate lms strict {deployment} {name}")
+    text = f"{name} is relaxed at {registration}. End it with: schoolgate lms strict {deployment} {name}"
+    show(as_json, {"registration": registration, "relaxation": name, "until": until}, [text])
 
 
 @lms.command("strict")
 @click.argument("deployment")
 @click.argument("name")
+@json_flag
 @acting
-def strict(parts: Office, by: Person, deployment: str, name: str) -> None:
+def strict(parts: Office, by: Person, deployment: str, name: str, as_json: bool) -> None:
     """End a relaxation of an LMS registration now."""
     from gateway.flows import launch
 
-    click.echo(f"{name} is checked again at {launch.end_relaxation(parts, by, deployment, name)}.")
+    registration = launch.end_relaxation(parts, by, deployment, name)
+    said = {"registration": registration, "relaxation": name}
+    show(as_json, said, [f"{name} is checked again at {registration}."])
 
 
 @lms.command("relaxations")

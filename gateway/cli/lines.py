@@ -107,13 +107,15 @@ def lms_add(
 @lms.command("agree")
 @click.argument("deployment")
 @click.argument("agreement")
+@json_flag
 @acting
-def lms_agree(parts: Office, by: Person, deployment: str, agreement: str) -> None:
+def lms_agree(parts: Office, by: Person, deployment: str, agreement: str, as_json: bool) -> None:
     """Name the agreement under which grades may go to a deployment."""
     from gateway.flows import onboarding
 
     onboarding.agree_lms(parts, by, deployment, agreement)
-    click.echo(f"Grades to {deployment} now go under {agreement}.")
+    said = {"deployment": deployment, "agreement": agreement}
+    show(as_json, said, [f"Grades to {deployment} now go under {agreement}."])
 
 
 @lms.command("link")
@@ -121,13 +123,17 @@ def lms_agree(parts: Office, by: Person, deployment: str, agreement: str) -> Non
 @click.option("--context", "context_id", required=True, help="The course's id in the LMS (context.id).")
 @click.option("--school", "where", required=True)
 @click.option("--class", "class_id", required=True, help="The class's sourcedId in the roster.")
+@json_flag
 @acting
-def lms_link(parts: Office, by: Person, deployment: str, context_id: str, where: str, class_id: str) -> None:
+def lms_link(
+    parts: Office, by: Person, deployment: str, context_id: str, where: str, class_id: str, as_json: bool
+) -> None:
     """Link an LMS course to a class."""
     from gateway.flows import onboarding
 
     onboarding.link_class(parts, by, deployment, context_id, where, class_id)
-    click.echo("Linked. Launches from this course now act for that class.")
+    said = {"deployment": deployment, "context": context_id, "class": class_id}
+    show(as_json, said, ["Linked. Launches from this course now act for that class."])
 
 
 @lms.command("list")

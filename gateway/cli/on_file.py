@@ -66,13 +66,14 @@ def _say_plan(plan: Plan, file: Path, *, applied: bool, as_json: bool) -> None:
 def _ending(group: click.Group, kind: str, verb: str, sentence: str) -> None:
     """Give a group its way to end one."""
 
-    def end(parts: Office, by: Person, ref: str) -> None:
+    def end(parts: Office, by: Person, ref: str, as_json: bool) -> None:
         from gateway.flows import on_file
 
-        click.echo(sentence.format(n=on_file.end(parts, by, kind, ref)))
+        n = on_file.end(parts, by, kind, ref)
+        show(as_json, {"ref": ref, "schools": n}, [sentence.format(n=n)])
 
     end.__doc__ = f"{verb.capitalize()} one now, at every school it stands for."
-    group.command(verb)(click.argument("ref")(acting(end)))
+    group.command(verb)(click.argument("ref")(json_flag(acting(end))))
 
 
 def _listing(
@@ -145,13 +146,14 @@ def agreement_add(
 
 
 def _at_schools(verb: str, sentence: str, help_: str) -> None:
-    def run(parts: Office, by: Person, ref: str) -> None:
+    def run(parts: Office, by: Person, ref: str, as_json: bool) -> None:
         from gateway.flows import on_file
 
-        click.echo(sentence.format(n=getattr(on_file, verb)(parts, by, ref)))
+        n = getattr(on_file, verb)(parts, by, ref)
+        show(as_json, {"ref": ref, "schools": n}, [sentence.format(n=n)])
 
     run.__doc__ = help_
-    agreement.command(verb)(click.argument("ref")(acting(run)))
+    agreement.command(verb)(click.argument("ref")(json_flag(acting(run))))
 
 
 _at_schools("activate", "In force at {n} schools.", "Bring a draft or suspended agreement into force.")
@@ -301,24 +303,28 @@ def policy() -> None:
 @click.option("--effective", required=True, help="The day it takes effect.")
 @click.option("--opens", multiple=True, help="A purpose it newly permits.")
 @click.option("--document", type=FILE, required=True, help="Its text; its hash is kept.")
+@json_flag
 @acting
-def policy_add(parts: Office, by: Person, document: Path, opens: Sequence[str], **said: Any) -> None:
+def policy_add(parts: Office, by: Person, document: Path, opens: Sequence[str], as_json: bool, **said: Any) -> None:
     """Record a version of a privacy policy."""
     from gateway.flows import on_file
 
     on_file.record_policy(parts, by, "policy_version", said | {"opens": list(opens), "document": _hash(document)})
-    click.echo(f"On file. Next: schoolgate policy notice {said['policy']} {said['version']} --channel …")
+    following = f"On file. Next: schoolgate policy notice {said['policy']} {said['version']} --channel …"
+    show(as_json, {"policy": said["policy"], "version": said["version"]}, [following])
 
 
 @policy.command("govern")
 @click.argument("policy")
+@json_flag
 @acting
-def policy_govern(parts: Office, by: Person, policy: str) -> None:
+def policy_govern(parts: Office, by: Person, policy: str, as_json: bool) -> None:
     """Let a privacy policy govern the district from now on; the strictest governs where none was chosen."""
     from gateway.flows import on_file
 
     n = on_file.record_policy(parts, by, "source_policy", {"policy": policy})
-    click.echo(f"{policy} governs {n} schools from now on." if n else f"{policy} governs already.")
+    text = f"{policy} governs {n} schools from now on." if n else f"{policy} governs already."
+    show(as_json, {"policy": policy, "schools": n}, [text])
 
 
 _importing(policy, "policy_version")
@@ -326,14 +332,17 @@ _importing(policy, "policy_word", "import-words")
 
 
 def _word(verb: str, word: str, sentence: str, help_: str) -> Callable[..., Any]:
-    def run(parts: Office, by: Person, policy: str, version: int, schools: Sequence[str], **said: Any) -> None:
+    def run(
+        parts: Office, by: Person, policy: str, version: int, schools: Sequence[str], as_json: bool, **said: Any
+    ) -> None:
         from gateway.flows import on_file
 
         told = said | {"policy": policy, "version": version, "schools": list(schools), "word": word}
-        click.echo(sentence.format(n=on_file.record_policy(parts, by, "policy_word", told)))
+        n = on_file.record_policy(parts, by, "policy_word", told)
+        show(as_json, {"policy": policy, "version": version, "schools": n}, [sentence.format(n=n)])
 
     run.__doc__ = help_
-    command = school_flags(acting(run))
+    command = school_flags(json_flag(acting(run)))
     for option in ("--channel", "--at"):
         command = click.option(option)(command)
     command = click.argument("policy")(click.argument("version", type=int)(command))

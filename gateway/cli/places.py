@@ -24,15 +24,16 @@ def district() -> None:
 @click.argument("name")
 @click.option("--admin", required=True, help="Name of the first district administrator.")
 @click.option("--policy", default="strictest", show_default=True, help="Privacy policy that governs.")
+@click.option("--zone", default="UTC", show_default=True, help="Its time zone, as America/Chicago.")
 @json_flag
-def district_add(name: str, admin: str, policy: str, as_json: bool) -> None:
+def district_add(name: str, admin: str, policy: str, zone: str, as_json: bool) -> None:
     """Make a district and its first administrator. Whoever runs this holds the installation's keys."""
     from gateway.flows import onboarding
 
     with opened(create=True) as parts:
-        ref, staff, token = onboarding.add_district(parts, name, admin, policy)
+        ref, staff, token = onboarding.add_district(parts, name, admin, policy, zone)
     text = [f"District {name} is {ref}.", f"{admin} is {staff}; the personal token is shown once:", token,
-            "Next: export SCHOOLGATE_TOKEN=… ; schoolgate source add NAME ; schoolgate school add NAME"]  # fmt: skip
+            "Next: export SCHOOLGATE_TOKEN=… ; schoolgate source add NAME ; schoolgate sync plan NAME ZIP"]  # fmt: skip
     show(as_json, {"district": ref, "staff": staff, "token": token}, text)
 
 

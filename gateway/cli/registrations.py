@@ -99,13 +99,15 @@ def lms_approve(parts: Office, by: Person, ref: str, deployment_id: str | None, 
 
 @lms.command("reject")
 @click.argument("ref")
+@json_flag
 @acting
-def lms_reject(parts: Office, by: Person, ref: str) -> None:
+def lms_reject(parts: Office, by: Person, ref: str, as_json: bool) -> None:
     """Turn down a registration that waits; nothing of it stays in effect."""
     from gateway.flows import registration_desk
 
     registration_desk.reject(parts, by, ref)
-    click.echo(f"{ref} is rejected. The LMS may still show the tool: its administrator deletes it there.")
+    text = f"{ref} is rejected. The LMS may still show the tool: its administrator deletes it there."
+    show(as_json, {"ref": ref, "state": "rejected"}, [text])
 
 
 @lms.command("update")
@@ -150,14 +152,16 @@ def lms_rotate(parts: Office, by: Person, deployment: str, as_json: bool) -> Non
 @lms.command("migrate")
 @click.argument("deployment")
 @click.option("--consumer-key", required=True, help="Its LTI 1.1 key; the secret comes from SCHOOLGATE_LTI11_SECRET.")
+@json_flag
 @acting
-def lms_migrate(parts: Office, by: Person, deployment: str, consumer_key: str) -> None:
+def lms_migrate(parts: Office, by: Person, deployment: str, consumer_key: str, as_json: bool) -> None:
     """Let an LMS prove by an LTI 1.1 secret who its users were before LTI 1.3."""
     from gateway.flows.onboarding import migration
 
     secret = os.environ.get("SCHOOLGATE_LTI11_SECRET", "")
     registration = migration.migrate(parts, by, deployment, consumer_key, secret)
-    click.echo(f"What {registration} signs with that secret is believed. Next: schoolgate lms migrate-users")
+    text = f"What {registration} signs with that secret is believed. Next: schoolgate lms migrate-users"
+    show(as_json, {"registration": registration}, [text])
 
 
 @lms.command("migrate-users")

@@ -1,10 +1,11 @@
-"""Roster sources: files handed in, deliveries fetched, services read page by page."""
+"""Roster sources: files handed in or found, deliveries fetched, services read page by page."""
 
 from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Sequence
+import sys
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,58 +22,121 @@ _SECRET = "SCHOOLGATE_SOURCE_SECRET"  # noqa: S105 - the name of a variable
 
 @main.group()
 def source() -> None:
-    """Roster sources: files handed in, deliveries fetched, services read page by page."""
+    """Roster sources: files handed in or found, deliveries fetched, services read page by page."""
+
+
+# What each kind of source needs, and what else may be said of it.
+_SIGNED_IN = ("token_url", "client_id")
+_SERVICE = ("product", "site", "application_id", "url", *_SIGNED_IN, "version", "method", "scopes", "peak", "zone")
+_NEEDS = {"file": (), "https": ("url",), "rest": (), "folder": ("path",), "sftp": ("host", "user", "path")}
+_MAY = {"file": _SIGNED_IN, "https": _SIGNED_IN, "rest": _SERVICE, "folder": (), "sftp": ("port", "host_key")}
+_TOLD_BY = {"product": "rest", "host": "sftp", "url": "https", "path": "folder"}
 
 
 @source.command("add")
 @click.argument("name")
-@click.option(
-    "--kind",
-    type=click.Choice(("zip", "rest")),
-    default="zip",
-    show_default=True,
-    help="A bulk zip, or a OneRoster service that is read page by page.",
-)
-@click.option("--product", help=f"With --kind rest, its make: {', '.join(sorted(makes.names()))}.")
+@click.option("--kind", type=click.Choice(list(_NEEDS)), help="By what is given when absent; files are handed in.")
+@click.option("--product", help=f"The make of a OneRoster service: {', '.join(sorted(makes.names()))}.")
 @click.option("--site", help="The address the product runs at, as in https://sis.district.example.")
 @click.option("--application-id", help="As ClassLink shows it.")
-@click.option("--url", help="Where the zip is fetched, or the service's base address; files are handed in when absent.")
+@click.option("--url", help="Where the bulk zip is fetched, or with --kind rest the service's base address.")
 @click.option("--token-url", help="OAuth 2 token endpoint of the source.")
 @click.option("--client-id", help=f"Our client id there; the secret or token comes from {_SECRET}.")
 @click.option("--version", type=click.Choice(("1.1", "1.2")), help="Of the service, instead of the make's own.")
 @click.option("--method", help="oauth2, oauth2-body, bearer, oauth1-sha1 or oauth1-sha256, instead of the make's own.")
 @click.option("--scope", "scopes", multiple=True, help="Instead of the standard's own.")
-@click.option("--peak", multiple=True, help="Hours in which it is not pulled, as in 07:30-16:00.")
+@click.option("--peak", multiple=True, help="Hours in which the service is not pulled, as in 07:30-16:00.")
 @click.option("--zone", help="The time zone of --peak, as in America/Chicago.")
+@click.option("--path", help="The folder that is watched, or the zip's path on the SFTP server.")
+@click.option("--host", help="The SFTP server.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Its port; 22 when absent.")
+@click.option("--user", help=f"Our name there; the password or private key comes from {_SECRET}.")
+@click.option(
+    "--host-key", help="Its host key: SHA256:…, or a line of known_hosts. Without it, it is shown to compare."
+)
 @json_flag
 @acting
-def source_add(parts: Office, by: Person, name: str, kind: str, as_json: bool, **said: Any) -> None:
-    """Make a roster source.
+def source_add(parts: Office, by: Person, name: str, kind: str | None, as_json: bool, **given: Any) -> None:
+    """Make a roster source: files handed in, a zip fetched by https or SFTP, a service, or a folder that is watched.
 
-    A make that Schoolgate knows needs three options at most; docs/products.md says which.
+    A make of service that Schoolgate knows needs three options at most; docs/products.md says which.
     """
+    said = {option: value for option, value in given.items() if value not in (None, ())}
+    kind = kind or next((kind for option, kind in _TOLD_BY.items() if option in said), "file")
+    _require_fitting(kind, said)
+    ref = _ADD[kind](parts, by, name, said, os.environ.get(_SECRET, ""))
+    show(as_json, {"source": ref, "kind": kind}, [f"Source {name} is {ref}.", f"Next: schoolgate {_next(kind, name)}"])
+
+
+def _require_fitting(kind: str, said: Collection[str]) -> None:
+    """What would be put nowhere is not taken in silence."""
+    missing = [option for option in _NEEDS[kind] if option not in said]
+    wrong = [option for option in said if option not in (*_NEEDS[kind], *_MAY[kind])]
+    if missing or wrong:
+        options = " ".join(f"--{option.removesuffix('s').replace('_', '-')}" for option in missing or wrong)
+        raise click.UsageError(f"a source of kind {kind} {'needs' if missing else 'takes no'} {options}")
+
+
+def _next(kind: str, name: str) -> str:
+    if kind == "rest":
+        return f"source test {shlex.quote(name)}"
+    return f"sync plan {shlex.quote(name)}{'' if kind in ('https', 'sftp') else ' DELIVERY'}"
+
+
+def _add_zip(parts: Office, by: Person, name: str, said: dict[str, Any], secret: str) -> str:
     from gateway.flows import onboarding
 
-    secret = os.environ.get(_SECRET, "")
-    if kind == "rest":
-        said["product"] = said["product"] or makes.DEFAULT
-        ref = onboarding.add_service(parts, by, name, onboarding.Service(**said), secret)
-        following = f"schoolgate source test {shlex.quote(name)}"
-    else:
-        url, token_url, client_id = (said.pop(one) for one in ("url", "token_url", "client_id"))
-        _refuse_unasked(said)
-        ref = onboarding.add_source(parts, by, name, url, token_url, client_id, secret)
-        following = f"schoolgate sync plan {shlex.quote(name)}{'' if url else ' DELIVERY'}"
-    show(as_json, {"source": ref}, [f"Source {name} is {ref}.", f"Next: {following}"])
+    url, token_url, client_id = (said.get(option) for option in ("url", *_SIGNED_IN))
+    return onboarding.add_source(parts, by, name, url, token_url, client_id, secret)
 
 
-def _refuse_unasked(said: dict[str, Any]) -> None:
-    """What would be put nowhere is not taken in silence."""
+def _add_service(parts: Office, by: Person, name: str, said: dict[str, Any], secret: str) -> str:
+    from gateway.flows import onboarding
+
+    return onboarding.add_service(parts, by, name, onboarding.Service(**said), secret)
+
+
+def _add_folder(parts: Office, by: Person, name: str, said: dict[str, Any], _secret: str) -> str:
+    from gateway.flows.onboarding import deliveries
+
+    return deliveries.add_folder(parts, by, name, said["path"])
+
+
+def _add_sftp(parts: Office, by: Person, name: str, said: dict[str, Any], secret: str) -> str:
+    from gateway.flows.onboarding import deliveries
+
+    where = said["host"], said.get("port", 22), said["user"], said["path"]
+    return deliveries.add_sftp(parts, by, name, where, secret, said.get("host_key") or _compared(parts, by, where))
+
+
+_ADD = {"file": _add_zip, "https": _add_zip, "rest": _add_service, "folder": _add_folder, "sftp": _add_sftp}
+
+
+def _compared(parts: Office, by: Person, where: tuple[str, int, str, str]) -> str:
+    """Show a server's host key to whoever is at the terminal, for them to compare: there is no trust on first use."""
     from gateway import errors
+    from gateway.flows.onboarding import deliveries
 
-    extra = [f"--{name.removesuffix('s').replace('_', '-')}" for name, value in said.items() if value]
-    if extra:
-        raise errors.Refused(errors.REQ_INVALID, f"{', '.join(extra)} is said of a source of --kind rest only")
+    shown = deliveries.shown_host_key(parts, by, where)
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise errors.Refused(errors.SRC_HOST_KEY, f"{where[0]} shows {shown}; compare it, then add --host-key {shown}")
+    click.echo(f"{where[0]} shows the host key {shown}", err=True)
+    click.confirm("Is that what its administrator says?", abort=True, err=True)
+    return shown
+
+
+@source.command("token")
+@click.argument("name")
+@json_flag
+@acting
+def source_token(parts: Office, by: Person, name: str, as_json: bool) -> None:
+    """Make the token with which a machine hands in deliveries of one source; the one before it ends."""
+    from gateway.flows.onboarding import deliveries
+
+    ref, token = deliveries.make_token(parts, by, name)
+    door = f"{parts.settings.url}/district/v1/sources/{ref}/delivery"
+    text = ["The token is shown once:", token, f"Next: PUT the zip to {door}"]
+    show(as_json, {"source": ref, "token": token, "url": door}, text)
 
 
 @source.command("list")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ from gateway.cli.desk import HELD, OK, acting, exit_code, json_flag, main, table
 if TYPE_CHECKING:
     from gateway.flows.parts import Office
     from gateway.flows.rosters import Report
+    from gateway.flows.rosters.progress import Listener, Moment
     from gateway.identity.staff import Person
     from gateway.store.tenant import Session
 
@@ -38,17 +41,41 @@ def _sync(publish: bool) -> Callable[..., Any]:
         by.acts_for_district()
         with parts.database.open_district(by.district) as session:
             found = _found_source(session, source_name)
-        if delivery is None:
-            from gateway.app import make_parts
-            from gateway.flows.rosters import pull
+        with _shown() as listeners:
+            if delivery is not None:
+                report = rosters.sync(
+                    parts, by.district, found.source, delivery, by.ref, publish=publish, listeners=listeners
+                )
+            else:
+                from gateway.app import make_parts
+                from gateway.flows.rosters import pull
 
-            asked = pull.Asked(changes=changes, in_peak=in_peak)
-            report = pull.pull(make_parts(parts), by, found, asked, publish=publish)
-        else:
-            report = rosters.sync(parts, by.district, found.source, delivery, by.ref, publish=publish)
+                asked = pull.Asked(changes=changes, in_peak=in_peak)
+                report = pull.pull(make_parts(parts), by, found, asked, publish=publish, listeners=listeners)
         return say_report(report, source_name, as_json)
 
     return run
+
+
+@contextmanager
+def _shown() -> Iterator[list[Listener]]:
+    """Show on a terminal how far a run has come: rows, rows a second, time left. Elsewhere nothing is shown."""
+    if not sys.stderr.isatty():
+        yield []
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    step, rate = TextColumn("{task.description:8}"), TextColumn("{task.fields[rate]} rows/s")
+    columns = (step, BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("open", total=None, rate="-")
+
+        def hear(now: Moment) -> None:
+            rate = f"{bar.tasks[task].speed or 0:,.0f}"
+            bar.update(task, description=now.step, completed=now.done, total=now.total, rate=rate)
+
+        yield [hear]
 
 
 def _found_source(session: Session, name: str) -> Any:

@@ -19,9 +19,9 @@ from gateway import errors
 from gateway.errors import Owner, Refused
 from gateway.flows import checks
 from gateway.flows.checks import Check, Skipped, Unlike, many
-from gateway.flows.onboarding.sources import REST
 from gateway.flows.parts import Parts
 from gateway.flows.rosters import services
+from gateway.flows.rosters.kinds import REST
 from gateway.identity.staff import Person
 from gateway.store import sources
 from mappings.oneroster.incoming import COLLECTIONS, Notes, rows

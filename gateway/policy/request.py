@@ -52,6 +52,7 @@ class ActorKind(StrEnum):
     TEACHER = "teacher"
     PUPIL = "pupil"
     FAMILY = "family"
+    SYSTEM = "system"
 
 
 class Obligation(StrEnum):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from gateway.store import tables
@@ -49,6 +49,29 @@ def token(session: Session, token_hash: bytes) -> Any | None:
         "AND g.access_grant = t.access_grant WHERE t.token_hash = %(token)s",
         token=token_hash,
     )
+
+
+def source_of_token(session: Session, hashed: bytes, now: datetime) -> Any | None:
+    """Return (district, source) of a machine's token that is in force."""
+    return session.row(
+        "SELECT district, source FROM source_token WHERE token_hash = %(token)s AND expires_at > %(now)s "
+        "AND revoked_at IS NULL",
+        token=hashed, now=now,
+    )  # fmt: skip
+
+
+def keep_source_token(session: Session, hashed: bytes, source: str, now: datetime, by: str, lasts: timedelta) -> None:
+    session.insert(tables.source_token, token_hash=hashed, source=source, created_at=now, created_by=by,
+                   expires_at=now + lasts)  # fmt: skip
+
+
+def end_source_tokens(session: Session, source: str, now: datetime) -> int:
+    """End the tokens of a source of the session's district; return how many there were."""
+    return session.run(
+        "UPDATE source_token SET revoked_at = %(now)s WHERE district = %(district)s AND source = %(source)s "
+        "AND revoked_at IS NULL",
+        source=source, now=now,
+    )  # fmt: skip
 
 
 def forget_tokens(session: Session, now: datetime) -> int:

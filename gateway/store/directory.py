@@ -12,8 +12,8 @@ from gateway.store.tenant import Place, Session
 _D = "district = %(district)s"
 
 
-def add_district(session: Session, ref: str, name: str, policy: str, now: datetime, by: str) -> None:
-    session.insert(tables.district, ref=ref, name=name, created_at=now, created_by=by)
+def add_district(session: Session, ref: str, name: str, policy: str, zone: str, now: datetime, by: str) -> None:
+    session.insert(tables.district, ref=ref, name=name, zone=zone, created_at=now, created_by=by)
     session.insert(tables.source_policy, version=1, policy=policy, recorded_at=now, recorded_by=by)
 
 
@@ -24,6 +24,10 @@ def is_new(session: Session) -> bool:
 
 def district(session: Session) -> Any | None:
     return session.row(f"SELECT * FROM district WHERE {_D}")
+
+
+def set_zone(session: Session, zone: str) -> None:
+    session.run(f"UPDATE district SET zone = %(zone)s WHERE {_D}", zone=zone)
 
 
 def one_at_a_time(session: Session) -> None:

@@ -53,6 +53,14 @@ def open_(
     )  # fmt: skip
 
 
+def ask(session: Session, hold: str, by: str) -> bool:
+    """Keep the first word of two for releasing a hold that no person met; False when there is one."""
+    changed = session.run(
+        f"UPDATE sync_hold SET asked_by = %(by)s WHERE {_ONE} AND state = 'open' AND asked_by IS NULL", hold=hold, by=by
+    )
+    return changed == 1
+
+
 def find(session: Session, hold: str) -> Any | None:
     """Return a hold by its reference or that of the run that met it; it is nobody else's until the transaction ends."""
     return session.row(

@@ -76,7 +76,7 @@ _VERSIONS = {SCHOOL: _SI}
 # --- districts, schools, people --------------------------------------------------------------------
 
 district = _table(
-    "district", "district", "", "ref name created_at:time created_by",
+    "district", "district", "", "ref name zone created_at:time created_by",
     _PLACES | {INTAKE: _S}, sa.UniqueConstraint("ref"),
 )  # fmt: skip
 school = _table(
@@ -241,7 +241,7 @@ policy_word = _table(  # that a school was told of a version (noticed), or agree
 
 source = _table(
     "source", "district", "source",
-    """source number:int name kind url? token_url? client_id? secret:bytes? guards:json? repairs:ids? status
+    """source number:int name kind url? token_url? client_id? secret:bytes? guards:json? repairs:ids? host_key? status
     created_at:time created_by product? version? method? scopes:ids? peak:ids? zone? capabilities:json? probed_at:time?
     cursor:time? full_at:time? drift:int?""",
     {ONBOARDING: _SIU, INTAKE: _S}, sa.UniqueConstraint("number"),
@@ -256,7 +256,7 @@ sync_run = _table(
 # What waits for a second person's word: removals, a whole delivery, or an undo. Its rows are in `staging.held`.
 sync_hold = _table(
     "sync_hold", "district", "hold",
-    """hold source run kind state code acted_by opened_at:time expires_at:time ended_at:time? ended_by? counts:json
+    """hold source run kind state code acted_by asked_by? opened_at:time expires_at:time ended_at:time? ended_by? counts:json
     review:json""",
     {INTAKE: _SIU, ONBOARDING: _S}, sa.Index("sync_hold_by_source", "district", "source", "state"),
 )  # fmt: skip
@@ -268,6 +268,54 @@ sync_fault = _table(
     "sync_fault", "district", "run number",
     "run number:int file line:int column_name code effect shape:text hint:text sourced_id?",
     {INTAKE: _SID, ONBOARDING: _S},
+)  # fmt: skip
+# When a source is run, and what became of it tonight: `due_at` as it was reckoned at `set_at`. A row that only
+# `expects` is of files that are handed in: its time is when they should have come.
+sync_timetable = _table(
+    "sync_timetable", "district", "source",
+    """source minute:int weekdays:ids holidays:ids peaks:ids terms:boolean expects:boolean looks:boolean due_at:time
+    set_at:time? waited_from:time attempt:int said? came_at:time? changed_at:time changed_by""",
+    {ONBOARDING: _SIU, INTAKE: "SELECT, UPDATE", IDENTITY: _S}, sa.Index("sync_timetable_by_due", "due_at"),
+)  # fmt: skip
+sync_pause = _table(
+    "sync_pause", "district", "pause",
+    "pause source from_at:time until_at:time? reason:text created_at:time created_by ended_at:time? ended_by?",
+    {ONBOARDING: _SIU, INTAKE: _S},
+)  # fmt: skip
+# Where a run stands while it is going on, for other processes: written beside its transaction, and gone with its end.
+sync_progress = _table(
+    "sync_progress", "district", "source",
+    "source run step done:big total:big? began_at:time stepped_at:time updated_at:time",
+    {INTAKE: _SIUD, ONBOARDING: _S},
+)  # fmt: skip
+# A delivery that was handed in or found, whole in the spool, until its run is over.
+arrival = _table(
+    "arrival", "district", "run",
+    "run source fingerprint size:big state code? acted_by received_at:time ended_at:time?",
+    {INTAKE: _SIU, ONBOARDING: _S},
+)  # fmt: skip
+watched_file = _table(  # how a file of a watched folder looked, and since when it has looked so
+    "watched_file", "district", "source name", "source name size:big modified:time seen_at:time fingerprint?",
+    {INTAKE: _SIUD},
+)  # fmt: skip
+source_token = _table(
+    "source_token", "shared", "token_hash",
+    "token_hash:bytes district:int source created_at:time created_by expires_at:time revoked_at:time?",
+    {IDENTITY: _S, ONBOARDING: _SIU},
+)  # fmt: skip
+# What the people of a district are told of its sources: once a day and cause, without anybody in it.
+notification = _table(
+    "notification", "district", "notification",
+    "notification source cause day:date run? code? said:json made_at:time seen_at:time? seen_by?",
+    {INTAKE: _SI, ONBOARDING: _SIU}, sa.UniqueConstraint("district", "source", "cause", "day"),
+)  # fmt: skip
+notification_way = _table(
+    "notification_way", "district", "way", "way address secret:bytes? changed_at:time changed_by",
+    {ONBOARDING: _SIUD, INTAKE: _S},
+)  # fmt: skip
+notification_send = _table(
+    "notification_send", "district", "notification way", "notification way state tries:int due_at:time sent_at:time? code?",
+    {INTAKE: _SIU, ONBOARDING: _S, IDENTITY: _S},
 )  # fmt: skip
 roster_version = _table(
     "roster_version", "school", "version", "version:int run published_at:time counts:json",

@@ -20,6 +20,7 @@ from gateway import errors
 from gateway.errors import Reason, Refused
 from gateway.flows.parts import Parts
 from gateway.identity.clients import Grant, OAuthServer
+from gateway.identity.deliverers import deliverer
 from gateway.identity.staff import Person, person
 from mappings.cleared import Cleared
 
@@ -38,6 +39,7 @@ class Audience(StrEnum):
     VENDOR = "a vendor, with a bearer token"
     TEACHER = "the teacher of a launch, with the page's own key"
     FAMILY = "a family, with the school's code"
+    DELIVERER = "an administrator of a district, or a machine with a source's token"
     STAFF = "a named person of a school or district, with their personal token"
     PUBLIC = "anybody"
 
@@ -84,6 +86,8 @@ def declares(
                 return view(_bearer(declared), **values)
             if audience is Audience.STAFF:
                 return view(_named(), **values)
+            if audience is Audience.DELIVERER:
+                return view(deliverer(running().parts.database, _token(), running().parts.clock.now()), **values)
             return view(**values)
 
         called.declared = declared  # type: ignore[attr-defined]
@@ -109,9 +113,14 @@ def _bearer(declared: Declared) -> Grant:
 
 def _named() -> Person:
     """Return whom the request's personal token belongs to. Raises Refused."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     parts = running().parts
-    return person(parts.database, token if scheme.lower() == "bearer" else "", parts.clock.now())
+    return person(parts.database, _token(), parts.clock.now())
+
+
+def _token() -> str:
+    """Return the bearer token of the request, "" where it has none."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token if scheme.lower() == "bearer" else ""
 
 
 def _expired() -> Reason:

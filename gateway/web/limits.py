@@ -23,6 +23,7 @@ TOKENS = "120 per minute"
 NOTICES = "1200 per minute"  # an LMS of many districts at the turn of a year
 CODES = "30 per minute"
 PAPERS = "60 per minute"
+DELIVERIES = "12 per minute"
 
 
 class ProcessCounts(Storage):
@@ -132,6 +133,7 @@ def register(app: Flask, redis_url: str) -> None:
     by_endpoint = {
         "lti.login": LAUNCHES, "lti.arrive": LAUNCHES, "lti.register": CODES, "lti.notice": NOTICES,
         "oauth.token": TOKENS, "family.page": CODES,
+        "district.delivery": DELIVERIES, "district.run": TOKENS,
         "on_file.file": PAPERS, "on_file.listing": TOKENS, "on_file.end": TOKENS,
     }  # fmt: skip
     app.before_request(Limits(redis_url, by_endpoint).check)

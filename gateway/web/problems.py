@@ -23,7 +23,7 @@ _STATUS = {
     415: errors.REQ_INVALID,
     429: errors.RATE_LIMITED,
 }
-_MACHINES = ("/v1", "/oauth2", "/healthz", "/readyz", "/.well-known", "/lti/keys", "/lti/notices")
+_MACHINES = ("/v1", "/district/v1", "/oauth2", "/healthz", "/readyz", "/.well-known", "/lti/keys", "/lti/notices")
 _LAUNCHES = ("lti.login", "lti.arrive")
 _log = structlog.get_logger()
 

@@ -17,7 +17,7 @@ OURS = [t for t in metadata.tables.values() if t.schema is None]
 # Read before a district is known: keys are unguessable hashes or references, and only these roles read them.
 SHARED = {
     "staff_token", "client", "access_token", "used_assertion", "signing_key", "registration", "platform_keys",
-    "launch_nonce", "lti1p1_key", "relaxation",
+    "launch_nonce", "lti1p1_key", "relaxation", "source_token",
 }  # fmt: skip
 BYPASS = {"procrastinate_jobs", "procrastinate_events", "procrastinate_periodic_defers", "procrastinate_workers"}
 

@@ -68,3 +68,21 @@ def test_a_room_without_a_floor_is_noticed(house):
         assert lint(house, "floors").returncode == 1
     finally:
         (house / "gateway" / "attic.py").unlink()
+
+
+FIRST = """
+import importlib, pkgutil, sys
+import gateway.flows
+names = [m.name for m in pkgutil.walk_packages(gateway.flows.__path__, "gateway.flows.")]
+assert len(names) > 50
+for name in names:
+    for loaded in [m for m in sys.modules if m.startswith("gateway")]:
+        del sys.modules[loaded]
+    importlib.import_module(name)
+"""
+
+
+def test_every_journey_can_be_the_first_that_is_imported():
+    """A command imports the one it needs: a circle shows only to whoever enters it at the wrong place."""
+    done = subprocess.run([sys.executable, "-c", FIRST], cwd=ROOT, text=True, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr

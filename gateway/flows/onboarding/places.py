@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway import errors
 from gateway.errors import Refused
-from gateway.flows.onboarding.typed import readable
+from gateway.flows.onboarding.typed import read_zone, readable
 from gateway.flows.parts import Office
 from gateway.identity.staff import DISTRICT_ROLES, SCHOOL_ROLES, Person
 from gateway.ledger import log
@@ -27,15 +27,15 @@ def personal_token(parts: Office) -> tuple[str, bytes]:
     return secret, token_hash(secret)
 
 
-def add_district(parts: Office, name: str, admin: str, policy: str) -> tuple[str, str, str]:
+def add_district(parts: Office, name: str, admin: str, policy: str, zone: str = "UTC") -> tuple[str, str, str]:
     """Make a district with its first administrator. Return (district, administrator, personal token)."""
     if policy not in PROFILES:
         raise Refused(errors.REQ_INVALID, f"source policies are {', '.join(sorted(PROFILES))}")
-    name, admin = readable(name, "district"), readable(admin, "administrator")
+    name, admin, zone = readable(name, "district"), readable(admin, "administrator"), read_zone(zone)
     now, ref, staff = parts.clock.now(), parts.ids.new("di"), parts.ids.new("st")
     secret, hashed = personal_token(parts)
     with parts.database.open_new_district() as session:
-        directory.add_district(session, ref, name, policy, now, staff)
+        directory.add_district(session, ref, name, policy, zone, now, staff)
         directory.add_staff(session, staff, admin, hashed, now, staff, timedelta(days=TOKEN_DAYS))
         directory.give_role(session, staff, "district_admin", None, now, staff)
     return ref, staff, secret

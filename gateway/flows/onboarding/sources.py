@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
-from zoneinfo import ZoneInfo
 
 from gateway import errors
 from gateway.errors import Refused
 from gateway.flows.onboarding.profiles import site_of
-from gateway.flows.onboarding.typed import readable, require_address
+from gateway.flows.onboarding.typed import read_zone, readable, require_address
 from gateway.flows.parts import Office
+from gateway.flows.rosters import kinds, nights
 from gateway.identity.staff import Person
 from gateway.policy.guards import Limits
 from gateway.store import directory, sources
@@ -23,8 +22,6 @@ from mappings.products.lines import put, variables
 from mappings.products.sis import Sis
 from mappings.products.sis.shape import ASKED, METHODS
 
-REST, ZIP, FILES = "rest", "https", "file"
-_WINDOW = re.compile(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d")
 _WITH_TOKEN_URL = frozenset({"oauth2", "oauth2-body"})
 
 
@@ -32,7 +29,16 @@ def add_source(
     parts: Office, by: Person, name: str, url: str | None, token_url: str | None, client_id: str | None, secret: str
 ) -> str:
     """Make a roster source: files handed in, or a bulk delivery fetched with OAuth client credentials."""
-    return _add(parts, by, name, ZIP if url else FILES, secret, url=url, token_url=token_url, client_id=client_id)
+    return _add(
+        parts,
+        by,
+        name,
+        kinds.ZIP if url else kinds.HANDED_IN,
+        secret,
+        url=url,
+        token_url=token_url,
+        client_id=client_id,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +67,9 @@ def add_service(parts: Office, by: Person, name: str, typed: Service, secret: st
     version = _one_of("version", typed.version or known.says("version", "1.2"), ("1.1", "1.2"))
     filled = _filled(parts, known, typed, method)
     return _add(
-        parts, by, name, REST, secret, url=filled["url"], token_url=filled.get("token_url"), client_id=typed.client_id,
-        product=typed.product, version=version, method=method, scopes=list(typed.scopes or known.says("scopes", ())),
-        peak=_windows(typed), zone=_zone(typed),
+        parts, by, name, kinds.REST, secret, url=filled["url"], token_url=filled.get("token_url"),
+        client_id=typed.client_id, product=typed.product, version=version, method=method,
+        scopes=list(typed.scopes or known.says("scopes", ())), peak=_windows(typed), zone=_zone(typed),
     )  # fmt: skip
 
 
@@ -79,16 +85,21 @@ def make(name: str) -> Sis:
 
 def _add(parts: Office, by: Person, name: str, kind: str, secret: str, **more: Any) -> str:
     by.acts_for_district()
-    name = readable(name, "source")
-    ref, now = parts.ids.new("src"), parts.clock.now()
     for address in (more["url"], more["token_url"]):
         require_address(parts, address)
+    return keep(parts, by, name, kind, secret, **more)
+
+
+def keep(parts: Office, by: Person, name: str, kind: str, secret: str = "", **more: Any) -> str:
+    """Record a source of the person's district, its secret sealed, and give it its night. Raises Refused."""
+    name, ref, now = readable(name, "source"), parts.ids.new("src"), parts.clock.now()
     sealed = parts.vault.seal(secret.encode(), f"source:{ref}") if secret else None
     with parts.database.open_district(by.district) as session:
         directory.one_at_a_time(session)
         if sources.find(session, name):
             raise Refused(errors.REQ_CONFLICT, "there is a source of that name")
         sources.add(session, ref, name, kind, now, by.ref, secret=sealed, **more)
+        kinds.begin(session, ref, kind, now, by.ref)
     return ref
 
 
@@ -137,20 +148,16 @@ def _one_of(what: str, said: str, known: Sequence[str]) -> str:
 
 
 def _windows(typed: Service) -> list[str]:
-    if any(not _WINDOW.fullmatch(one) for one in typed.peak):
-        raise Refused(errors.REQ_INVALID, "--peak is two times of day, as in 07:30-16:00")
-    return list(typed.peak)
+    try:
+        return nights.read_peaks(typed.peak)
+    except ValueError as error:
+        raise Refused(errors.REQ_INVALID, f"--peak is two times of day, as in 07:30-16:00: {error}") from error
 
 
 def _zone(typed: Service) -> str | None:
     if typed.peak and not typed.zone:
         raise Refused(errors.REQ_INVALID, "--peak needs --zone, as in America/Chicago")
-    try:
-        return ZoneInfo(typed.zone).key if typed.zone else None
-    except (KeyError, ValueError, OSError) as error:
-        raise Refused(
-            errors.REQ_INVALID, "--zone is a name of the time zone database, as in America/Chicago"
-        ) from error
+    return read_zone(typed.zone) if typed.zone else None
 
 
 def repair_source(

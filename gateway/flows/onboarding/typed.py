@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from gateway import errors
 from gateway.errors import Refused
@@ -12,6 +14,10 @@ from gateway.flows.parts import Office
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 MOST_NAME = 200
+# A mailbox as a header can carry it: no quotes, comments, lists, routes or line ends (RFC 5321 §4.1.2, its dot-string).
+_MAILBOX = re.compile(
+    r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@(?=.{1,253}\Z)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+", re.ASCII
+)
 # Line and paragraph ends, control characters, half characters, and marks that turn the direction of what follows.
 _NOT_IN_NAMES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -46,3 +52,17 @@ def check_address(url: str, *, sandbox: bool) -> None:
     loopback = sandbox and address.hostname in LOOPBACK
     if not address.hostname or not (address.scheme == "https" or (loopback and address.scheme == "http")):
         raise Refused(errors.SRC_ADDRESS_REFUSED, f"{address.scheme}://{address.hostname} is not https")
+
+
+def require_mailbox(address: str) -> None:
+    """Raise Refused unless this is one plain e-mail address."""
+    if not _MAILBOX.fullmatch(address):
+        raise Refused(errors.REQ_INVALID, "this is not a plain e-mail address")
+
+
+def read_zone(name: str) -> str:
+    """Return the name of a time zone that there is. Raises Refused."""
+    try:
+        return ZoneInfo(name).key
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise Refused(errors.REQ_INVALID, f"{name} is not in the time zone database, as America/Chicago is") from error

@@ -11,6 +11,7 @@ from gateway.errors import Refused
 from gateway.flows.parts import Office
 from gateway.flows.rosters import publishing, undoing, waiting
 from gateway.flows.rosters.report import Report
+from gateway.policy.persons import first_of_two, is_person, require_second
 from gateway.store import absences, directory, holds, runs, sources
 from gateway.store.checks import Checks
 from gateway.store.holds import UNDO, Part
@@ -24,12 +25,15 @@ MOST_SHOWN = 20_000
 def release(
     parts: Office, district: int, name: str, by: str, schools: Sequence[str] = (), rows: Sequence[tuple[str, str]] = ()
 ) -> Report:
-    """Publish what a hold keeps back, or a part of it, as another person than whoever met it; once."""
+    """Publish what a hold keeps back, or a part of it, as another person than whoever met it; once. Where no person met
+    it, two people say so: of the first one the word is kept, and nothing released."""
     now = parts.clock.now()
     with parts.database.open_intake(district) as session:
         hold, number = _open_hold(session, name, now)
-        if hold.acted_by == by:
-            raise Refused(errors.ACT_SECOND_PERSON)
+        first = first_of_two(hold.acted_by, hold.asked_by)
+        if first is None and is_person(by) and holds.ask(session, hold.hold, by):
+            return _asked(session, hold, number)
+        require_second(first or by, by)
         if not sources.lock(session, hold.source):
             raise Refused(errors.SRC_BUSY)
         report = Report(parts.ids.new("run"), hold.source)
@@ -44,6 +48,14 @@ def release(
         report.hold = {"hold": hold.hold, "kind": hold.kind, "waiting": left, "released": True}
         report.state = "published" if report.published else "unchanged"
         runs.end(session, report.run, report.state, now, None, report.as_dict())
+    return report
+
+
+def _asked(session: Session, hold: Any, number: int) -> Report:
+    """Say that a second person has to say the same."""
+    left = holds.waiting(session, number, hold.hold)
+    report = Report(hold.run, hold.source, state="held", code=hold.code)
+    report.hold = {"hold": hold.hold, "kind": hold.kind, "waiting": left, "released": False}
     return report
 
 

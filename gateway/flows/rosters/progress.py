@@ -1,31 +1,54 @@
-"""How far a run is, written down beside its transaction: whoever looks sees it, and a killed run leaves it behind."""
+"""How far a run has come: its step, the rows it has read, and how long it still needs.
+
+A run tells its `Progress`, which passes it on at most once a second: to the database, through a connection of its own
+because the run's transaction shows nobody anything before its end, and to whoever else listens.
+"""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from time import perf_counter
-from typing import TypeVar
+from dataclasses import dataclass, field
+from datetime import datetime
+from time import monotonic, perf_counter
+from typing import Any
 
 from gateway.flows.parts import Office
 from gateway.flows.rosters.report import Report
-from gateway.store import holds, runs, sources
+from gateway.store import holds, progress, runs, sources
+from gateway.store.tenant import UNREACHABLE, Session
 
-EVERY = 1.0  # seconds between two words about the same step
-T = TypeVar("T")
+EVERY = 1.0  # seconds between two words
+STEPS = ("read", "check", "project", "publish")
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Where a run stands: rows read, and rows there will be as far as the sizes of the files tell."""
+
+    step: str
+    done: int = 0
+    total: int | None = None
+
+
+Listener = Callable[[Moment], None]
+
+
+@dataclass
 class Progress:
-    """The record of one run under way, on connections of its own."""
+    """What a run says of itself while it goes on: on the record of the run, whose killed process leaves it behind, and
+    to whoever listens."""
 
     parts: Office
     district: int
     report: Report
+    listeners: tuple[Listener, ...] = ()
+    every: float = EVERY
     at: str = "open"
     rows: int = 0
-    told: float = 0.0
+    _bytes: int = 0
+    _all_bytes: int = 0
+    _told_at: float = field(default=float("-inf"))
 
     def begin(self, by: str) -> None:
         """Record that the run is under way."""
@@ -42,26 +65,86 @@ class Progress:
         same = [row.run for row in killed if row.delivery_hash and row.delivery_hash == self.report.delivery]
         self.report.resumed = same[0] if same else None
 
-    @contextmanager
+    def expect(self, sizes: Iterable[int]) -> None:
+        """Say how many bytes the delivery has."""
+        self._all_bytes = sum(sizes)
+
+    @contextlib.contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """A named step: it is on record when it begins, and how long it took is reported."""
+        """A named step: everybody hears when it begins, and how long it took is reported."""
         self.at, began = name, perf_counter()
-        self.tell()
+        self._tell()
         yield
         self.report.seconds[name] = round(perf_counter() - began, 3)
 
-    def counted(self, batches: Iterable[T], lines: Callable[[], int]) -> Iterator[T]:
-        """Pass batches of a file on, and record from time to time how many lines have been read in all."""
-        before = self.rows
-        for batch in batches:
-            if perf_counter() - self.told > EVERY:
-                self.rows = before + lines()
-                self.tell()
-            yield batch
-        self.rows = before + lines()
+    def counted(self, blocks: Iterable[list[bytes]]) -> Iterator[list[bytes]]:
+        """Pass blocks of lines on, and count them."""
+        for block in blocks:
+            self.rows += len(block)
+            self._bytes += sum(map(len, block))
+            if monotonic() - self._told_at >= self.every:
+                self._tell()
+            yield block
 
-    def tell(self) -> None:
-        """Record how far the run is."""
-        self.told = perf_counter()
+    def _tell(self) -> None:
+        self._told_at = monotonic()
         with self.parts.database.open_intake(self.district) as session:
             runs.beat(session, self.report.run, self.at, self.rows, self.report.delivery, self.parts.clock.now())
+        for listener in self.listeners:
+            listener(Moment(self.at, self.rows, self._total()))
+
+    def _total(self) -> int | None:
+        if self.at != "read":
+            return self.rows
+        return round(self.rows * max(self._all_bytes, self._bytes) / self._bytes) if self._bytes else None
+
+
+def written(parts: Office, district: int, source: str, run: str) -> Listener:
+    """A listener that writes down what it hears. A run does not fail because nobody can be told of it."""
+
+    def write(moment: Moment) -> None:
+        with contextlib.suppress(*UNREACHABLE), parts.database.open_intake(district) as session:
+            progress.note(session, source, run, moment.step, moment.done, moment.total, parts.clock.now())
+
+    return write
+
+
+@contextlib.contextmanager
+def watched(parts: Office, district: int, report: Report, also: Iterable[Listener]) -> Iterator[Progress]:
+    """What a run tells of its progress; when it is over, whatever its end, nothing is left to be told."""
+    source, run = report.source, report.run
+    try:
+        yield Progress(parts, district, report, (written(parts, district, source, run), *also))
+    finally:
+        with contextlib.suppress(*UNREACHABLE), parts.database.open_intake(district) as session:
+            progress.end(session, source, run)
+
+
+def standing(session: Session, source: str, now: datetime) -> dict[str, Any] | None:
+    """Return how a source's run stands; None when none is going on. One that was killed is `lost`: its lock is free."""
+    row = progress.find(session, source)
+    if row is None:
+        return None
+    lost, usual = sources.lock(session, source), progress.usual(session, source)
+    seconds = max((row.updated_at - row.began_at).total_seconds(), 0.001)
+    rate = round(row.done / seconds) if row.done and row.step == "read" else None
+    return {
+        "run": row.run, "step": row.step, "state": "lost" if lost else "running", "rows": row.done, "of": row.total,
+        "rows_per_second": rate, "seconds_left": None if lost else _left(row, rate, usual, now),
+        "began_at": row.began_at, "updated_at": row.updated_at,
+    }  # fmt: skip
+
+
+def _left(row: Any, rate: int | None, usual: dict[str, float], now: datetime) -> int | None:
+    """Seconds that are left: of reading by what it does, of the steps after it by what they took the last time."""
+    here: float
+    if row.step == "read":
+        if not rate or row.total is None:
+            return None
+        here = max(0.0, row.total - row.done) / rate
+    elif row.step in usual:
+        here = max(0.0, usual[row.step] - (now - row.stepped_at).total_seconds())
+    else:
+        return None
+    after = STEPS[STEPS.index(row.step) + 1 :] if row.step in STEPS else ()
+    return round(here + sum(usual.get(step, 0.0) for step in after))

@@ -13,6 +13,7 @@ from gateway.errors import Refused
 from gateway.flows.rosters.report import Report
 from gateway.ledger import entry, log
 from gateway.policy.collection import FRAME
+from gateway.policy.persons import actor_kind
 from gateway.store import runs, sources
 from gateway.store.history import Return
 from gateway.store.publish import Projection, Seat
@@ -98,6 +99,7 @@ def _imported(report: Report, seat: Seat, now: datetime, by: str) -> dict[str, A
     users = kinds["user"]
     return {
         "v": entry.VERSION, "type": "import", "at": entry.moment(now), "school": seat.ref, "id": report.run,
-        "operation": "roster.import", "actor": {"kind": "staff", "ref": by}, "outcome": "published",
+        "operation": "roster.import", "actor": {"kind": str(actor_kind(by)), "ref": by},
+        "outcome": "published",
         "subjects": users["before"] + users["added"] - users["removed"],
     }  # fmt: skip

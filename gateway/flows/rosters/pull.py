@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from connectors.contract import PullsRoster
+from connectors.egress import dial
 from connectors.errors import ConnectorError
 from connectors.oneroster_bulk import BulkSource
+from connectors.sftp import SftpSource
 from gateway import errors
 from gateway.errors import VOCABULARY, Refused
-from gateway.flows.onboarding.sources import REST
-from gateway.flows.parts import Parts
-from gateway.flows.rosters import services
+from gateway.flows import notifications
+from gateway.flows.parts import Office, Parts
+from gateway.flows.rosters import services, timetable
+from gateway.flows.rosters.kinds import FETCHED, REST, SFTP
+from gateway.flows.rosters.progress import Listener
 from gateway.flows.rosters.report import Report
 from gateway.flows.rosters.sync import refuse, sync
 from gateway.identity.staff import Person
@@ -45,11 +50,12 @@ WHOLE = Asked()
 
 @contextmanager
 def fetched(parts: Parts, district: int, source: Any, asked: Asked = WHOLE) -> Iterator[Fetched]:
-    """Yield a fresh delivery; its file is gone afterwards. Raises Refused."""
-    if not source.url:
+    """Yield a fresh delivery; its file is gone afterwards. Nothing is asked of a source that is paused. Raises
+    Refused."""
+    if not source.url or source.kind not in FETCHED:
         raise Refused(errors.REQ_INVALID, "this source has no address; name the delivery's file or folder")
-    if not asked.in_peak and services.in_peak(source, parts.clock.now()):
-        raise Refused(errors.SRC_PEAK, f"{', '.join(source.peak)} in {source.zone}")
+    with parts.database.open_intake(district) as session:
+        timetable.require_open(session, source, parts.clock.now(), in_peak=asked.in_peak)
     with tempfile.TemporaryDirectory(prefix="schoolgate-") as folder:
         path = Path(folder) / "delivery.zip"
         try:
@@ -62,13 +68,26 @@ def fetched(parts: Parts, district: int, source: Any, asked: Asked = WHOLE) -> I
 def _zip(parts: Parts, district: int, source: Any, asked: Asked, path: Path) -> Fetched:
     if asked.changes:
         raise Refused(errors.REQ_INVALID, "this source gives whole deliveries only")
-    secret = parts.vault.open(bytes(source.secret), f"source:{source.source}").decode() if source.secret else ""
-    bulk = BulkSource(
-        str(district), source.source, source.url, source.token_url, source.client_id or "", secret,
-        parts.settings.max_delivery_mb << 20, parts.broker, parts.open_line,
-    )  # fmt: skip
-    bulk.pull_roster(path)
+    _line(parts, district, source).pull_roster(path)
     return Fetched(path)
+
+
+def _line(parts: Parts, district: int, source: Any) -> PullsRoster:
+    """Return the line to where a source keeps its zip."""
+    secret = parts.vault.open(bytes(source.secret), f"source:{source.source}").decode() if source.secret else ""
+    limit = parts.settings.max_delivery_mb << 20
+    if source.kind == SFTP:
+        return sftp(parts, source.url, secret, source.host_key or "", limit)
+    return BulkSource(
+        str(district), source.source, source.url, source.token_url, source.client_id or "", secret, limit, parts.broker,
+        parts.open_line,
+    )  # fmt: skip
+
+
+def sftp(parts: Office, url: str, secret: str, host_key: str, limit: int) -> SftpSource:
+    """Return the line to an SFTP server; in a sandbox to this machine only, else to public addresses only."""
+    loopback = parts.settings.sandbox
+    return SftpSource(url, secret, host_key, limit, lambda host, port: dial(host, port, loopback=loopback))
 
 
 def _read(parts: Parts, district: int, source: Any, asked: Asked, path: Path) -> Fetched:
@@ -90,17 +109,32 @@ def reloaded(parts: Parts, district: int, source: str) -> Any:
         return sources.find(session, source)
 
 
-def pull(parts: Parts, by: Person, source: Any, asked: Asked = WHOLE, *, publish: bool) -> Report:
+# --- brought in: by a person, or by the timetable ----------------------------------------------------------
+
+
+def pull(
+    parts: Parts, by: Person, source: Any, asked: Asked = WHOLE, *, publish: bool, listeners: Iterable[Listener] = ()
+) -> Report:
     """Fetch a source's delivery and bring it in, or say what it would do. One that cannot be had is a refused run."""
     by.acts_for_district()
+    return bring(parts, by.district, source, by.ref, asked, publish=publish, listeners=listeners)
+
+
+def bring(
+    parts: Parts, district: int, source: Any, by: str, asked: Asked = WHOLE, *, publish: bool = True,
+    listeners: Iterable[Listener] = (),
+) -> Report:  # fmt: skip
+    """The same as whoever `by` names: a person whose right was seen to, or the timetable."""
     try:
-        with fetched(parts, by.district, source, asked) as found:
-            report = sync(parts, by.district, source.source, found.path, by.ref, publish=publish, pulled=found.told)
+        with fetched(parts, district, source, asked) as found:
+            report = sync(
+                parts, district, source.source, found.path, by, publish=publish, pulled=found.told, listeners=listeners
+            )
             if report.state in ("published", "unchanged") and source.kind == REST:
-                note_read(parts, by.district, source, asked, found.latest)
+                note_read(parts, district, source, asked, found.latest)
             return report
     except Refused as refused:
-        return refuse(parts, by.district, source.source, refused, source.url or source.name, by.ref)
+        return refuse(parts, district, source.source, refused, source.url or source.name, by)
 
 
 def note_read(parts: Parts, district: int, source: Any, asked: Asked, latest: datetime | None) -> None:
@@ -112,14 +146,30 @@ def note_read(parts: Parts, district: int, source: Any, asked: Asked, latest: da
 
 def reconcile(parts: Parts, by: Person, source: Any, *, in_peak: bool = False) -> tuple[Report | None, Report]:
     """Bring in what changed, then everything: what everything still changes is how far the changes had drifted."""
+    by.acts_for_district()
+    return bring_whole(parts, by.district, source, by.ref, in_peak=in_peak)
+
+
+def bring_whole(
+    parts: Parts, district: int, source: Any, by: str, *, in_peak: bool = False
+) -> tuple[Report | None, Report]:
+    """The same as whoever `by` names. A district is told of what drifted."""
     changes = None
     if source.cursor is not None and (source.capabilities or {}).get("filter", True):
-        changes = pull(parts, by, source, Asked(changes=True, in_peak=in_peak), publish=True)
-    everything = pull(parts, by, reloaded(parts, by.district, source.source), Asked(in_peak=in_peak), publish=True)
+        changes = bring(parts, district, source, by, Asked(changes=True, in_peak=in_peak))
+    everything = bring(parts, district, reloaded(parts, district, source.source), by, Asked(in_peak=in_peak))
     if changes and changes.state in ("published", "unchanged") and everything.state != "refused":
-        with parts.database.open_district(by.district) as session:
-            sources.note_drift(session, source.source, _changed(everything))
+        _note_drift(parts, district, everything)
     return changes, everything
+
+
+def _note_drift(parts: Parts, district: int, everything: Report) -> None:
+    drift = _changed(everything)
+    with parts.database.open_district(district) as session:
+        sources.note_drift(session, everything.source, drift)
+    if drift:
+        with parts.database.open_intake(district) as session:
+            notifications.tell(parts, session, "drifting", everything.source, run=everything.run, said={"rows": drift})
 
 
 def _changed(report: Report) -> int:

@@ -66,6 +66,7 @@ class Reading:
         self._look_ahead()
         delta = frozenset(kind for name, mode in self.modes.items() if mode == "delta" for kind in self._kinds(name))
         self.staging.expect(delta, self._elsewhere(bool(delta)))
+        self.progress.expect(self.delivery.sizes[name] for name in self.headers)
         seen = self.staging.known()
         for name in list(self.headers):
             with self._set_aside(name):
@@ -153,12 +154,13 @@ class Reading:
                 raise Unreadable("CSV_FAULT_BUDGET", name, f"more than {MOST_FAULTS} rows are bad", fault.line)
             faults.append(fault)
 
-        blocks, header = self.delivery.blocks(name), self.headers[name]
+        blocks, header = self.progress.counted(self.delivery.blocks(name)), self.headers[name]
         first = next(blocks, [])
         reader = (DeltaReader if self.modes[name] == "delta" else FileReader)(header, seen, note)
         try:
-            batches = reader.batches(header.spelled(block) for block in chain([first[1:]], blocks))
-            self.staging.copy(header.file.kind, self.progress.counted(batches, lambda: reader.tally.lines))
+            self.staging.copy(
+                header.file.kind, reader.batches(header.spelled(block) for block in chain([first[1:]], blocks))
+            )
         except ReadAgain:
             faults.clear()
             raise

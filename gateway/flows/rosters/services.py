@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from connectors.errors import ConnectorError
 from connectors.oneroster_rest import Look, RestSource, Service
@@ -143,19 +142,7 @@ def _flat(offered: Mapping[str, Any]) -> dict[str, Any]:
     return flat | dict(offered.get("collections", {}))
 
 
-# --- when, and how much ----------------------------------------------------------------------------------
-
-
-def in_peak(source: Any, now: datetime) -> bool:
-    """Whether this is an hour that the district keeps free; a window may pass midnight."""
-    if not source.peak:
-        return False
-    here = now.astimezone(ZoneInfo(source.zone)).strftime("%H:%M")
-    for window in source.peak:
-        begins, _, ends = window.partition("-")
-        if (begins <= here < ends) if begins <= ends else (here >= begins or here < ends):
-            return True
-    return False
+# --- how much ----------------------------------------------------------------------------------
 
 
 def wants_everything(source: Any, now: datetime) -> bool:

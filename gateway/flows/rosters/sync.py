@@ -6,6 +6,7 @@ it is about waits for a second person, and the last version of that keeps servin
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,13 +14,13 @@ from typing import Any
 
 from gateway import errors
 from gateway.errors import VOCABULARY, Refused
-from gateway.flows import erasure
+from gateway.flows import erasure, notifications
 from gateway.flows.parts import Office
 from gateway.flows.rosters import impact, judging, publishing, reading, waiting
-from gateway.flows.rosters.progress import Progress
+from gateway.flows.rosters.progress import Listener, Progress, watched
 from gateway.flows.rosters.report import Report, described
 from gateway.policy.guards import Trip
-from gateway.store import absences, deltas, holds, runs, sources
+from gateway.store import absences, deltas, holds, runs, sources, timetable
 from gateway.store.checks import Checks
 from gateway.store.publish import Projection, Seat
 from gateway.store.rules import Rules
@@ -30,26 +31,28 @@ from mappings.oneroster.csv import Unreadable
 
 def sync(
     parts: Office, district: int, source: str, path: Path, by: str, *, publish: bool,
-    pulled: dict[str, Any] | None = None,
+    pulled: dict[str, Any] | None = None, run: str | None = None, listeners: Iterable[Listener] = (),
 ) -> Report:  # fmt: skip
     """Bring a delivery in, or only say what it would do. The report's state is planned, published, unchanged, held or
     refused. Held is what needs a second person: all of the delivery, or, where `published` says so, its removals. A
-    refusal names file, line and reason.
+    refusal names file, line and reason. `listeners` hear how far it has come.
 
     Deletions that waited for a school's record to go are carried out where it has been gone for long enough.
     """
-    report = Report(parts.ids.new("run"), source, pulled=pulled)
-    progress = Progress(parts, district, report)
-    progress.begin(by)
-    _sync(parts, district, progress, path, by, publish=publish)
-    if report.published or report.state == "unchanged":
-        report.erased, report.not_erased = erasure.finish(parts, district, by)
+    report = Report(run or parts.ids.new("run"), source, pulled=pulled)
+    with watched(parts, district, report, listeners) as progress:
+        progress.begin(by)
+        _sync(parts, district, progress, path, by, publish=publish)
+        if report.published or report.state == "unchanged":
+            report.erased, report.not_erased = erasure.finish(parts, district, by)
     return report
 
 
-def refuse(parts: Office, district: int, source: str, refused: Refused, what: str, by: str) -> Report:
+def refuse(
+    parts: Office, district: int, source: str, refused: Refused, what: str, by: str, run: str | None = None
+) -> Report:
     """Record a run that came to nothing before there was a delivery."""
-    report, now = Report(parts.ids.new("run"), source), parts.clock.now()
+    report, now = Report(run or parts.ids.new("run"), source), parts.clock.now()
     report.refuse(refused.reason, refused.detail, what, 0)
     with parts.database.open_intake(district) as session:
         runs.begin(session, report.run, source, now, by)
@@ -67,6 +70,7 @@ def _sync(parts: Office, district: int, progress: Progress, path: Path, by: str,
             ):
                 raise Undo
             record(session, report, parts.clock.now())
+            _tell_of_hold(parts, session, report, publish=publish)
             return
     except Unreadable as unreadable:
         report.refuse(
@@ -76,6 +80,21 @@ def _sync(parts: Office, district: int, progress: Progress, path: Path, by: str,
         report.refuse(refused.reason, refused.detail, path.name, 0)
     with parts.database.open_intake(district) as session:
         record(session, report, parts.clock.now())
+        _tell_of_hold(parts, session, report, publish=publish)
+
+
+def _tell_of_hold(parts: Office, session: Session, report: Report, *, publish: bool) -> None:
+    if publish and report.state == "held":
+        counts = {"guards": len(report.held_by)}
+        notifications.tell(parts, session, "held", report.source, code=report.code, run=report.run, said=counts)
+
+
+def timetable_says(session: Session, source: str, now: datetime) -> None:
+    """Raise Refused while a source is paused: nothing of it is fetched or published then."""
+    pause = timetable.paused(session, source, now)
+    if pause:
+        until = f"until {pause.until_at:%Y-%m-%d %H:%M} UTC" if pause.until_at else "until somebody resumes it"
+        raise Refused(errors.SRC_PAUSED, f"the source is paused {until}: {pause.reason}")
 
 
 def record(session: Session, report: Report, now: datetime) -> None:
@@ -104,6 +123,8 @@ class _Night:
     def run(self) -> None:
         if not sources.lock(self.session, self.report.source):
             raise Refused(errors.SRC_BUSY)
+        if self.publish:
+            timetable_says(self.session, self.report.source, self.now)
         staging, allowed = self._stage()
         projection, trips = self._judge(staging, allowed)
         self.report.held_by = judging.told(trips, allowed)
@@ -142,7 +163,8 @@ class _Night:
         report.causes = described(staging.causes(), report.version)
         ours = {seat.org_id for seat in sources.seats(self.session, report.source)}
         report.proposed = [f"{name} ({org})" for org, name in staging.proposed_schools() if org not in ours]
-        publishing.require(allowed, left_out)
+        if self.publish or allowed or left_out:  # of a district without schools, a plan says which there would be
+            publishing.require(allowed, left_out)
         absences.classify(staging, left_out)
         report.absences, report.missing = absences.counted(staging), absences.listed(staging)
         return staging, allowed

@@ -77,6 +77,7 @@ CREATE TABLE district (
     district SERIAL NOT NULL,
     ref TEXT COLLATE "C" NOT NULL,
     name TEXT COLLATE "C" NOT NULL,
+    zone TEXT COLLATE "C" NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE NOT NULL,
     created_by TEXT COLLATE "C" NOT NULL,
     PRIMARY KEY (district),
@@ -387,6 +388,7 @@ CREATE TABLE source (
     secret BYTEA,
     guards JSONB,
     repairs TEXT[] COLLATE "C",
+    host_key TEXT COLLATE "C",
     status TEXT COLLATE "C" NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE NOT NULL,
     created_by TEXT COLLATE "C" NOT NULL,
@@ -607,6 +609,129 @@ CREATE TABLE subject_key (
     PRIMARY KEY (district, school, person_id)
 );
 
+CREATE TABLE arrival (
+    district INTEGER NOT NULL,
+    run TEXT COLLATE "C" NOT NULL,
+    source TEXT COLLATE "C" NOT NULL,
+    fingerprint TEXT COLLATE "C" NOT NULL,
+    size BIGINT NOT NULL,
+    state TEXT COLLATE "C" NOT NULL,
+    code TEXT COLLATE "C",
+    acted_by TEXT COLLATE "C" NOT NULL,
+    received_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    ended_at TIMESTAMP WITH TIME ZONE,
+    PRIMARY KEY (district, run)
+);
+
+CREATE TABLE notification (
+    district INTEGER NOT NULL,
+    notification TEXT COLLATE "C" NOT NULL,
+    source TEXT COLLATE "C" NOT NULL,
+    cause TEXT COLLATE "C" NOT NULL,
+    day DATE NOT NULL,
+    run TEXT COLLATE "C",
+    code TEXT COLLATE "C",
+    said JSONB NOT NULL,
+    made_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    seen_at TIMESTAMP WITH TIME ZONE,
+    seen_by TEXT COLLATE "C",
+    PRIMARY KEY (district, notification),
+    UNIQUE (district, source, cause, day)
+);
+
+CREATE TABLE notification_send (
+    district INTEGER NOT NULL,
+    notification TEXT COLLATE "C" NOT NULL,
+    way TEXT COLLATE "C" NOT NULL,
+    state TEXT COLLATE "C" NOT NULL,
+    tries INTEGER NOT NULL,
+    due_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    sent_at TIMESTAMP WITH TIME ZONE,
+    code TEXT COLLATE "C",
+    PRIMARY KEY (district, notification, way)
+);
+
+CREATE TABLE notification_way (
+    district INTEGER NOT NULL,
+    way TEXT COLLATE "C" NOT NULL,
+    address TEXT COLLATE "C" NOT NULL,
+    secret BYTEA,
+    changed_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    changed_by TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (district, way)
+);
+
+CREATE TABLE source_token (
+    token_hash BYTEA NOT NULL,
+    district INTEGER NOT NULL,
+    source TEXT COLLATE "C" NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    created_by TEXT COLLATE "C" NOT NULL,
+    expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    revoked_at TIMESTAMP WITH TIME ZONE,
+    PRIMARY KEY (token_hash)
+);
+
+CREATE TABLE sync_pause (
+    district INTEGER NOT NULL,
+    pause TEXT COLLATE "C" NOT NULL,
+    source TEXT COLLATE "C" NOT NULL,
+    from_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    until_at TIMESTAMP WITH TIME ZONE,
+    reason TEXT NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    created_by TEXT COLLATE "C" NOT NULL,
+    ended_at TIMESTAMP WITH TIME ZONE,
+    ended_by TEXT COLLATE "C",
+    PRIMARY KEY (district, pause)
+);
+
+CREATE TABLE sync_progress (
+    district INTEGER NOT NULL,
+    source TEXT COLLATE "C" NOT NULL,
+    run TEXT COLLATE "C" NOT NULL,
+    step TEXT COLLATE "C" NOT NULL,
+    done BIGINT NOT NULL,
+    total BIGINT,
+    began_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    stepped_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    updated_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    PRIMARY KEY (district, source)
+);
+
+CREATE TABLE sync_timetable (
+    district INTEGER NOT NULL,
+    source TEXT COLLATE "C" NOT NULL,
+    minute INTEGER NOT NULL,
+    weekdays TEXT[] COLLATE "C" NOT NULL,
+    holidays TEXT[] COLLATE "C" NOT NULL,
+    peaks TEXT[] COLLATE "C" NOT NULL,
+    terms BOOLEAN NOT NULL,
+    expects BOOLEAN NOT NULL,
+    looks BOOLEAN NOT NULL,
+    due_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    set_at TIMESTAMP WITH TIME ZONE,
+    waited_from TIMESTAMP WITH TIME ZONE NOT NULL,
+    attempt INTEGER NOT NULL,
+    said TEXT COLLATE "C",
+    came_at TIMESTAMP WITH TIME ZONE,
+    changed_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    changed_by TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (district, source)
+);
+CREATE INDEX sync_timetable_by_due ON sync_timetable (due_at);
+
+CREATE TABLE watched_file (
+    district INTEGER NOT NULL,
+    source TEXT COLLATE "C" NOT NULL,
+    name TEXT COLLATE "C" NOT NULL,
+    size BIGINT NOT NULL,
+    modified TIMESTAMP WITH TIME ZONE NOT NULL,
+    seen_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    fingerprint TEXT COLLATE "C",
+    PRIMARY KEY (district, source, name)
+);
+
 CREATE TABLE sync_fault (
     district INTEGER NOT NULL,
     run TEXT COLLATE "C" NOT NULL,
@@ -648,6 +773,7 @@ CREATE TABLE sync_hold (
     state TEXT COLLATE "C" NOT NULL,
     code TEXT COLLATE "C" NOT NULL,
     acted_by TEXT COLLATE "C" NOT NULL,
+    asked_by TEXT COLLATE "C",
     opened_at TIMESTAMP WITH TIME ZONE NOT NULL,
     expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
     ended_at TIMESTAMP WITH TIME ZONE,
@@ -1264,6 +1390,31 @@ CREATE POLICY of_school ON deployment TO schoolgate_school USING (district = (SE
 ALTER TABLE source ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_onboarding ON source TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
 CREATE POLICY of_intake ON source TO schoolgate_intake USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+ALTER TABLE arrival ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_intake ON arrival TO schoolgate_intake USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+CREATE POLICY of_onboarding ON arrival TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+ALTER TABLE notification ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_intake ON notification TO schoolgate_intake USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+CREATE POLICY of_onboarding ON notification TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+ALTER TABLE notification_send ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_intake ON notification_send TO schoolgate_intake USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+CREATE POLICY of_onboarding ON notification_send TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+CREATE POLICY of_identity ON notification_send TO schoolgate_identity USING (true) WITH CHECK (true);
+ALTER TABLE notification_way ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_onboarding ON notification_way TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+CREATE POLICY of_intake ON notification_way TO schoolgate_intake USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+ALTER TABLE sync_pause ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_onboarding ON sync_pause TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+CREATE POLICY of_intake ON sync_pause TO schoolgate_intake USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+ALTER TABLE sync_progress ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_intake ON sync_progress TO schoolgate_intake USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+CREATE POLICY of_onboarding ON sync_progress TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+ALTER TABLE sync_timetable ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_onboarding ON sync_timetable TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+CREATE POLICY of_intake ON sync_timetable TO schoolgate_intake USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+CREATE POLICY of_identity ON sync_timetable TO schoolgate_identity USING (true) WITH CHECK (true);
+ALTER TABLE watched_file ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_intake ON watched_file TO schoolgate_intake USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
 ALTER TABLE sync_run ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_intake ON sync_run TO schoolgate_intake USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
 CREATE POLICY of_onboarding ON sync_run TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
@@ -1371,6 +1522,25 @@ GRANT SELECT, DELETE ON subject_key TO schoolgate_erasure;
 GRANT SELECT, INSERT ON subject_key TO schoolgate_school;
 GRANT SELECT, INSERT, DELETE ON sync_absence TO schoolgate_intake;
 GRANT SELECT ON sync_absence TO schoolgate_onboarding;
+GRANT SELECT, INSERT, UPDATE ON arrival TO schoolgate_intake;
+GRANT SELECT ON arrival TO schoolgate_onboarding;
+GRANT SELECT, INSERT ON notification TO schoolgate_intake;
+GRANT SELECT, INSERT, UPDATE ON notification TO schoolgate_onboarding;
+GRANT SELECT, INSERT, UPDATE ON notification_send TO schoolgate_intake;
+GRANT SELECT ON notification_send TO schoolgate_onboarding;
+GRANT SELECT ON notification_send TO schoolgate_identity;
+GRANT SELECT, INSERT, UPDATE, DELETE ON notification_way TO schoolgate_onboarding;
+GRANT SELECT ON notification_way TO schoolgate_intake;
+GRANT SELECT ON source_token TO schoolgate_identity;
+GRANT SELECT, INSERT, UPDATE ON source_token TO schoolgate_onboarding;
+GRANT SELECT, INSERT, UPDATE ON sync_pause TO schoolgate_onboarding;
+GRANT SELECT ON sync_pause TO schoolgate_intake;
+GRANT SELECT, INSERT, UPDATE, DELETE ON sync_progress TO schoolgate_intake;
+GRANT SELECT ON sync_progress TO schoolgate_onboarding;
+GRANT SELECT, INSERT, UPDATE ON sync_timetable TO schoolgate_onboarding;
+GRANT SELECT, UPDATE ON sync_timetable TO schoolgate_intake;
+GRANT SELECT ON sync_timetable TO schoolgate_identity;
+GRANT SELECT, INSERT, UPDATE, DELETE ON watched_file TO schoolgate_intake;
 GRANT SELECT, INSERT, DELETE ON sync_fault TO schoolgate_intake;
 GRANT SELECT ON sync_fault TO schoolgate_onboarding;
 GRANT SELECT, INSERT, UPDATE ON sync_hold TO schoolgate_intake;
