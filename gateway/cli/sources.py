@@ -233,16 +233,17 @@ def _say_repairs(kept: list[str], source_name: str, as_json: bool) -> None:
 @click.option("--changed", type=float, help="This share may change.")
 @click.option("--remaining", type=float, help="This share must be left.")
 @click.option("--reason", required=True, help="Why this source needs other limits than 0.1, 0.75 and 0.8.")
+@json_flag
 @acting
 def source_guard(
     parts: Office, by: Person, name: str, removed: float | None, changed: float | None, remaining: float | None,
-    reason: str,
+    reason: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Set how much a source may change of a school before a second person has to look; the rest is as usual."""
     from gateway.flows import onboarding
 
     said = {"removed": removed, "changed": changed, "remaining": remaining}
     limits = onboarding.guard_source(parts, by, name, {k: v for k, v in said.items() if v is not None}, reason)
-    click.echo(
-        f"{name}: {limits.removed:.0%} may go, {limits.changed:.0%} may change, {limits.remaining:.0%} must be left."
-    )
+    figures = {"removed": limits.removed, "changed": limits.changed, "remaining": limits.remaining}
+    text = f"{limits.removed:.0%} may go, {limits.changed:.0%} may change, {limits.remaining:.0%} must be left."
+    show(as_json, {"source": name} | figures, [f"{name}: {text}"])

@@ -277,10 +277,10 @@ def held(sis: Sis) -> str:
 
 def test_a_hold_of_the_night_stays_held_and_is_told_once_a_day(sis):
     held(sis)
-    assert sis.night().state == "held"
+    assert sis.night().state == "unchanged"  # what waits is kept, and nothing else came
     assert sis.told() == [("held", "SRC_HELD")]
     sis.world.clock.forward(days=1)
-    assert sis.night().state == "held"
+    assert sis.night().state == "unchanged"
     assert sis.told() == [("held", "SRC_HELD")] * 2
     assert sis.row["attempt"] == 0
 
@@ -295,11 +295,11 @@ def test_two_people_release_a_hold_of_the_night_and_the_timetable_is_neither(sis
     for nobody in (world.by.ref, TIMETABLE):
         with pytest.raises(Refused, match="ACT_SECOND_PERSON"):
             rosters.release(world.office, district, run, nobody)
-    assert sis.night().state == "held"
+    assert sis.night().state == "unchanged"
     assert rosters.release(world.office, district, run, second).hold["released"] is True
-    with pytest.raises(Refused, match="REQ_UNKNOWN"):
+    with pytest.raises(Refused, match="SRC_HOLD_OVER"):
         rosters.release(world.office, district, run, world.by.ref)
-    assert sis.night().state == "published"
+    assert sis.night().state == "unchanged"  # the release published
 
 
 def test_a_hold_that_a_person_ran_into_needs_one_other(sis):

@@ -14,6 +14,8 @@ def note(parts: Office, district: int, report: Report, projection: Projection) -
     """Say which linked courses would lose their class or members of it, and how many rows each vendor's grants would
     see come and go: at most, for what is withheld from them is not looked at."""
     seats = {seat.school: seat for seat in projection.seats}
+    if not seats:
+        return
     hit = projection.classes_hit()
     with parts.database.open_schools(district, sorted(seats)) as session:
         links, grants = sources.linked_courses(session), sources.readers(session)

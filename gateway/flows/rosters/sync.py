@@ -84,9 +84,11 @@ def _sync(parts: Office, district: int, progress: Progress, path: Path, by: str,
 
 
 def _tell_of_hold(parts: Office, session: Session, report: Report, *, publish: bool) -> None:
-    if publish and report.state == "held":
-        counts = {"guards": len(report.held_by)}
-        notifications.tell(parts, session, "held", report.source, code=report.code, run=report.run, said=counts)
+    """Tell the district, once a day, of what waits for a second person: since this run, or an earlier one."""
+    open_holds = holds.listing(session, report.source, "open") if publish else ()
+    if open_holds:
+        newest, counts = open_holds[0], {"guards": len(report.held_by)}
+        notifications.tell(parts, session, "held", report.source, code=newest.code, run=newest.run, said=counts)
 
 
 def timetable_says(session: Session, source: str, now: datetime) -> None:
