@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
 import pytest
@@ -18,14 +18,16 @@ from gateway.cli import main
 from gateway.errors import Refused
 from gateway.flows import onboarding, source_test
 from gateway.flows.onboarding.sources import Service
-from gateway.flows.rosters import pull
+from gateway.flows.rosters import pull, timetable
+from gateway.flows.rosters import running as running_nights
 from gateway.flows.rosters.pull import Asked
+from gateway.policy.persons import TIMETABLE
 from gateway.sandbox import sis
 from gateway.sandbox.district import ALDER, BIRCH, CAST
 from gateway.sandbox.loopback import running
 from gateway.sandbox.sis_makes import MAKES
 from gateway.sandbox.sis_rest import CLIENT_ID, CLIENT_SECRET
-from gateway.store import sources
+from gateway.store import notifications, sources
 from tests.worlds import World
 
 CHECKS = ["address", "tls", "credentials", "collections", "people", "paging", "changes", "clock"]
@@ -78,6 +80,14 @@ class District:
 
     def pull(self, *, publish: bool = True, **asked: bool) -> Any:
         return pull.pull(self.parts, self.world.by, self.source, Asked(**asked), publish=publish)
+
+    def night_of_the_timetable(self) -> Any:
+        return running_nights.night(self.parts, self.world.by.district, self.ref)
+
+    def told(self) -> list[tuple[str, str, dict[str, int]]]:
+        with self.world.office.database.open_district(self.world.by.district) as session:
+            listed = notifications.listing(session, unseen=False, limit=100)
+        return [(row.cause, row.code, row.said) for row in listed]
 
     def test(self) -> dict[str, Any]:
         return {check.name: check for check in source_test.run(self.parts, self.world.by, "sis")}
@@ -301,6 +311,76 @@ def test_a_source_is_not_pulled_in_the_hours_that_are_kept_free(world, url, wind
     report = district.pull()
     assert report.code == ("SRC_PEAK" if inside else None)
     assert district.pull(in_peak=True).state in ("published", "unchanged")
+
+
+def test_the_peaks_of_a_source_and_those_of_the_district_are_one_rule(world, url):
+    """Chicago is six hours behind in November: 09:00 is its 03:00, and 15:00 its 09:00."""
+    district = District(world, url, "plain", peak=("02:00-08:00",), zone="America/Chicago")
+    office, by = world.office, world.by
+    timetable.set_plan(office, by, "sis", {"at": "18:30", "peaks": ["14:00-18:00"]})
+    assert district.pull().code == "SRC_PEAK"
+    assert district.night_of_the_timetable() is None
+    shown = timetable.show(office, by, "sis")
+    assert (shown["said"], shown["their_peaks"]) == ("SRC_PEAK", ["02:00-08:00 America/Chicago"])
+    assert shown["next"].astimezone(UTC).strftime("%H:%M") == "18:00"
+    world.clock.forward(hours=6)
+    assert district.pull().code == "SRC_PEAK"
+    world.clock.forward(hours=3)
+    assert district.night_of_the_timetable().state == "published"
+    with pytest.raises(Refused, match="no hour of the day is left"):
+        timetable.set_plan(office, by, "sis", {"at": "09:00", "peaks": ["13:30-08:30"]})
+    assert timetable.show(office, by, "sis")["peaks"] == ["14:00-18:00"]
+
+
+# --- by itself, every night --------------------------------------------------------------------------------
+
+
+def test_the_first_night_reads_everything_and_the_next_what_changed(world, url):
+    district = District(world, url, "plain")
+    assert timetable.show(world.office, world.by, "sis")["nightly"] is True
+    first = district.night_of_the_timetable()
+    assert (first.state, first.pulled["mode"]) == ("published", "everything")
+    assert run_of(district, first.run).acted_by == TIMETABLE
+    assert (district.source.full_at, district.source.probed_at) == (world.clock.at, world.clock.at)
+    world.clock.forward(days=1)
+    assert district.night_of_the_timetable().pulled["mode"] == "changes"
+    assert district.source.probed_at == world.clock.at
+    world.clock.forward(days=7)
+    assert district.night_of_the_timetable().pulled["mode"] == "everything"
+    assert district.source.full_at == world.clock.at
+
+
+def test_what_a_service_offers_otherwise_than_before_is_told(standing):
+    assert standing.told() == []
+    standing.behave(largest_page=50, filters=False, lacks=["demographics"])
+    standing.world.clock.forward(days=1)
+    report = standing.night_of_the_timetable()
+    assert (report.state, report.pulled["mode"]) == ("unchanged", "everything")  # it does not say what changed any more
+    assert standing.told() == [("changed", "SRC_OFFER_CHANGED", {"changes": 2})]
+    assert standing.source.capabilities["collections"]["demographics"] == 404
+    standing.world.clock.forward(days=1)
+    standing.night_of_the_timetable()
+    assert len(standing.told()) == 1
+
+
+def test_what_drifted_is_told(standing):
+    pull.note_drift(standing.parts, standing.world.by.district, standing.pull())
+    assert (standing.source.drift, standing.told()) == (0, [])
+    standing.night(2)
+    whole = standing.pull()
+    pull.note_drift(standing.parts, standing.world.by.district, whole)
+    assert standing.told() == [("drifting", "SRC_DRIFT", {"rows": standing.source.drift})]
+    assert standing.source.drift > 0
+
+
+def test_a_service_that_is_down_at_night_is_a_run_that_failed_and_is_tried_again(standing):
+    before = standing.counts()
+    running_nights.tick(standing.world.parts)
+    standing.behave(auth="oauth1")
+    report = standing.night_of_the_timetable()
+    assert (report.state, report.code) == ("refused", "SRC_CREDENTIALS")
+    assert timetable.show(standing.world.office, standing.world.by, "sis")["attempt"] == 1
+    assert (run_of(standing, report.run).state, standing.counts()) == ("refused", before)
 
 
 # --- typing it in ------------------------------------------------------------------------------------------

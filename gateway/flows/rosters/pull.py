@@ -159,11 +159,12 @@ def bring_whole(
         changes = bring(parts, district, source, by, Asked(changes=True, in_peak=in_peak))
     everything = bring(parts, district, reloaded(parts, district, source.source), by, Asked(in_peak=in_peak))
     if changes and changes.state in ("published", "unchanged") and everything.state != "refused":
-        _note_drift(parts, district, everything)
+        note_drift(parts, district, everything)
     return changes, everything
 
 
-def _note_drift(parts: Parts, district: int, everything: Report) -> None:
+def note_drift(parts: Parts, district: int, everything: Report) -> None:
+    """Keep how much everything changed after the changes had been brought in; where it did, the district is told."""
     drift = _changed(everything)
     with parts.database.open_district(district) as session:
         sources.note_drift(session, everything.source, drift)
