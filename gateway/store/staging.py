@@ -344,11 +344,12 @@ class Staging:
         """Return the first fault of each cause, and how many there are of it; the most frequent cause first."""
         rows = self.session.rows(
             "SELECT file, min(line) AS line, column_name, code, effect, (array_agg(shape ORDER BY line))[1] AS shape, "
-            "(array_agg(hint ORDER BY line))[1] AS hint, count(*) AS n FROM fault "
+            "(array_agg(hint ORDER BY line))[1] AS hint, (array_agg(sourced_id ORDER BY line))[1] AS sourced_id, "
+            "count(*) AS n FROM fault "
             "GROUP BY file, column_name, code, effect, CASE WHEN effect = 'row' THEN hint END "
             'ORDER BY n DESC, file COLLATE "C", column_name COLLATE "C", code COLLATE "C", effect, 7'
         )
-        return [(Fault(*row[:7]), row.n) for row in rows]
+        return [(Fault(*row[:8]), row.n) for row in rows]
 
     def lost(self) -> dict[str, int]:
         """Return, by file, how many lines refer to records that are nowhere."""

@@ -47,8 +47,8 @@ def taken(world: World, path: Any) -> rosters.Report:
     report = world.sync(path)
     if report.state == "held":
         second, _ = onboarding.add_staff(world.office, world.by, "S. Second", "district_admin", None)
-        rosters.release(world.office, world.by.district, report.run, second)
-        report = world.sync(path)
+        report = rosters.release(world.office, world.by.district, report.run, second)
+        assert world.sync(path).state == "unchanged"
     return report
 
 

@@ -217,7 +217,7 @@ def test_values_of_odd_types_are_bad_rows_and_nobody_is_gone(standing):
     assert cause["count"] >= 3  # one on each page
     assert cause["hint"] == "an object where a value of this column should stand"
     assert {f.sourced_id for f in report.faults if f.file == "users.csv"} >= {cause["record"]}
-    done = standing.command("sync", "errors", report.run)
+    done = standing.command("sync", "errors", report.run, "--format", "csv")
     assert cause["record"] in done.stdout
 
 

@@ -132,8 +132,9 @@ def _publish_part(
     """Accept and publish what of a hold is due: the difference of a delivery, checked again where it leads."""
     staging = Staging(session, number, straight=False)
     absences.pair_held(staging, hold.hold)
-    _take(session, number, hold.hold, part)
-    holds.stage_due(staging, hold.hold)
+    if not part.whole or holds.waiting(session, number, hold.hold):  # else only an agreement lets in less
+        _take(session, number, hold.hold, part)
+        holds.stage_due(staging, hold.hold)
     Checks(staging).run(complete=False, skip=frozenset(KINDS))
     report.faults = staging.faults()
     allowed, _ = publishing.seats(session, report, now)
