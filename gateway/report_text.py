@@ -85,7 +85,7 @@ def _refusal(refusal: dict[str, str]) -> Iterator[str]:
     yield f"  remedy  {refusal['remedy']}"
     yield f"  who     {refusal['owner']}"
     if "repair" in refusal:
-        yield f"  repair  schoolgate source repair SOURCE add {refusal['repair']}"
+        yield f"  repair  schoolgate source repair add SOURCE {refusal['repair']}"
 
 
 def _changes(report: Report) -> Iterator[str]:

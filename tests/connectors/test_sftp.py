@@ -335,8 +335,8 @@ def test_a_source_is_made_fetched_and_published(world, server):
     with world.office.database.open_district(world.by.district) as session:
         found = sources.find(session, "sis")
     assert WORD.encode() not in bytes(found.secret)
-    with pull.fetched(world.parts, world.by.district, found) as path:
-        report = rosters.sync(world.office, world.by.district, world.source, path, world.by.ref, publish=True)
+    with pull.fetched(world.parts, world.by.district, found) as got:
+        report = rosters.sync(world.office, world.by.district, world.source, got.path, world.by.ref, publish=True)
     assert report.state == "published"
     server.key = server.paramiko.Ed25519Key.from_private_key(_new_key(server.paramiko))
     with pytest.raises(Refused, match="SRC_HOST_KEY"), pull.fetched(world.parts, world.by.district, found):
