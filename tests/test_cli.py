@@ -274,7 +274,7 @@ def test_every_fault_of_a_run_is_listed(desk):
 def test_the_faults_of_a_run_are_a_list_for_the_registrar_and_a_form_for_certification(desk):
     desk.onboard()
     bad = spoilt()
-    bad.row("users.csv", "p5")["username"] = "=cmd()" + "x" * 2000
+    bad.row("users.csv", "p5")["familyName"] = "=cmd()" + "x" * 2000
     desk.run("sync", "plan", "sis", bad.zip(desk.folder / "bad.zip"))
     run = desk.said("sync", "history", "sis")[0]["run"]
     rows = list(csv.DictReader(io.StringIO(desk.run("sync", "errors", run, "--format", "csv").stdout)))

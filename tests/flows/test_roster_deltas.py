@@ -202,7 +202,7 @@ def test_of_two_rows_of_a_record_the_newer_counts(standing: World) -> None:
 STATES = st.lists(st.sampled_from(["Ana", "Bea", ""]), min_size=2, max_size=3)
 
 
-@trials(max_examples=6, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@trials(max_examples=3, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(states=STATES)
 def test_deltas_end_alike_in_whatever_order_they_come(world: World, states: list[str]) -> None:
     """Each delta gives two records the state of its day; "" removes them."""

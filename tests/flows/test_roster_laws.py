@@ -20,7 +20,7 @@ from tests.refused import spoil as to
 from tests.refused.spoil import content, live, loose_ends
 from tests.worlds import World
 
-FEW = trials(max_examples=5, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+FEW = trials(max_examples=3, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 MANY = trials(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 BIG = st.lists(CHANGES, min_size=8, max_size=24)
 

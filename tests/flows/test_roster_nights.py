@@ -153,7 +153,7 @@ def holds(world: World, nights: list[list[Change]]) -> None:
     assert loose_ends(lived) == []
 
 
-@trials(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@trials(max_examples=6, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(nights=NIGHTS)
 @example(nights=[[leaves("p0"), class_moves("kA", "B")]])
 def test_nights_end_where_a_first_delivery_would(world, nights):

@@ -1,6 +1,6 @@
 """How makes of SIS differ from the book when the sandbox plays them: one file each, only what differs.
 
-Written apart from what the gateway believes of them (`mappings/products/sis`), so that one mistake is not in both.
+Written apart from what the gateway believes of them, so that one mistake is not in both.
 """
 
 from __future__ import annotations
