@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import paramiko
 import pytest
 
 from connectors.egress import dial
@@ -119,8 +120,7 @@ class Server:
     """An SFTP server with one file, that misbehaves as it is told to."""
 
     def __init__(self, folder: Path) -> None:
-        self.paramiko = pytest.importorskip("paramiko")
-        self.key = self.paramiko.Ed25519Key.from_private_key(_new_key(self.paramiko))
+        self.key = paramiko.Ed25519Key.from_private_key(_new_key())
         self.users_key: Any = None
         self.body, self.said_size, self.modified = b"", -1, 1_700_000_000
         self.after: Callable[[], None] = lambda: None
@@ -148,13 +148,13 @@ class Server:
                 line, _ = self._listener.accept()
             except OSError:
                 return
-            transport = self.paramiko.Transport(line)
+            transport = paramiko.Transport(line)
             self._transports.append(transport)
             transport.add_server_key(self.key)
-            transport.set_subsystem_handler("sftp", self.paramiko.SFTPServer, _files(self))
+            transport.set_subsystem_handler("sftp", paramiko.SFTPServer, _files(self))
             try:
                 transport.start_server(server=_gate(self))
-            except (self.paramiko.SSHException, EOFError, OSError):
+            except (paramiko.SSHException, EOFError, OSError):
                 transport.close()
 
     def source(self, secret: str = WORD, host_key: str = "", limit: int = 1 << 20, **more: Any) -> SftpSource:
@@ -163,7 +163,7 @@ class Server:
         return SftpSource(url, secret, shown, limit, partial(dial, loopback=True), **more)
 
 
-def _new_key(paramiko: Any) -> Any:
+def _new_key() -> Any:
     import io
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -174,7 +174,6 @@ def _new_key(paramiko: Any) -> Any:
 
 
 def _gate(server: Server) -> Any:
-    paramiko = server.paramiko
 
     class Gate(paramiko.ServerInterface):
         def check_auth_password(self, username: str, password: str) -> int:
@@ -196,7 +195,6 @@ def _gate(server: Server) -> Any:
 
 
 def _files(server: Server) -> Any:
-    paramiko = server.paramiko
 
     class Files(paramiko.SFTPServerInterface):
         def stat(self, path: str) -> Any:
@@ -248,10 +246,10 @@ def test_a_file_is_fetched_whole_with_a_password(server, tmp_path):
 
 
 def test_a_file_is_fetched_with_a_key(server, tmp_path):
-    pem = _new_key(server.paramiko).getvalue()
+    pem = _new_key().getvalue()
     import io
 
-    server.users_key = server.paramiko.Ed25519Key.from_private_key(io.StringIO(pem))
+    server.users_key = paramiko.Ed25519Key.from_private_key(io.StringIO(pem))
     assert server.source(pem).pull_roster(tmp_path / "x.zip") == 300_000
     assert "us:key" in server.asked
 
@@ -275,7 +273,7 @@ def test_the_key_that_a_server_shows_is_shown_without_signing_in(server):
 
 FAULTS: dict[str, tuple[Callable[[Server], Any], str]] = {
     "wrong password": (lambda s: s.source("wrong"), "SRC_CREDENTIALS"),
-    "a key that is not accepted": (lambda s: s.source(_new_key(s.paramiko).getvalue()), "SRC_CREDENTIALS"),
+    "a key that is not accepted": (lambda s: s.source(_new_key().getvalue()), "SRC_CREDENTIALS"),
     "a key that cannot be read": (lambda s: s.source("-----BEGIN nonsense"), "SRC_CREDENTIALS"),
     "too large as it says": (lambda s: s.source(limit=1000), "SRC_TOO_LARGE"),
     "too large as it comes": (lambda s: (setattr(s, "said_size", 10), s.source(limit=1000))[1], "SRC_TOO_LARGE"),
@@ -304,7 +302,6 @@ def test_what_fails_is_named_and_leaves_no_file(server, tmp_path, fault):
 
 
 def test_a_server_that_is_none_is_left_in_time(tmp_path):
-    pytest.importorskip("paramiko")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=_speak_http, args=(listener,), daemon=True)
         thread.start()
@@ -338,7 +335,7 @@ def test_a_source_is_made_fetched_and_published(world, server):
     with pull.fetched(world.parts, world.by.district, found) as got:
         report = rosters.sync(world.office, world.by.district, world.source, got.path, world.by.ref, publish=True)
     assert report.state == "published"
-    server.key = server.paramiko.Ed25519Key.from_private_key(_new_key(server.paramiko))
+    server.key = paramiko.Ed25519Key.from_private_key(_new_key())
     with pytest.raises(Refused, match="SRC_HOST_KEY"), pull.fetched(world.parts, world.by.district, found):
         pass
 

@@ -18,6 +18,7 @@ from gateway.jobs import work
 from gateway.store import notifications, sources
 from tests.conftest import world_on
 from tests.deliveries import Delivery, two_schools
+from tests.powers import as_others
 from tests.worlds import World
 
 
@@ -132,9 +133,9 @@ def test_a_file_that_changes_under_the_copy_is_left_alone(drop, monkeypatch):
     assert path.exists()
 
 
-def test_what_cannot_be_put_away_is_not_taken_twice(drop, monkeypatch):
+def test_what_cannot_be_put_away_is_not_taken_twice(drop):
     path = drop.lay()
-    monkeypatch.setattr(watching, "put_away", lambda *_: False)
+    (drop.folder / watching.TAKEN).touch()  # a file, where the folder should be made
     assert drop.looks()
     assert drop.states() == ["published"]
     assert [drop.look(61) for _ in range(3)] == [None] * 3
@@ -159,14 +160,16 @@ def test_the_same_bytes_under_another_name_are_noted_and_not_run(drop):
         assert kept.find(session, drop.world.source).came_at == drop.world.clock.at
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_may_not_be_written_stays_as_it_is(drop):
     drop.lay()
     drop.folder.chmod(0o500)
     try:
-        assert drop.looks()
-        assert drop.there() == ["roster.zip"]
-        assert drop.look(61) is None
+        with as_others():
+            with pytest.raises(PermissionError):
+                (drop.folder / "probe").touch()
+            assert drop.looks()
+            assert drop.there() == ["roster.zip"]
+            assert drop.look(61) is None
     finally:
         drop.folder.chmod(0o700)
 
