@@ -6,25 +6,11 @@ people who met it. There is no branch on a product's name anywhere.
 
 from __future__ import annotations
 
-import tomllib
-from functools import lru_cache
-from importlib.resources import files
-
 from mappings.products.shape import Product, read
+from mappings.products.shelf import shelf
 
 __all__ = ["DEFAULT", "Product", "names", "product"]
 
 DEFAULT = "generic"
 
-
-@lru_cache
-def product(name: str) -> Product:
-    """Return the profile of a product; an unknown one is treated as the standard says. Raises ProfileError."""
-    path = files("mappings.products") / f"{name if name in names() else DEFAULT}.toml"
-    return read(name, tomllib.loads(path.read_text(encoding="utf-8")))
-
-
-@lru_cache
-def names() -> frozenset[str]:
-    """Return the products there are profiles of."""
-    return frozenset(p.name[:-5] for p in files("mappings.products").iterdir() if p.name.endswith(".toml"))
+product, names = shelf("mappings.products", DEFAULT, read)

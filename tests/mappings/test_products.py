@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import copy
-import tomllib
-from importlib.resources import files
-from typing import Any
-
 import pytest
 
 from mappings.products import DEFAULT, names, product
 from mappings.products.lines import EVIDENCE, Line, ProfileError
 from mappings.products.shape import ADDRESSES, OURS, Entry, read
+from tests.mappings.spoiling import FACT, document, said
 
 MAKES = sorted(names())
-
-
-def document(name: str) -> dict[str, Any]:
-    return tomllib.loads((files("mappings.products") / f"{name}.toml").read_text(encoding="utf-8"))
 
 
 def lines(name: str) -> list[Line | Entry]:
@@ -62,66 +54,52 @@ def test_a_value_is_put_into_a_template_once():
     assert filled["issuer"] == "https://{client_id}.example"
 
 
-def _set(path: str, value: Any) -> Any:
-    def spoil(said: dict[str, Any]) -> None:
-        *way, last = path.split(".")
-        for step in way:
-            said = said[int(step)] if step.isdigit() else said[step]
-        if value is None:
-            del said[last]
-        else:
-            said[last] = value
-
-    return spoil
-
-
-FACT = {"evidence": "seen", "source": "somewhere to look it up"}
 SPOILED = {
-    "unknown section": _set("colour", {}),
-    "missing section": _set("launch", None),
-    "empty label": _set("label", " "),
-    "unknown grade line": _set("grades.mood", {"value": 1, **FACT}),
-    "missing grade line": _set("grades.stale", None),
-    "no evidence": _set("grades.stale.evidence", None),
-    "another evidence word": _set("grades.stale.evidence", "assumed"),
-    "no source": _set("grades.stale.source", None),
-    "a source nobody can look up": _set("grades.stale.source", "web"),
-    "one key more": _set("grades.stale.note", "x"),
-    "a status of success": _set("grades.stale.value", [200]),
-    "no number": _set("grades.resolution_ms.value", True),
-    "not a line": _set("setup.issuer", "https://x.example"),
-    "an address that is no https": _set("setup.token_url.value", "http://x.example"),
-    "a template nobody is asked for": _set("setup.token_url.value", "{site}/{registration_id}"),
-    "asks what there is no option for": _set("setup.asks.value", ["site", "client_id", "deployment_id", "shoe_size"]),
-    "asks twice": _set("setup.asks.value", ["site", "client_id", "deployment_id", "site"]),
-    "neither asked nor known": _set("setup.jwks_url", None),
-    "asked and known": _set("setup.asks.value", ["site", "client_id", "deployment_id", "jwks_url"]),
-    "client id not asked": _set("setup.asks.value", ["site", "deployment_id"]),
-    "a host that is an address": _set("setup.hosts.value", ["https://x.example"]),
-    "not where to look": _set("paste.look_at", None),
-    "our key set is typed nowhere": _set("paste.type.4", {"label": "x", "ours": "login_url", **FACT}),
-    "a value we do not have": _set("paste.type.0.ours", "favourite_colour"),
-    "a row of both kinds": _set("paste.type.0.choose", "x"),
-    "an empty row": _set("paste.type.0.label", ""),
-    "brings what is not asked": _set("paste.bring.0.bring", "issuer"),
-    "a habit there is no sentence for": _set("launch.hums", {"value": True, **FACT}),
-    "a habit of another kind": _set("launch.token_seconds.value", "sixty"),
-    "a habit denied": _set("launch.no_storage.value", False),
-    "a service of another kind": _set("services.empty_means_absent.value", []),
+    "unknown section": said("colour", {}),
+    "missing section": said("launch", None),
+    "empty label": said("label", " "),
+    "unknown grade line": said("grades.mood", {"value": 1, **FACT}),
+    "missing grade line": said("grades.stale", None),
+    "no evidence": said("grades.stale.evidence", None),
+    "another evidence word": said("grades.stale.evidence", "assumed"),
+    "no source": said("grades.stale.source", None),
+    "a source nobody can look up": said("grades.stale.source", "web"),
+    "one key more": said("grades.stale.note", "x"),
+    "a status of success": said("grades.stale.value", [200]),
+    "no number": said("grades.resolution_ms.value", True),
+    "not a line": said("setup.issuer", "https://x.example"),
+    "an address that is no https": said("setup.token_url.value", "http://x.example"),
+    "a template nobody is asked for": said("setup.token_url.value", "{site}/{registration_id}"),
+    "asks what there is no option for": said("setup.asks.value", ["site", "client_id", "deployment_id", "shoe_size"]),
+    "asks twice": said("setup.asks.value", ["site", "client_id", "deployment_id", "site"]),
+    "neither asked nor known": said("setup.jwks_url", None),
+    "asked and known": said("setup.asks.value", ["site", "client_id", "deployment_id", "jwks_url"]),
+    "client id not asked": said("setup.asks.value", ["site", "deployment_id"]),
+    "a host that is an address": said("setup.hosts.value", ["https://x.example"]),
+    "not where to look": said("paste.look_at", None),
+    "our key set is typed nowhere": said("paste.type.4", {"label": "x", "ours": "login_url", **FACT}),
+    "a value we do not have": said("paste.type.0.ours", "favourite_colour"),
+    "a row of both kinds": said("paste.type.0.choose", "x"),
+    "an empty row": said("paste.type.0.label", ""),
+    "brings what is not asked": said("paste.bring.0.bring", "issuer"),
+    "a habit there is no sentence for": said("launch.hums", {"value": True, **FACT}),
+    "a habit of another kind": said("launch.token_seconds.value", "sixty"),
+    "a habit denied": said("launch.no_storage.value", False),
+    "a service of another kind": said("services.empty_means_absent.value", []),
 }
 
 
 @pytest.mark.parametrize("how", SPOILED)
 def test_a_profile_that_is_not_of_the_shape_is_refused(how):
-    said = copy.deepcopy(document("moodle"))
+    profile = document("mappings.products", "moodle")
     if how == "our key set is typed nowhere":
-        said["paste"]["type"] = [row for row in said["paste"]["type"] if row.get("ours") != "jwks_url"]
+        profile["paste"]["type"] = [row for row in profile["paste"]["type"] if row.get("ours") != "jwks_url"]
     else:
-        SPOILED[how](said)
+        SPOILED[how](profile)
     with pytest.raises(ProfileError, match="moodle"):
-        read("moodle", said)
+        read("moodle", profile)
 
 
 def test_the_document_itself_is_of_the_shape():
-    assert read("moodle", document("moodle")) == product("moodle")
+    assert read("moodle", document("mappings.products", "moodle")) == product("moodle")
     assert set(OURS) >= {row.value for name in MAKES for row in product(name).paste.types if row.kind == "ours"}

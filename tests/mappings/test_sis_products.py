@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import copy
-import tomllib
-from importlib.resources import files
-from typing import Any
-
 import pytest
 
 from mappings.products import sis as makes
 from mappings.products.lines import EVIDENCE, Line, ProfileError
 from mappings.products.sis.shape import ASKED, HABITS, METHODS, read
-
-
-def document(name: str) -> dict[str, Any]:
-    return tomllib.loads((files("mappings.products.sis") / f"{name}.toml").read_text(encoding="utf-8"))
+from tests.mappings.spoiling import FACT, document, said
 
 
 def lines(name: str) -> list[Line]:
@@ -54,48 +46,34 @@ def test_every_habit_has_a_sentence_that_takes_what_is_said():
             assert "{}" not in HABITS[key].say(line)
 
 
-def _set(path: str, value: Any) -> Any:
-    def spoil(said: dict[str, Any]) -> None:
-        *way, last = path.split(".")
-        for step in way:
-            said = said[step]
-        if value is None:
-            del said[last]
-        else:
-            said[last] = value
-
-    return spoil
-
-
-FACT = {"evidence": "seen", "source": "somewhere to look it up"}
 SPOILED = {
-    "unknown section": _set("colour", {}),
-    "missing section": _set("habits", None),
-    "empty label": _set("label", " "),
-    "no evidence": _set("service.version.evidence", None),
-    "another evidence word": _set("service.version.evidence", "assumed"),
-    "another version": _set("service.version.value", "1.0"),
-    "no method": _set("service.methods", None),
-    "another method": _set("service.methods.value", ["kerberos"]),
-    "no number": _set("service.page_size.value", True),
-    "neither yes nor no": _set("service.sort.value", "yes"),
-    "unknown service line": _set("service.mood", {"value": 1, **FACT}),
-    "asks nothing": _set("setup.asks", None),
-    "asks what there is no option for": _set("setup.asks.value", ["site", "shoe_size"]),
-    "asks twice": _set("setup.asks.value", ["site", "site"]),
-    "asked and known": _set("setup.asks.value", ["site", "url"]),
-    "neither asked nor known": _set("setup.url", None),
-    "a template nobody is asked for": _set("setup.token_url.value", "{origin}/token"),
-    "no address": _set("setup.url.value", "http://x.example"),
-    "a habit there is no sentence for": _set("habits.hums", {"value": True, **FACT}),
-    "a habit denied": _set("habits.off_peak.value", False),
-    "no service and no reason": _set("service", {}),
+    "unknown section": said("colour", {}),
+    "missing section": said("habits", None),
+    "empty label": said("label", " "),
+    "no evidence": said("service.version.evidence", None),
+    "another evidence word": said("service.version.evidence", "assumed"),
+    "another version": said("service.version.value", "1.0"),
+    "no method": said("service.methods", None),
+    "another method": said("service.methods.value", ["kerberos"]),
+    "no number": said("service.page_size.value", True),
+    "neither yes nor no": said("service.sort.value", "yes"),
+    "unknown service line": said("service.mood", {"value": 1, **FACT}),
+    "asks nothing": said("setup.asks", None),
+    "asks what there is no option for": said("setup.asks.value", ["site", "shoe_size"]),
+    "asks twice": said("setup.asks.value", ["site", "site"]),
+    "asked and known": said("setup.asks.value", ["site", "url"]),
+    "neither asked nor known": said("setup.url", None),
+    "a template nobody is asked for": said("setup.token_url.value", "{origin}/token"),
+    "no address": said("setup.url.value", "http://x.example"),
+    "a habit there is no sentence for": said("habits.hums", {"value": True, **FACT}),
+    "a habit denied": said("habits.off_peak.value", False),
+    "no service and no reason": said("service", {}),
 }
 
 
 @pytest.mark.parametrize("how", SPOILED)
 def test_a_profile_that_is_not_of_the_shape_is_refused(how):
-    said = copy.deepcopy(document("aeries"))
-    SPOILED[how](said)
+    profile = document("mappings.products.sis", "aeries")
+    SPOILED[how](profile)
     with pytest.raises(ProfileError, match="aeries"):
-        read("aeries", said)
+        read("aeries", profile)
