@@ -14,7 +14,7 @@ import click
 import pytest
 
 from gateway.cli import main
-from gateway.store import progress as kept
+from gateway.store import runs
 from gateway.store.tenant import Database
 from tests.deliveries import two_schools
 from tests.test_cli import desk
@@ -105,7 +105,9 @@ def test_the_progress_of_a_run_elsewhere_is_shown(desk):
         with database.open_identity() as session:
             (row,) = session.rows("SELECT max(district) AS district FROM district")
         with database.open_intake(row.district) as session:
-            kept.note(session, ref, "run_0000000000000000", "read", 1000, 4000, datetime.now(UTC))
+            now, run = datetime.now(UTC), "run_0000000000000000"
+            runs.begin(session, run, ref, now, "staff_0000000000000000")
+            runs.beat(session, run, "read", 1000, 4000, None, now)
     finally:
         database.close()
     done = desk.run("sync", "progress", "sis")

@@ -19,15 +19,18 @@ _THIS = "district = %(district)s AND run = %(run)s"
 def begin(session: Session, run: str, source: str, now: datetime, by: str) -> None:
     """Record that a run is under way."""
     session.insert(tables.sync_run, run=run, source=source, state="running", started_at=now, report={}, acted_by=by,
-                   step="open", rows_done=0, beat_at=now)  # fmt: skip
+                   step="open", rows_done=0, stepped_at=now, beat_at=now)  # fmt: skip
 
 
-def beat(session: Session, run: str, step: str, rows: int, delivery: str | None, now: datetime) -> None:
-    """Record how far a run has come."""
+def beat(
+    session: Session, run: str, step: str, rows: int, total: int | None, delivery: str | None, now: datetime
+) -> None:
+    """Record how far a run has come: its step, and the rows it has read of as many as there seem to be."""
     session.run(
-        "UPDATE sync_run SET step = %(step)s, rows_done = %(rows)s, beat_at = %(now)s, delivery_hash = %(delivery)s "
+        "UPDATE sync_run SET stepped_at = CASE WHEN step = %(step)s THEN stepped_at ELSE %(now)s END, step = %(step)s, "
+        "rows_done = %(rows)s, rows_total = %(total)s, beat_at = %(now)s, delivery_hash = %(delivery)s "
         f"WHERE {_THIS} AND state = 'running'",
-        run=run, step=step, rows=rows, now=now, delivery=delivery,
+        run=run, step=step, rows=rows, total=total, now=now, delivery=delivery,
     )  # fmt: skip
 
 
@@ -69,3 +72,13 @@ def under_way(session: Session, source: str) -> Any | None:
         "AND source = %(source)s AND state = 'running' ORDER BY started_at DESC LIMIT 1",
         source=source,
     )
+
+
+def usual(session: Session, source: str) -> dict[str, float]:
+    """Return how many seconds each step took in the last run that went through."""
+    row = session.row(
+        "SELECT report -> 'seconds' AS seconds FROM sync_run WHERE district = %(district)s AND source = %(source)s "
+        "AND state IN ('published', 'unchanged') ORDER BY finished_at DESC LIMIT 1",
+        source=source,
+    )
+    return dict(row.seconds) if row and row.seconds else {}

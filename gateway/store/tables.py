@@ -250,7 +250,7 @@ source = _table(
 sync_run = _table(
     "sync_run", "district", "run",
     """run source state started_at:time finished_at:time? delivery_hash? report:json acted_by step? rows_done:big
-    beat_at:time?""",
+    rows_total:big? stepped_at:time? beat_at:time?""",
     {INTAKE: _SIU, ONBOARDING: _S}, sa.Index("sync_run_by_source", "district", "source", "started_at"),
 )  # fmt: skip
 # What waits for a second person's word: removals, a whole delivery, or an undo. Its rows are in `staging.held`.
@@ -281,12 +281,6 @@ sync_pause = _table(
     "sync_pause", "district", "pause",
     "pause source from_at:time until_at:time? reason:text created_at:time created_by ended_at:time? ended_by?",
     {ONBOARDING: _SIU, INTAKE: _S},
-)  # fmt: skip
-# Where a run stands while it is going on, for other processes: written beside its transaction, and gone with its end.
-sync_progress = _table(
-    "sync_progress", "district", "source",
-    "source run step done:big total:big? began_at:time stepped_at:time updated_at:time",
-    {INTAKE: _SIUD, ONBOARDING: _S},
 )  # fmt: skip
 # A delivery that was handed in or found, whole in the spool, until its run is over.
 arrival = _table(

@@ -18,7 +18,7 @@ from gateway.flows import onboarding, rosters
 from gateway.flows.rosters import nights, progress, running, timetable
 from gateway.jobs import make_worker, work
 from gateway.policy.persons import TIMETABLE
-from gateway.store import notifications, sources
+from gateway.store import notifications, runs, sources
 from tests.conftest import world_on
 from tests.deliveries import Delivery, two_schools
 from tests.worlds import World
@@ -492,21 +492,12 @@ def test_progress_is_seen_from_elsewhere_while_a_run_goes_on_and_not_after(sis):
 
 
 def test_time_left_is_told_from_sizes_and_from_the_last_run(sis):
-    world, seen = sis.world, []
+    world = sis.world
     assert sis.night().state == "published"
-
-    def look(now: progress.Moment) -> None:
-        world.clock.forward(seconds=1)
-        with world.office.database.open_intake(world.by.district) as session:
-            seen.append(progress.standing(session, world.source, world.clock.at))
-
     with world.office.database.open_intake(world.by.district) as session:
-        from gateway.store import progress as kept
-
-        kept.note(session, world.source, "run_0000000000000000", "read", 0, None, world.clock.at)
-        kept.note(
-            session, world.source, "run_0000000000000000", "read", 1000, 4000, world.clock.at + timedelta(seconds=10)
-        )
+        started, run = world.clock.at, "run_0000000000000000"
+        runs.begin(session, run, world.source, started, world.by.ref)
+        runs.beat(session, run, "read", 1000, 4000, None, started + timedelta(seconds=10))
     with world.office.database.open_intake(world.by.district) as session:
         now = progress.standing(session, world.source, world.clock.at)
     assert (now["rows_per_second"], now["seconds_left"] is None, now["state"]) == (100, True, "lost")
@@ -522,9 +513,8 @@ def test_time_left_is_told_from_sizes_and_from_the_last_run(sis):
 def test_a_run_that_was_killed_is_said_to_be_lost_and_the_next_one_takes_its_place(sis):
     world = sis.world
     with world.office.database.open_intake(world.by.district) as session:
-        from gateway.store import progress as kept
-
-        kept.note(session, world.source, "run_0000000000000000", "check", 10, 10, world.clock.at)
+        runs.begin(session, "run_0000000000000000", world.source, world.clock.at, world.by.ref)
+        runs.beat(session, "run_0000000000000000", "check", 10, 10, None, world.clock.at)
     with world.office.database.open_intake(world.by.district) as session:
         assert progress.standing(session, world.source, world.clock.at)["state"] == "lost"
     sis.night()

@@ -1,7 +1,7 @@
 """How far a run has come: its step, the rows it has read, and how long it still needs.
 
-A run tells its `Progress`, which passes it on at most once a second: to the database, through a connection of its own
-because the run's transaction shows nobody anything before its end, and to whoever else listens.
+A run tells its `Progress`, which passes it on at most once a second: to the record of the run, through a connection of
+its own because the run's transaction shows nobody anything before its end, and to whoever else listens.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from gateway.flows.parts import Office
 from gateway.flows.rosters.report import Report
-from gateway.store import holds, progress, runs, sources
+from gateway.store import holds, runs, sources
 from gateway.store.tenant import UNREACHABLE, Session
 
 EVERY = 1.0  # seconds between two words
@@ -36,8 +36,8 @@ Listener = Callable[[Moment], None]
 
 @dataclass
 class Progress:
-    """What a run says of itself while it goes on: on the record of the run, whose killed process leaves it behind, and
-    to whoever listens."""
+    """What a run says of itself while it goes on: on its record, which a killed process leaves behind, and to whoever
+    listens."""
 
     parts: Office
     district: int
@@ -87,11 +87,13 @@ class Progress:
             yield block
 
     def _tell(self) -> None:
-        self._told_at = monotonic()
-        with self.parts.database.open_intake(self.district) as session:
-            runs.beat(session, self.report.run, self.at, self.rows, self.report.delivery, self.parts.clock.now())
+        """A run does not fail because nobody can be told of it."""
+        self._told_at, total = monotonic(), self._total()
+        with contextlib.suppress(*UNREACHABLE), self.parts.database.open_intake(self.district) as session:
+            now = self.parts.clock.now()
+            runs.beat(session, self.report.run, self.at, self.rows, total, self.report.delivery, now)
         for listener in self.listeners:
-            listener(Moment(self.at, self.rows, self._total()))
+            listener(Moment(self.at, self.rows, total))
 
     def _total(self) -> int | None:
         if self.at != "read":
@@ -99,49 +101,29 @@ class Progress:
         return round(self.rows * max(self._all_bytes, self._bytes) / self._bytes) if self._bytes else None
 
 
-def written(parts: Office, district: int, source: str, run: str) -> Listener:
-    """A listener that writes down what it hears. A run does not fail because nobody can be told of it."""
-
-    def write(moment: Moment) -> None:
-        with contextlib.suppress(*UNREACHABLE), parts.database.open_intake(district) as session:
-            progress.note(session, source, run, moment.step, moment.done, moment.total, parts.clock.now())
-
-    return write
-
-
-@contextlib.contextmanager
-def watched(parts: Office, district: int, report: Report, also: Iterable[Listener]) -> Iterator[Progress]:
-    """What a run tells of its progress; when it is over, whatever its end, nothing is left to be told."""
-    source, run = report.source, report.run
-    try:
-        yield Progress(parts, district, report, (written(parts, district, source, run), *also))
-    finally:
-        with contextlib.suppress(*UNREACHABLE), parts.database.open_intake(district) as session:
-            progress.end(session, source, run)
-
-
 def standing(session: Session, source: str, now: datetime) -> dict[str, Any] | None:
     """Return how a source's run stands; None when none is going on. One that was killed is `lost`: its lock is free."""
-    row = progress.find(session, source)
+    row = runs.under_way(session, source)
     if row is None:
         return None
-    lost, usual = sources.lock(session, source), progress.usual(session, source)
-    seconds = max((row.updated_at - row.began_at).total_seconds(), 0.001)
-    rate = round(row.done / seconds) if row.done and row.step == "read" else None
+    lost, usual = sources.lock(session, source), runs.usual(session, source)
+    seconds = max((row.beat_at - row.started_at).total_seconds(), 0.001)
+    rate = round(row.rows_done / seconds) if row.rows_done and row.step == "read" else None
+    total = row.rows_total or row.rows_expected or None
     return {
-        "run": row.run, "step": row.step, "state": "lost" if lost else "running", "rows": row.done, "of": row.total,
-        "rows_per_second": rate, "seconds_left": None if lost else _left(row, rate, usual, now),
-        "began_at": row.began_at, "updated_at": row.updated_at,
+        "run": row.run, "step": row.step, "state": "lost" if lost else "running", "rows": row.rows_done, "of": total,
+        "rows_per_second": rate, "seconds_left": None if lost else _left(row, total, rate, usual, now),
+        "began_at": row.started_at, "updated_at": row.beat_at,
     }  # fmt: skip
 
 
-def _left(row: Any, rate: int | None, usual: dict[str, float], now: datetime) -> int | None:
+def _left(row: Any, total: int | None, rate: int | None, usual: dict[str, float], now: datetime) -> int | None:
     """Seconds that are left: of reading by what it does, of the steps after it by what they took the last time."""
     here: float
     if row.step == "read":
-        if not rate or row.total is None:
+        if not rate or total is None:
             return None
-        here = max(0.0, row.total - row.done) / rate
+        here = max(0, total - row.rows_done) / rate
     elif row.step in usual:
         here = max(0.0, usual[row.step] - (now - row.stepped_at).total_seconds())
     else:

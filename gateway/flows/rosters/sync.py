@@ -17,7 +17,7 @@ from gateway.errors import VOCABULARY, Refused
 from gateway.flows import erasure, notifications
 from gateway.flows.parts import Office
 from gateway.flows.rosters import impact, judging, publishing, reading, waiting
-from gateway.flows.rosters.progress import Listener, Progress, watched
+from gateway.flows.rosters.progress import Listener, Progress
 from gateway.flows.rosters.report import Report, described
 from gateway.policy.guards import Trip
 from gateway.store import absences, deltas, holds, runs, sources, timetable
@@ -40,11 +40,11 @@ def sync(
     Deletions that waited for a school's record to go are carried out where it has been gone for long enough.
     """
     report = Report(run or parts.ids.new("run"), source, pulled=pulled)
-    with watched(parts, district, report, listeners) as progress:
-        progress.begin(by)
-        _sync(parts, district, progress, path, by, publish=publish)
-        if report.published or report.state == "unchanged":
-            report.erased, report.not_erased = erasure.finish(parts, district, by)
+    progress = Progress(parts, district, report, tuple(listeners))
+    progress.begin(by)
+    _sync(parts, district, progress, path, by, publish=publish)
+    if report.published or report.state == "unchanged":
+        report.erased, report.not_erased = erasure.finish(parts, district, by)
     return report
 
 

@@ -686,19 +686,6 @@ CREATE TABLE sync_pause (
     PRIMARY KEY (district, pause)
 );
 
-CREATE TABLE sync_progress (
-    district INTEGER NOT NULL,
-    source TEXT COLLATE "C" NOT NULL,
-    run TEXT COLLATE "C" NOT NULL,
-    step TEXT COLLATE "C" NOT NULL,
-    done BIGINT NOT NULL,
-    total BIGINT,
-    began_at TIMESTAMP WITH TIME ZONE NOT NULL,
-    stepped_at TIMESTAMP WITH TIME ZONE NOT NULL,
-    updated_at TIMESTAMP WITH TIME ZONE NOT NULL,
-    PRIMARY KEY (district, source)
-);
-
 CREATE TABLE sync_timetable (
     district INTEGER NOT NULL,
     source TEXT COLLATE "C" NOT NULL,
@@ -759,6 +746,8 @@ CREATE TABLE sync_run (
     acted_by TEXT COLLATE "C" NOT NULL,
     step TEXT COLLATE "C",
     rows_done BIGINT NOT NULL,
+    rows_total BIGINT,
+    stepped_at TIMESTAMP WITH TIME ZONE,
     beat_at TIMESTAMP WITH TIME ZONE,
     PRIMARY KEY (district, run)
 );
@@ -1406,9 +1395,6 @@ CREATE POLICY of_intake ON notification_way TO schoolgate_intake USING (district
 ALTER TABLE sync_pause ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_onboarding ON sync_pause TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
 CREATE POLICY of_intake ON sync_pause TO schoolgate_intake USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
-ALTER TABLE sync_progress ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
-CREATE POLICY of_intake ON sync_progress TO schoolgate_intake USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
-CREATE POLICY of_onboarding ON sync_progress TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
 ALTER TABLE sync_timetable ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_onboarding ON sync_timetable TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
 CREATE POLICY of_intake ON sync_timetable TO schoolgate_intake USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
@@ -1535,8 +1521,6 @@ GRANT SELECT ON source_token TO schoolgate_identity;
 GRANT SELECT, INSERT, UPDATE ON source_token TO schoolgate_onboarding;
 GRANT SELECT, INSERT, UPDATE ON sync_pause TO schoolgate_onboarding;
 GRANT SELECT ON sync_pause TO schoolgate_intake;
-GRANT SELECT, INSERT, UPDATE, DELETE ON sync_progress TO schoolgate_intake;
-GRANT SELECT ON sync_progress TO schoolgate_onboarding;
 GRANT SELECT, INSERT, UPDATE ON sync_timetable TO schoolgate_onboarding;
 GRANT SELECT, UPDATE ON sync_timetable TO schoolgate_intake;
 GRANT SELECT ON sync_timetable TO schoolgate_identity;
