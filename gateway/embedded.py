@@ -70,10 +70,11 @@ class EmbeddedPostgres:
     """One server for one instance folder; `ensure` is idempotent and safe between processes. `started` says that it
     was this process that started it."""
 
-    def __init__(self, instance: Path) -> None:
+    def __init__(self, instance: Path, home: Path | None = None) -> None:
+        """`home`: where the server keeps its data, if not where it would by itself."""
         self.instance = instance.resolve()
         self.user = _unprivileged_user() if os.geteuid() == 0 else None
-        self.home = _home(self.instance, root=self.user is not None)
+        self.home = home or _home(self.instance, root=self.user is not None)
         self.data, self.secrets = self.home / "data", self.instance / "keys" / "postgres.json"
         self.started = False
         self._use: int | None = None
@@ -146,7 +147,7 @@ class EmbeddedPostgres:
         if self.user is None:
             _make_private(self.home)
             return
-        _ROOT_HOME.mkdir(mode=0o755, exist_ok=True)
+        self.home.parent.mkdir(mode=0o755, exist_ok=True)
         if not self.home.exists():
             self.home.mkdir(mode=0o700)
             os.chown(self.home, self.user.pw_uid, self.user.pw_gid)

@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.store import tables
 from gateway.store.publish import Seat
-from gateway.store.staging import Staging, mirror
+from gateway.store.staging import ID, Staging, mirror
 from gateway.store.tenant import Session
 from mappings.oneroster.records import KINDS
 
@@ -27,7 +27,7 @@ def classify(staging: Staging, left_out: Sequence[Seat]) -> None:
 
     `left_out` are the schools whose agreement does not let us import.
     """
-    staging.run('CREATE TEMP TABLE absence (kind text, sourced_id text COLLATE "C", person_id text, cause text, '
+    staging.run(f"CREATE TEMP TABLE absence (kind text, sourced_id {ID}, person_id text, cause text, "
                 "PRIMARY KEY (kind, sourced_id)) ON COMMIT DROP")  # fmt: skip
     missing = [kind for kind in KINDS if kind not in staging.fresh | staging.all_met and _note(staging, kind)]
     pair(staging, look="user" in missing)

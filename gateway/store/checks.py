@@ -34,8 +34,8 @@ class Checks:
             if kind.name not in skip | self.staging.delta:
                 self._gone(kind, complete=complete)
             self._follow(kind)
-        for kind in CHECKED.values():
-            if self.staging.holds(kind.name):
+        for kind in self.staging.kinds.values():
+            if kind.name in CHECKED and self.staging.holds(kind.name):
                 self._duplicates(kind)
                 self._leads_somewhere(kind)
 

@@ -15,7 +15,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from gateway.policy.collection import Collection
-from gateway.store.staging import Staging, mirror
+from gateway.store.staging import ID, Staging, mirror
 from mappings.oneroster.records import KINDS, PROJECTED, Column, Kind
 
 
@@ -72,11 +72,10 @@ class Projection:
         """Remember which records may look different, before what the source says is brought up to date."""
         self._read_versions()
         self.everything = self.everything or self._places_move()
-        for kind in PROJECTED:
-            only = 'sourced_id text COLLATE "C" PRIMARY KEY'
-            self._run(f"CREATE TEMP TABLE touched_{kind.name} ({only}) ON COMMIT DROP")
         if self.everything:
             return
+        for kind in PROJECTED:
+            self._run(f"CREATE TEMP TABLE touched_{kind.name} (sourced_id {ID} PRIMARY KEY) ON COMMIT DROP")
         for kind in PROJECTED:
             for part in ("in", "gone"):
                 self._touch(kind.name, f"SELECT sourced_id FROM {part}_{kind.name}")
@@ -185,9 +184,7 @@ class Projection:
     def _bar_children(self) -> None:
         """Take out of a school's people the pupils that nobody there agreed to let in: who is not known to be older than
         a child. A school that does not collect birth dates knows of nobody."""
-        self._run(
-            'CREATE TEMP TABLE barred (school int, user_id text COLLATE "C", PRIMARY KEY (school, user_id)) ON COMMIT DROP'
-        )
+        self._run(f"CREATE TEMP TABLE barred (school int, user_id {ID}, PRIMARY KEY (school, user_id)) ON COMMIT DROP")
         for seat in (seat for seat in self.seats if seat.born_by):
             known = BIRTH_DATE in seat.elements
             older = (

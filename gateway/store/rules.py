@@ -102,7 +102,7 @@ class Rules:
         self._look_again()
         self._help_tables()
         for rule in _RULES:
-            if self.staging.holds(rule.kind):
+            if rule.kind in self.staging.kinds and self.staging.holds(rule.kind):
                 self._apply(rule)
 
     def _apply(self, rule: Rule) -> None:
@@ -176,7 +176,7 @@ class Rules:
                 f"max(s.end_date) AS end_date FROM {self._now('class')} c JOIN {self._now('session')} s "
                 "ON s.sourced_id = ANY(c.terms) GROUP BY c.sourced_id"
             )
-        if self.staging.holds("result"):
+        if "result" in self.staging.kinds and self.staging.holds("result"):
             yield (
                 "CREATE TEMP TABLE scaled ON COMMIT DROP AS SELECT result, scale FROM in_result_scale UNION SELECT "
                 "r.sourced_id, x.scale FROM in_result r JOIN in_line_item_scale x ON x.line_item = r.line_item"

@@ -98,14 +98,11 @@ class Staging:
         self.straight: set[str] = set()
         self.sure: set[str] = set()  # kinds of which every row is recognised by its hash and none was missed before
         self.all_met: set[str] = set()  # those of them of which every row was met again
-        for kind in RECORDS.values():
-            for statement in _tables_of(kind):
-                session.run(statement)
-            self._open(kind, straight=straight and self.first and kind.name in KINDS)
-        session.run(
-            "CREATE TEMP TABLE fault (file text, line int, column_name text, code text, effect text, shape text, "
-            "hint text, sourced_id text) ON COMMIT DROP"
-        )
+        self.kinds: dict[str, Kind] = {}  # that have tables here
+        for kind in KINDS.values():
+            self._make_room(kind, straight=straight and self.first)
+        for table in _OF_ALL:
+            session.run(f"CREATE TEMP TABLE {table} ON COMMIT DROP")
         if self.straight:
             self._join_as_sets()
 
@@ -113,6 +110,18 @@ class Staging:
     def first(self) -> bool:
         """Whether nothing of this source was accepted before."""
         return len(self.fresh) == len(RECORDS)
+
+    def _make_room(self, kind: Kind, *, straight: bool = False) -> None:
+        """Make the tables of a kind, and of those that it is judged with."""
+        if kind.name in self.kinds:
+            return
+        self.kinds[kind.name] = kind
+        for table in _TABLES:
+            self.session.run(f"CREATE TEMP TABLE {table.format(kind.name)} ON COMMIT DROP")
+        self._open(kind, straight=straight)
+        if kind.name in CHECKED:
+            for other in (*(column.refers_to for column in kind.references), *_ALONG.get(kind.name, ())):
+                self._make_room(RECORDS[other])
 
     def _open(self, kind: Kind, *, straight: bool) -> None:
         """Make `in_<kind>`: a table of its own, or a view of the source's rows in the mirror."""
@@ -127,10 +136,12 @@ class Staging:
         staged = ", ".join(part for part in (_STAGED, typed) if part)
         self.run(f"CREATE TEMP TABLE in_{name} ({staged}) ON COMMIT DROP")
 
-    def expect(self, delta: frozenset[str], elsewhere: Iterable[str]) -> None:
-        """Say, before anything is copied, of which kinds only what changed comes, and of which that are not kept not
-        all is there to be referred to."""
+    def expect(self, kinds: Collection[str], delta: frozenset[str], elsewhere: Iterable[str]) -> None:
+        """Say, before anything is copied, which kinds come, of which of them only what changed, and of which that are
+        not kept not all is there to be referred to."""
         self.delta, self.elsewhere = delta, set(elsewhere)
+        for kind in kinds:
+            self._make_room(RECORDS[kind])
         for kind in delta:
             self._stage_instead(kind)
 
@@ -145,7 +156,8 @@ class Staging:
     def drop(self, kind: str) -> None:
         """Take back the rows of a kind that is only checked; what refers to them is not looked at."""
         self.elsewhere.add(kind)
-        self.run(f"DELETE FROM in_{kind}")
+        if kind in self.kinds:
+            self.run(f"DELETE FROM in_{kind}")
 
     def holds(self, kind: str) -> bool:
         """Whether a row of a kind is staged."""
@@ -224,6 +236,7 @@ class Staging:
                 lines = _plain_lines(head, batch) if isinstance(batch, Plain) else self._lines(kind, head, batch)
                 target.write(lines.encode())
         for other, spool in self._later.items():
+            self._make_room(RECORDS[other])
             with spool, self._cursor().copy(self._copy_into(other)) as target:
                 spool.seek(0)
                 while chunk := spool.read(1 << 20):
@@ -288,7 +301,7 @@ class Staging:
         """Note which of the accepted records were not met again as they were. Of a kind of which only what changed came,
         or nothing (`absent`) beside a delta, that says nothing."""
         silent = self.delta | absent if self.delta else frozenset[str]()
-        for kind in RECORDS:
+        for kind in self.kinds:
             if kind not in self.fresh and kind not in silent:
                 self._note_unmet(kind, seen.unmet(kind))
             if kind not in self.straight:
@@ -373,25 +386,24 @@ def quoted(names: Iterable[str]) -> str:
     return ", ".join(f'"{name}"' for name in names)
 
 
+# An id of a staged record: at most 255 characters, so that nothing is made for longer ones.
+ID = 'text STORAGE PLAIN COLLATE "C"'
+_TABLES = (
+    f"unmet_{{}} (sourced_id {ID})",
+    f"bad_{{}} (sourced_id {ID} PRIMARY KEY)",
+    f"gone_{{}} (sourced_id {ID} PRIMARY KEY)",
+)
+# A score's words are judged by the scale of its result, or of its line item.
+_ALONG = {"result": ("result_scale", "line_item_scale")}
+_OF_ALL = (
+    "nameless (kind text, lines int)",
+    "unmet (hash bigint)",
+    "fault (file text, line int, column_name text, code text, effect text, shape text, hint text, sourced_id text)",
+)
 # What each staged row says beside the columns of its kind.
 _STAGED = (
     'line int, sourced_id text COLLATE "C", hash bigint, modified timestamptz, removed boolean NOT NULL DEFAULT FALSE'
 )
-
-
-def _tables_of(kind: Kind) -> list[str]:
-    name, drop = kind.name, "ON COMMIT DROP"
-    made = [
-        f'CREATE TEMP TABLE unmet_{name} (sourced_id text COLLATE "C") {drop}',
-        f'CREATE TEMP TABLE bad_{name} (sourced_id text COLLATE "C" PRIMARY KEY) {drop}',
-        f'CREATE TEMP TABLE gone_{name} (sourced_id text COLLATE "C" PRIMARY KEY) {drop}',
-    ]
-    if name == "org":
-        made += [
-            f"CREATE TEMP TABLE nameless (kind text, lines int) {drop}",
-            f"CREATE TEMP TABLE unmet (hash bigint) {drop}",
-        ]
-    return made
 
 
 def _c(column: Column) -> str:

@@ -8,8 +8,9 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
-from gateway.store import roles
+from gateway.store import migrate, roles
 from gateway.store.tables import HAS_DISTRICT, HAS_SCHOOL, STAGING, metadata
 from gateway.store.tenant import driver
 
@@ -39,6 +40,12 @@ def test_the_schema_is_what_the_tables_say(addresses):
         found = compare_metadata(context, metadata)
     engine.dispose()
     assert found == []
+
+
+def test_the_last_revision_is_the_one_that_alembic_would_run_to(catalog):
+    (needed,) = ScriptDirectory("gateway/store/migrations").get_heads()
+    assert migrate.head() == needed
+    assert column(catalog, "SELECT version_num FROM alembic_version") == [needed]
 
 
 def is_ours(name: str | None, kind: str, parents: dict) -> bool:

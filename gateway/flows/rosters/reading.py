@@ -65,7 +65,8 @@ class Reading:
         """Stage every file."""
         self._look_ahead()
         delta = frozenset(kind for name, mode in self.modes.items() if mode == "delta" for kind in self._kinds(name))
-        self.staging.expect(delta, self._elsewhere(bool(delta)))
+        kinds = {kind for name in self.headers for kind in self._kinds(name)}
+        self.staging.expect(kinds, delta, self._elsewhere(bool(delta)))
         self.progress.expect(self.delivery.sizes[name] for name in self.headers)
         seen = self.staging.known()
         for name in list(self.headers):
