@@ -71,6 +71,8 @@ def _pulled(report: Report) -> Iterator[str]:
 def _head(report: Report) -> Iterator[str]:
     in_part = report.state == "held" and report.published
     yield f"{_IN_PART if in_part else _HEADLINES[report.state]} Run {report.run}."
+    if report.same_as:
+        yield f"  byte for byte the delivery of run {report.same_as}: nothing was read again"
     if report.resumed:
         yield f"  takes up the delivery of run {report.resumed}, which was killed"
     if report.undone is not None:

@@ -19,6 +19,7 @@ from gateway.store.history import Return
 from gateway.store.publish import Projection, Seat
 from gateway.store.staging import Staging
 from gateway.store.tenant import Session
+from mappings.oneroster.rows import RULES
 
 
 def seats(session: Session, report: Report, now: datetime) -> tuple[list[Seat], list[Seat]]:
@@ -51,16 +52,20 @@ def require(allowed: list[Seat], left_out: list[Seat]) -> None:
         raise Refused(errors.SRC_AGREEMENT_MISSING)
 
 
-def collected(session: Session, report: Report, staging: Staging, allowed: list[Seat]) -> frozenset[str]:
-    """Return the elements that at least one school lets in. Where they are others than the last time, every record is
-    read anew."""
+def collected(report: Report, allowed: list[Seat]) -> frozenset[str]:
+    """Return the elements that at least one school lets in, and note what this run relies on."""
     elements = FRAME.union(*(seat.elements for seat in allowed))
     report.collected = _mark(sorted(elements))
-    report.let_in = _mark([(seat.ref, sorted(seat.elements), seat.born_by is None) for seat in allowed])
+    there = [(seat.ref, seat.org_id, sorted(seat.elements), seat.born_by is None) for seat in allowed]
+    report.let_in = _mark([RULES.decode(), there])
+    return elements
+
+
+def begin_anew(session: Session, report: Report, staging: Staging) -> None:
+    """Have every record read anew where other elements are collected than the last time."""
     last = runs.last_accepted(session, report.source)
     if last is None or last.report.get("collected") != report.collected:
         staging.forget_hashes()
-    return elements
 
 
 def _mark(said: Any) -> str:

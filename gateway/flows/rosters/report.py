@@ -42,6 +42,7 @@ class Report:
     held_by: list[dict[str, Any]] = field(default_factory=list)
     hold: dict[str, Any] | None = None  # what waits for a second person
     published: bool = False
+    same_as: str | None = None  # the run whose delivery this is, byte for byte: nothing was read
     resumed: str | None = None  # the killed run whose delivery this one takes up
     rekeyed: dict[str, int] = field(default_factory=dict)  # people under new ids, by the key they are known by
     absences: dict[str, dict[str, int]] = field(default_factory=dict)  # records that are missing, by cause and kind

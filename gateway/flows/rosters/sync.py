@@ -16,7 +16,7 @@ from gateway import errors
 from gateway.errors import VOCABULARY, Refused
 from gateway.flows import erasure, notifications
 from gateway.flows.parts import Office
-from gateway.flows.rosters import impact, judging, publishing, reading, waiting
+from gateway.flows.rosters import again, impact, judging, publishing, reading, waiting
 from gateway.flows.rosters.progress import Listener, Progress
 from gateway.flows.rosters.report import Report, described
 from gateway.policy.guards import Trip
@@ -127,7 +127,10 @@ class _Night:
             raise Refused(errors.SRC_BUSY)
         if self.publish:
             timetable_says(self.session, self.report.source, self.now)
-        staging, allowed = self._stage()
+        staged = self._stage()
+        if staged is None:
+            return
+        staging, allowed = staged
         projection, trips = self._judge(staging, allowed)
         self.report.held_by = judging.told(trips, allowed)
         self._describe(projection)
@@ -143,16 +146,22 @@ class _Night:
         else:
             self._publish(staging, projection)
 
-    def _stage(self) -> tuple[Staging, list[Seat]]:
-        """Read and check a delivery, and say of each record that is missing why it is."""
+    def _stage(self) -> tuple[Staging, list[Seat]] | None:
+        """Read and check a delivery, and say of each record that is missing why it is. None for the delivery that was
+        taken the last time."""
         report, number = self.report, sources.number(self.session, self.report.source)
         repairs = sources.repairs(self.session, report.source)
         with reading.opened(self.parts, self.path, repairs) as delivery:
             report.read(delivery.manifest, delivery.fingerprint(), repairs)
             self.progress.take_up()
-            staging = Staging(self.session, number, waits=holds.kinds_waiting(self.session, number))
             allowed, left_out = publishing.let_in(self.session, report, self.now)
-            collected = publishing.collected(self.session, report, staging, allowed)
+            collected = publishing.collected(report, allowed)
+            last = again.the_last_one(self.session, report) if self.publish else None
+            if last:
+                again.say(report, last)
+                return None
+            staging = Staging(self.session, number, waits=holds.kinds_waiting(self.session, number))
+            publishing.begin_anew(self.session, report, staging)
             read = reading.Reading(delivery, staging, report, collected, self.progress)
             with self.progress.step("read"):
                 read.read()

@@ -1,0 +1,139 @@
+"""A delivery that comes again byte for byte is not read again, unless anything else may have changed what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from gateway.flows import on_file, onboarding, rosters
+from gateway.report_text import lines
+from tests.deliveries import Delivery, two_schools
+from tests.refused.spoil import live
+from tests.worlds import COLLECTED, World
+
+PUPILS = 40
+
+
+@pytest.fixture
+def package(world: World, tmp_path: Path) -> Path:
+    """A delivery that was taken, whole and clean."""
+    path = two_schools(PUPILS).zip(tmp_path / "night.zip")
+    assert world.unseeded().onboard("A", "B").sync(path).state == "published"
+    return path
+
+
+def sync(world: World, path: Path) -> rosters.Report:
+    """A night later, as nights are."""
+    world.clock.forward(days=1)
+    return world.sync(path)
+
+
+def again(world: World, path: Path) -> rosters.Report:
+    """Bring the same bytes in; whether they were read or not, the schools hold what they held."""
+    before = live(world)
+    report = sync(world, path)
+    assert (report.state, live(world)) == ("unchanged", before)
+    return report
+
+
+def was_read(report: rosters.Report) -> bool:
+    return report.same_as is None and "read" in report.seconds
+
+
+def test_the_same_bytes_are_not_read_again(world: World, package: Path) -> None:
+    first = rosters.sync(world.office, world.by.district, world.source, package, world.by.ref, publish=False)
+    assert was_read(first)  # a plan always reads
+    report = again(world, package)
+    assert not was_read(report)
+    assert not report.seconds
+    once_more = again(world, package)
+    assert once_more.same_as == report.run
+    assert f"byte for byte the delivery of run {report.run}" in "\n".join(lines(once_more, "sis"))
+
+
+def test_what_is_said_is_what_reading_would_have_said(world: World, package: Path, tmp_path: Path) -> None:
+    """The same rows in another package are read: beside that, both reports say the same."""
+    told = again(world, package).as_dict()
+    read = again(world, two_schools(PUPILS).folder(tmp_path / "folder")).as_dict()
+    own = {"run", "seconds", "same_as", "delivery"}
+    assert {k: v for k, v in told.items() if k not in own} == {k: v for k, v in read.items() if k not in own}
+
+
+def _another_rule(world: World) -> None:
+    onboarding.repair_source(world.office, world.by, "sis", add="header-case")
+
+
+def _a_school_more(world: World) -> None:
+    world.onboard("d", covered=False)
+
+
+def _less_is_agreed(world: World) -> None:
+    on_file.end(world.office, world.by, "agreement", world.agreements["SIS Inc"])
+    less = [element for element in COLLECTED if element != "DEM"]
+    world.agree("SIS Ltd", "sis", less, ("roster.import",), ("rostering",), ("A", "B"), directed=False)
+
+
+def _an_undo(world: World) -> None:
+    world.clock.forward(days=1)
+    assert world.deliver(two_schools(PUPILS + 1)).state == "published"
+    world.clock.forward(days=1)
+    rosters.undo(world.office, world.by.district, world.source, world.by.ref, publish=True)
+
+
+CHANGES: dict[str, Callable[[World], object]] = {
+    "a repair was turned on": _another_rule,
+    "a school came": _a_school_more,
+    "an agreement names less": _less_is_agreed,
+    "it was undone": _an_undo,
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_the_same_bytes_are_read_where_something_else_changed(world: World, package: Path, what: str) -> None:
+    CHANGES[what](world)
+    assert was_read(sync(world, package))
+
+
+def test_another_delivery_in_between_is_what_counts(world: World, package: Path) -> None:
+    world.clock.forward(days=1)
+    assert world.deliver(two_schools(PUPILS + 1)).state == "published"
+    assert was_read(sync(world, package))
+
+
+def test_bad_rows_are_told_every_night(world: World, tmp_path: Path) -> None:
+    made = two_schools(PUPILS)
+    made.row("users.csv", "p1")["enabledUser"] = "perhaps"
+    path = made.zip(tmp_path / "bad.zip")
+    world.unseeded().onboard("A", "B")
+    first, second = sync(world, path), sync(world, path)
+    assert first.state == "published"
+    assert was_read(second)
+    assert [cause["count"] for cause in second.causes] == [cause["count"] for cause in first.causes] != []
+
+
+def test_what_waits_is_judged_every_night(world: World, package: Path, tmp_path: Path) -> None:
+    small = two_schools(PUPILS // 2).zip(tmp_path / "small.zip")
+    first, second = sync(world, small), sync(world, small)
+    assert (first.state, was_read(second)) == ("held", True)
+    assert was_read(sync(world, package))
+
+
+def test_a_child_grows_up_without_a_word_of_the_source(world: World, tmp_path: Path) -> None:
+    made: Delivery = two_schools(PUPILS)
+    born = world.clock.at.date().replace(year=world.clock.at.year - 14) + timedelta(days=3)
+    made.row("demographics.csv", "p1")["birthDate"] = born.isoformat()
+    path = made.zip(tmp_path / "child.zip")
+    world.unseeded().onboard("A", "B", covered=False)
+    world.agree("SIS Inc", "sis", COLLECTED, ("roster.import",), ("rostering",), ("A", "B"), directed=False,
+                school_agent=False)  # fmt: skip
+    first = sync(world, path)
+    assert (first.state, first.children[0]["pupils"]) == ("published", 1)
+    world.clock.forward(days=5)
+    report = sync(world, path)
+    assert report.state == "published"
+    assert any(who == "p1" for _, kind, who in live(world) if kind == "user")
+    world.clock.forward(days=5)
+    assert not was_read(sync(world, path))
