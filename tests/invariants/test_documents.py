@@ -26,7 +26,11 @@ BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 
 
 def run(script: str, **environment: str) -> str:
-    mine = {k: v for k, v in os.environ.items() if not k.startswith(("SCHOOLGATE_", "DATABASE_", "REDIS_", "PYTEST"))}
+    mine = {
+        k: v
+        for k, v in os.environ.items()
+        if not k.startswith(("SCHOOLGATE_", "DATABASE_", "REDIS_", "PYTEST", "MAKE", "MFLAGS"))
+    }
     done = subprocess.run(
         ["bash", "-eu", "-o", "pipefail", "-c", script], cwd=ROOT, env=mine | environment, text=True,
         capture_output=True, check=False,
