@@ -319,6 +319,7 @@ class FileReader:
         self._as_bound = header.positions == tuple(range(header.width)) and not self._of_1p1
         self._unkept = [p for p, c in enumerate(self.file.columns) if c.to is None or c.to[0] == "+"]
         self._unread = [p for p, c in enumerate(self.file.columns) if c.type == "unread"]
+        self._as_it_stands = bool(self._unread)
         self._good: list[dict[str, str | None]] = [{} for _ in kept]
 
     def rows(self, lines: Iterable[bytes]) -> Iterator[Row]:
@@ -329,18 +330,38 @@ class FileReader:
     def batches(self, blocks: Iterable[Sequence[bytes]]) -> Iterator[Plain | list[Row]]:
         """Yield the accepted rows that are new or changed among the lines of these blocks, many at a time."""
         start = 2
-        whole = (block[at : at + BATCH] for block in blocks for at in range(0, len(block), BATCH))
-        for batch in map(self._emptied, whole):
-            hashes = self._hashes(batch)
-            left = self.known.meet_each(self.file.kind, hashes) if self._as_bound else range(len(batch))
+        for batch in (block[at : at + BATCH] for block in blocks for at in range(0, len(block), BATCH)):
+            lines, hashes, left = self._look_up(batch)
             self._count_unchanged(len(batch) - len(left))
-            plain = self._all_new(start, batch, hashes) if len(left) == len(batch) else None
+            plain = self._all_new(start, lines, hashes) if len(left) == len(batch) else None
             if plain:
                 yield plain
             elif left:
-                yield list(self._new((start + n, batch[n], hashes[n]) for n in left))
+                yield list(self._new((start + n, lines[n], hashes[n]) for n in left))
             start += len(batch)
             self.tally.last = start - 1
+
+    def _look_up(self, batch: Sequence[bytes]) -> tuple[Sequence[bytes], Sequence[int], Sequence[int]]:
+        """Return lines without what nobody agreed to collect, their hashes, and the places of those not met before.
+
+        A line that holds nothing of that is met as it stands. While such lines come, that is tried first.
+        """
+        kind = self.file.kind
+        if not self._as_bound:  # of columns in an order of their own, nothing is known yet
+            return batch, [NO_HASH] * len(batch), range(len(batch))
+        if not self._as_it_stands:
+            batch = self._emptied(batch)
+        hashes = _hashes(batch)
+        places = self.known.meet_each(kind, hashes)
+        if not (self._as_it_stands and places):
+            return batch, hashes, places
+        lines, known = list(batch), list(hashes)
+        emptied = self._emptied([lines[place] for place in places])
+        for place, line, row_hash in zip(places, emptied, _hashes(emptied), strict=True):
+            lines[place], known[place] = line, row_hash
+        left = [places[n] for n in self.known.meet_each(kind, [known[place] for place in places])]
+        self._as_it_stands = len(places) < len(batch) or len(left) == len(batch)
+        return lines, known, left
 
     def _emptied(self, batch: Sequence[bytes]) -> Sequence[bytes]:
         """Return lines whose cells that nobody agreed to collect are empty. Lines that are not plain stay as they are:
@@ -351,12 +372,6 @@ class FileReader:
         for place in self._unread:
             columns[place] = [""] * len(batch)
         return [f"{line}\n".encode() for line in map(",".join, zip(*columns, strict=True))]
-
-    def _hashes(self, batch: Sequence[bytes]) -> Sequence[int]:
-        """Return the hashes of lines as they are spelled; of columns in an order of their own, nothing is known yet."""
-        if not self._as_bound:
-            return [NO_HASH] * len(batch)
-        return hash_lines([line.rstrip(b"\r\n") for line in batch])
 
     def _count_unchanged(self, lines: int) -> None:
         self.tally.lines += lines
@@ -559,6 +574,11 @@ def hash_lines(lines: Iterable[bytes]) -> tuple[int, ...]:
     # The rules stand before the line: told them as a parameter, or a size, a hash takes a third longer.
     packed = b"".join([blake2b(RULES + line).digest() for line in lines])
     return struct.unpack(">" + "q56x" * (len(packed) // 64), packed)
+
+
+def _hashes(lines: Iterable[bytes]) -> tuple[int, ...]:
+    """Return the hashes of lines as they are spelled, their ends left out."""
+    return hash_lines([line.rstrip(b"\r\n") for line in lines])
 
 
 def _quoted(cell: str) -> str:
