@@ -24,6 +24,7 @@ from gateway.embedded import EmbeddedPostgres
 from gateway.office import make_office
 from gateway.settings import Settings
 from gateway.store.migrate import upgrade
+from tests.benchmarks import naive
 from tests.benchmarks.client import Connection, get
 from tests.benchmarks.district import District, Night
 from tests.benchmarks.table import require
@@ -67,7 +68,9 @@ class Town:
             "SCHOOLGATE_INSTANCE": str(server.instance), "DATABASE_URL": addresses.application,
             "SCHOOLGATE_URL": self.url, "SCHOOLGATE_SANDBOX": "1", "SCHOOLGATE_TOKEN": self.world.token,
         }  # fmt: skip
-        self.sql("CREATE SCHEMA floor")
+        self.delivery = folder / "delivery.zip"
+        for schema in ("floor", naive.SCHEMA):
+            self.sql(f"CREATE SCHEMA {schema}")
         durable = self.sql("SELECT current_setting('fsync') || current_setting('synchronous_commit')")
         require(durable == [("onon",)], "the server does not keep what it commits")
 
@@ -84,7 +87,7 @@ class Town:
 
     def load(self, night: Night) -> Applied:
         """Write a night's delivery, bring it in, and check that it came in whole."""
-        path = self.district.write(self.folder / "delivery.zip", night)
+        path = self.district.write(self.delivery, night)
         if night is not Night.FIRST:
             self.sql("VACUUM ANALYZE")  # nights are a day apart: by then the server has done this by itself
         self.sql("CHECKPOINT")  # what was written before is not this night's burden
@@ -100,16 +103,26 @@ class Town:
 
         The peak counts in what this process held when it forked, so it is never too low.
         """
-        command = [sys.executable, "-m", "gateway.cli", "sync", "apply", "sis", str(delivery), "--json"]
+        return self._run("gateway.cli", "sync", "apply", "sis", str(delivery), "--json")
+
+    def naive(self) -> Applied:
+        """Bring the night's delivery in once more, on the naive path."""
+        places = {org: place.school for org, place in self.world.places.items()}
+        self.sql("CHECKPOINT")
+        words = (self.admin, str(self.world.by.district), str(self.delivery), json.dumps(places))
+        return self._run("tests.benchmarks.naive", *words)
+
+    def _run(self, module: str, *words: str) -> Applied:
         with tempfile.TemporaryFile() as said:
             began = perf_counter()
+            command = [sys.executable, "-m", module, *words]
             process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT, env=self.environment)
             _, status, used = os.wait4(process.pid, 0)
             seconds = perf_counter() - began
             process.returncode = os.waitstatus_to_exitcode(status)
             said.seek(0)
             text = said.read().decode("utf-8", "replace")
-        require(process.returncode == 0, f"sync apply ended with {process.returncode}: {text[-300:]}")
+        require(process.returncode == 0, f"{module} ended with {process.returncode}: {text[-300:]}")
         return Applied(seconds, used.ru_maxrss / _UNIT, json.loads(text.splitlines()[-1]))
 
     @contextmanager
