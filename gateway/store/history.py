@@ -35,6 +35,16 @@ def on(session: Session, moment: datetime) -> Any | None:
     )
 
 
+def serving(session: Session, source: str) -> dict[str, int]:
+    """Return which version each school of a source serves, by its reference."""
+    rows = session.rows(
+        "SELECT s.ref, max(v.version) AS version FROM school s JOIN roster_version v USING (district, school) "
+        "WHERE s.district = %(district)s AND s.source = %(source)s GROUP BY s.ref",
+        source=source,
+    )
+    return {row.ref: row.version for row in rows}
+
+
 def kept_from(session: Session) -> int:
     """Return the oldest version of the session's school that is still kept; 0 before its first."""
     row = session.row(

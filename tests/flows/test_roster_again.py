@@ -103,6 +103,16 @@ def test_another_delivery_in_between_is_what_counts(world: World, package: Path)
     assert was_read(sync(world, package))
 
 
+def test_what_counts_is_what_the_schools_hold_not_the_clock(world: World, package: Path) -> None:
+    """A clock that was set back lets an older run look like the last one."""
+    assert world.deliver(two_schools(PUPILS + 1)).state == "published"  # at the very same moment
+    world.clock.forward(days=-1)
+    assert world.deliver(two_schools(PUPILS)).state == "published"
+    world.clock.forward(days=2)
+    report = world.sync(package)
+    assert (report.state, was_read(report)) == ("unchanged", True)
+
+
 def test_bad_rows_are_told_every_night(world: World, tmp_path: Path) -> None:
     made = two_schools(PUPILS)
     made.row("users.csv", "p1")["enabledUser"] = "perhaps"

@@ -1,7 +1,8 @@
 """A delivery that is byte for byte the last one: nothing can have changed, so nothing is read.
 
-Only where the last run was clean and took everything, nothing waits, and all that decides what a row comes to is as it
-was: rules, repairs, schools, agreements, and no child is left out who may have grown up since.
+Only where the last run was clean and took everything, the schools hold its versions, nothing waits, and all that
+decides what a row comes to is as it was: rules, repairs, schools, agreements; and no child that is left out may have
+grown up.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.flows.rosters.report import Report
-from gateway.store import holds, runs
+from gateway.store import history, holds, runs
 from gateway.store.tenant import Session
 
 
@@ -23,6 +24,9 @@ def the_last_one(session: Session, report: Report) -> Any | None:
     clean = not any(said.get(name) for name in ("causes", "absences", "children", "held_by", "hold", "undone"))
     whole = all(file["mode"] == "bulk" and not file["bad"] for file in said["files"])
     if not (same and clean and whole):
+        return None
+    serving = history.serving(session, report.source)
+    if any(serving.get(school["school"]) != school["version"] for school in said["schools"]):
         return None
     since = (one for one in holds.listing(session, report.source) if one.opened_at >= last.finished_at)
     return None if any(since) or holds.listing(session, report.source, "open") else last
