@@ -5,6 +5,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 .DEFAULT_GOAL := help
+# A process starts in half the time where what an earlier one compiled may be kept.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help setup demo test outside check fix bench invariants lock docs clean
 
 help:  ## say what there is
