@@ -33,8 +33,8 @@ _FAULT_COLUMNS = "file, line, column_name, code, effect, shape, hint, sourced_id
 
 
 class Seen:
-    """Hashes of the rows a source had accepted before, ticked off as they are met. Eight bytes a row, and
-    some hundred once its file is being read."""
+    """Hashes of the rows a source had accepted before, ticked off as they are met. Eight bytes a row, and some sixty
+    once its file is being read; as many again when a row of it is new."""
 
     def __init__(self, hashes: dict[str, array[int]]) -> None:
         self._hashes = hashes
@@ -43,33 +43,36 @@ class Seen:
 
     def meet(self, kind: str, row_hash: int) -> int:
         """Return 0 for a hash never accepted, 1 when met for the first time in this run, 2 after that."""
-        unmet = self._looked_up(kind)
+        unmet = self._still_unmet(kind)
         if row_hash in unmet:
             unmet.remove(row_hash)
             return 1
-        return 2 if row_hash in self._known[kind] else 0
+        return 2 if row_hash in self._accepted(kind) else 0
 
     def meet_each(self, kind: str, hashes: Sequence[int]) -> Sequence[int]:
         """Meet those of these hashes that are met for the first time in this run; return the places of the others."""
-        unmet, together = self._looked_up(kind), set(hashes)
-        if len(together) < len(hashes):
-            return [place for place, row_hash in enumerate(hashes) if self.meet(kind, row_hash) != 1]
-        met = together & unmet
-        unmet -= met
-        if len(met) == len(hashes):
-            return ()
-        return [place for place, row_hash in enumerate(hashes) if row_hash not in met]
+        unmet = self._still_unmet(kind)
+        others = [] if unmet.issuperset(hashes) else [n for n, row_hash in enumerate(hashes) if row_hash not in unmet]
+        before = len(unmet)
+        unmet.difference_update(hashes)
+        if before - len(unmet) == len(hashes) - len(others):
+            return others
+        unmet.update(set(hashes).difference([hashes[n] for n in others]))  # one of them stands here twice
+        return [place for place, row_hash in enumerate(hashes) if self.meet(kind, row_hash) != 1]
 
     def knows_none(self, kind: str, hashes: Sequence[int]) -> bool:
         """Whether none of these hashes was ever accepted."""
-        self._looked_up(kind)
-        return self._known[kind].isdisjoint(hashes)
+        return self._accepted(kind).isdisjoint(hashes)
 
-    def _looked_up(self, kind: str) -> set[int]:
+    def _still_unmet(self, kind: str) -> set[int]:
         if kind not in self._unmet:
-            self._known[kind] = frozenset(self._hashes.pop(kind, ()))
-            self._unmet[kind] = set(self._known[kind])
+            self._unmet[kind] = set(self._hashes.get(kind, ()))
         return self._unmet[kind]
+
+    def _accepted(self, kind: str) -> frozenset[int]:
+        if kind not in self._known:
+            self._known[kind] = frozenset(self._hashes.get(kind, ()))
+        return self._known[kind]
 
     def unmet(self, kind: str) -> Collection[int]:
         """Return the hashes not met in this run."""

@@ -351,13 +351,13 @@ class FileReader:
             return batch, [NO_HASH] * len(batch), range(len(batch))
         if not self._as_it_stands:
             batch = self._emptied(batch)
-        hashes = _hashes(batch)
+        hashes = hash_lines(batch)
         places = self.known.meet_each(kind, hashes)
         if not (self._as_it_stands and places):
             return batch, hashes, places
         lines, known = list(batch), list(hashes)
         emptied = self._emptied([lines[place] for place in places])
-        for place, line, row_hash in zip(places, emptied, _hashes(emptied), strict=True):
+        for place, line, row_hash in zip(places, emptied, hash_lines(emptied), strict=True):
             lines[place], known[place] = line, row_hash
         left = [places[n] for n in self.known.meet_each(kind, [known[place] for place in places])]
         self._as_it_stands = len(places) < len(batch) or len(left) == len(batch)
@@ -570,15 +570,10 @@ def hash_row(cells: tuple[str, ...]) -> int:
 
 
 def hash_lines(lines: Iterable[bytes]) -> tuple[int, ...]:
-    """Return the signed 64-bit hashes of lines under the current rules."""
+    """Return the signed 64-bit hashes of lines under the current rules, their ends left out."""
     # The rules stand before the line: told them as a parameter, or a size, a hash takes a third longer.
-    packed = b"".join([blake2b(RULES + line).digest() for line in lines])
+    packed = b"".join([blake2b(RULES + line.rstrip(b"\r\n")).digest() for line in lines])
     return struct.unpack(">" + "q56x" * (len(packed) // 64), packed)
-
-
-def _hashes(lines: Iterable[bytes]) -> tuple[int, ...]:
-    """Return the hashes of lines as they are spelled, their ends left out."""
-    return hash_lines([line.rstrip(b"\r\n") for line in lines])
 
 
 def _quoted(cell: str) -> str:
