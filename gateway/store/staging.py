@@ -13,7 +13,11 @@ from __future__ import annotations
 
 import tempfile
 from array import array
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Sequence
+from functools import cached_property
+from heapq import merge
+from itertools import islice
 from typing import IO, Any, cast
 
 import psycopg
@@ -28,55 +32,101 @@ from mappings.oneroster.rows import NO_HASH, Fault, Plain, Row
 Batch = Plain | list[Row]
 # How many rows the planner believes there are where a kind is kept.
 _BELIEVED = "SELECT min(reltuples) FROM pg_class WHERE oid IN (SELECT to_regclass(t) FROM unnest(%(tables)s::text[]) t)"
+MANY = 2_000_000  # hashes of one kind: a set of more takes more memory than a run may
+_AT_ONCE = 10_000
 MOST_FAULTS = 20_000  # that are listed of one run; all are counted
 _FAULT_COLUMNS = "file, line, column_name, code, effect, shape, hint, sourced_id"
 
 
 class Seen:
     """Hashes of the rows a source had accepted before, ticked off as they are met. Eight bytes a row, and some sixty
-    once its file is being read; as many again when a row of it is new."""
+    once its file is being read, as many again when a row of it is new; of very many rows nine, and more time."""
 
     def __init__(self, hashes: dict[str, array[int]]) -> None:
         self._hashes = hashes
-        self._known: dict[str, frozenset[int]] = {}
-        self._unmet: dict[str, set[int]] = {}
+        self._looked_up: dict[str, _Few | _Many] = {}
 
     def meet(self, kind: str, row_hash: int) -> int:
         """Return 0 for a hash never accepted, 1 when met for the first time in this run, 2 after that."""
-        unmet = self._still_unmet(kind)
-        if row_hash in unmet:
-            unmet.remove(row_hash)
-            return 1
-        return 2 if row_hash in self._accepted(kind) else 0
+        return self._of(kind).meet(row_hash)
 
     def meet_each(self, kind: str, hashes: Sequence[int]) -> Sequence[int]:
         """Meet those of these hashes that are met for the first time in this run; return the places of the others."""
-        unmet = self._still_unmet(kind)
+        return self._of(kind).meet_each(hashes)
+
+    def knows_none(self, kind: str, hashes: Sequence[int]) -> bool:
+        """Whether none of these hashes was ever accepted."""
+        return self._of(kind).knows_none(hashes)
+
+    def unmet(self, kind: str) -> Iterable[int]:
+        """Return the hashes not met in this run."""
+        return self._hashes[kind] if kind in self._hashes else self._of(kind).unmet()
+
+    def _of(self, kind: str) -> _Few | _Many:
+        if kind not in self._looked_up:
+            hashes = self._hashes.pop(kind, None) or array("q")
+            self._looked_up[kind] = _Few(hashes) if len(hashes) <= MANY else _Many(hashes)
+        return self._looked_up[kind]
+
+
+class _Few:
+    """Hashes that are looked up as a set."""
+
+    def __init__(self, hashes: array[int]) -> None:
+        self._hashes, self._unmet = hashes, set(hashes)
+
+    @cached_property
+    def _known(self) -> frozenset[int]:
+        return frozenset(self._hashes)
+
+    def meet(self, row_hash: int) -> int:
+        if row_hash in self._unmet:
+            self._unmet.remove(row_hash)
+            return 1
+        return 2 if row_hash in self._known else 0
+
+    def meet_each(self, hashes: Sequence[int]) -> Sequence[int]:
+        unmet, before = self._unmet, len(self._unmet)
         others = [] if unmet.issuperset(hashes) else [n for n, row_hash in enumerate(hashes) if row_hash not in unmet]
-        before = len(unmet)
         unmet.difference_update(hashes)
         if before - len(unmet) == len(hashes) - len(others):
             return others
         unmet.update(set(hashes).difference([hashes[n] for n in others]))  # one of them stands here twice
-        return [place for place, row_hash in enumerate(hashes) if self.meet(kind, row_hash) != 1]
+        return [place for place, row_hash in enumerate(hashes) if self.meet(row_hash) != 1]
 
-    def knows_none(self, kind: str, hashes: Sequence[int]) -> bool:
-        """Whether none of these hashes was ever accepted."""
-        return self._accepted(kind).isdisjoint(hashes)
+    def knows_none(self, hashes: Sequence[int]) -> bool:
+        return self._known.isdisjoint(hashes)
 
-    def _still_unmet(self, kind: str) -> set[int]:
-        if kind not in self._unmet:
-            self._unmet[kind] = set(self._hashes.get(kind, ()))
-        return self._unmet[kind]
+    def unmet(self) -> Iterable[int]:
+        return self._unmet
 
-    def _accepted(self, kind: str) -> frozenset[int]:
-        if kind not in self._known:
-            self._known[kind] = frozenset(self._hashes.get(kind, ()))
-        return self._known[kind]
 
-    def unmet(self, kind: str) -> Collection[int]:
-        """Return the hashes not met in this run."""
-        return self._unmet[kind] if kind in self._unmet else self._hashes[kind]
+class _Many:
+    """Hashes that are looked up in their order, as a set of them would not fit."""
+
+    def __init__(self, hashes: array[int]) -> None:
+        parts = [array("q", sorted(hashes[at : at + MANY])) for at in range(0, len(hashes), MANY)]
+        self._known, self._met = array("q", merge(*parts)), bytearray(len(hashes))
+
+    def _place(self, row_hash: int) -> int | None:
+        place = bisect_left(self._known, row_hash)
+        return place if place < len(self._known) and self._known[place] == row_hash else None
+
+    def meet(self, row_hash: int) -> int:
+        place = self._place(row_hash)
+        if place is None:
+            return 0
+        self._met[place] += (first := not self._met[place])
+        return 1 if first else 2
+
+    def meet_each(self, hashes: Sequence[int]) -> Sequence[int]:
+        return [place for place, row_hash in enumerate(hashes) if self.meet(row_hash) != 1]
+
+    def knows_none(self, hashes: Sequence[int]) -> bool:
+        return all(self._place(row_hash) is None for row_hash in hashes)
+
+    def unmet(self) -> Iterable[int]:
+        return (row_hash for row_hash, met in zip(self._known, self._met, strict=True) if not met)
 
 
 class ReadAgain(Exception):  # noqa: N818 - a wish, not an error
@@ -310,13 +360,18 @@ class Staging:
             if kind not in self.straight:
                 self.run(f"ANALYZE in_{kind}")
 
-    def _note_unmet(self, kind: str, hashes: Collection[int]) -> None:
+    def _note_unmet(self, kind: str, hashes: Iterable[int]) -> None:
         """Note the ids of the records of these hashes, and of those without a hash, which are never met."""
-        if kind in self.sure and not hashes:
+        each = iter(hashes)
+        some = list(islice(each, _AT_ONCE))
+        if kind in self.sure and not some:
             self.all_met.add(kind)
             return
         with self._cursor().copy("COPY unmet FROM STDIN") as target:
-            target.write("".join([f"{row_hash}\n" for row_hash in (NO_HASH, *hashes)]))
+            target.write(f"{NO_HASH}\n")
+            while some:
+                target.write("".join([f"{row_hash}\n" for row_hash in some]))
+                some = list(islice(each, _AT_ONCE))
         self.run(
             f"WITH not_met AS (DELETE FROM unmet RETURNING hash) INSERT INTO unmet_{kind} "
             f"SELECT sourced_id FROM {mirror(kind)} WHERE source = %(source)s AND hash IN (SELECT hash FROM not_met)"
