@@ -10,8 +10,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -99,10 +100,11 @@ class Town:
         return applied
 
     def _apply(self, delivery: Path) -> Applied:
-        """Run `schoolgate sync apply` in a process of its own; its start-up counts.
+        """Run `schoolgate sync apply` in a process of its own; its start-up counts."""
+        return self._sound("gateway.cli", "sync", "apply", "sis", str(delivery), "--json")
 
-        The peak counts in what this process held when it forked, so it is never too low.
-        """
+    def brought(self, delivery: Path) -> tuple[int, Applied]:
+        """Bring in a delivery that may be refused; return the exit code too."""
         return self._run("gateway.cli", "sync", "apply", "sis", str(delivery), "--json")
 
     def naive(self) -> Applied:
@@ -110,20 +112,27 @@ class Town:
         places = {org: place.school for org, place in self.world.places.items()}
         self.sql("CHECKPOINT")
         words = (self.admin, str(self.world.by.district), str(self.delivery), json.dumps(places))
-        return self._run("tests.benchmarks.naive", *words)
+        return self._sound("tests.benchmarks.naive", *words)
 
-    def _run(self, module: str, *words: str) -> Applied:
+    def _sound(self, module: str, *words: str) -> Applied:
+        code, applied = self._run(module, *words)
+        require(code == 0, f"{module} ended with {code}: {applied.report}")
+        return applied
+
+    def _run(self, module: str, *words: str) -> tuple[int, Applied]:
         with tempfile.TemporaryFile() as said:
             began = perf_counter()
             command = [sys.executable, "-m", module, *words]
             process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT, env=self.environment)
-            _, status, used = os.wait4(process.pid, 0)
+            with _peak_of(process.pid) as peak:
+                _, status, used = os.wait4(process.pid, 0)
             seconds = perf_counter() - began
             process.returncode = os.waitstatus_to_exitcode(status)
             said.seek(0)
             text = said.read().decode("utf-8", "replace")
-        require(process.returncode == 0, f"{module} ended with {process.returncode}: {text[-300:]}")
-        return Applied(seconds, used.ru_maxrss / _UNIT, json.loads(text.splitlines()[-1]))
+        last = (text.splitlines() or [""])[-1]
+        require(last.startswith("{"), f"{module} ended with {process.returncode}: {text[-300:]}")
+        return process.returncode, Applied(seconds, (max(peak) or used.ru_maxrss) / _UNIT, json.loads(last))
 
     @contextmanager
     def serving(self, more: Sequence[str] = (), **environment: str) -> Iterator[None]:
@@ -155,6 +164,27 @@ class Town:
             finally:
                 process.terminate()
                 process.wait(timeout=60)
+
+
+@contextmanager
+def _peak_of(pid: int) -> Iterator[list[int]]:
+    """Watch a process's peak of resident memory, in kibibytes; 0 where the system does not tell. What the kernel says
+    at its end counts in what this process held when it began."""
+    peak, over = [0], threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.01):
+            with suppress(OSError, StopIteration):
+                lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+                peak.append(int(next(line for line in lines if line.startswith("VmHWM")).split()[1]))
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        yield peak
+    finally:
+        over.set()
+        watching.join()
 
 
 @contextmanager
