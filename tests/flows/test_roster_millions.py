@@ -55,7 +55,6 @@ def test_a_million_pupils_cost_what_ten_times_a_tenth_costs_and_readers_go_on() 
         print(f"{rows(whole):,} rows, {whole.seconds:.0f} s, {whole.mebibytes:.0f} MiB, {each / of_a_tenth:.2f} a row")
         assert rows(whole) > 11_000_000
         assert whole.mebibytes < MEBIBYTES
-        assert each < 1.3 * of_a_tenth
         with Reader(town) as reader:
             night = town.load(Night.MOVED)
         print(f"1 % night: {night.seconds:.0f} s, {night.mebibytes:.0f} MiB, longest wait {max(reader.waited):.2f} s")
@@ -63,3 +62,4 @@ def test_a_million_pupils_cost_what_ten_times_a_tenth_costs_and_readers_go_on() 
         assert len(reader.waited) > 100
         assert max(reader.waited) < BLOCKED
         assert night.mebibytes < MEBIBYTES
+    assert each < 1.3 * of_a_tenth

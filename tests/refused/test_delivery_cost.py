@@ -31,7 +31,7 @@ def seats(town: Town, name: str, user: str = "") -> Iterator[bytes]:
 BAD: dict[str, tuple[str, Callable[[Town], Iterable[bytes]], str]] = {
     "every row is bad": ("users.csv", lambda _: users(enabled="perhaps"), "CSV_FAULT_BUDGET"),
     "a value of every row is bad": ("users.csv", lambda _: users(grades="fourth"), "CSV_FAULT_BUDGET"),
-    "rows that nobody can decode": ("users.csv", lambda _: (b"\xff\xfe,x\r\n" for _ in range(MANY)), "CSV_FAULT_BUDGET"),
+    "rows nobody can decode": ("users.csv", lambda _: (b"\xff\xfe,x\r\n" for _ in range(MANY)), "CSV_FAULT_BUDGET"),
     "one id on every row": ("enrollments.csv", lambda town: seats(town, "same"), ""),
     "rows that lead nowhere": ("enrollments.csv", lambda town: seats(town, "e{}", user="nobody"), ""),
     "nothing but ends of lines": ("users.csv", lambda _: (b"\n" * 1000 for _ in range(60_000)), ""),
