@@ -96,7 +96,6 @@ class Staging:
         self.delta: frozenset[str] = frozenset()  # kinds of which only what changed is delivered
         self.elsewhere: set[str] = set()  # kinds that are not kept, of which this delivery does not hold all
         session.run("SET LOCAL work_mem = '256MB'")
-        session.run("SET LOCAL temp_buffers = '64MB'")
         self.fresh = {kind for kind in KINDS if not self._has_rows(kind)} | set(CHECKED)
         self.straight: set[str] = set()
         self.sure: set[str] = set()  # kinds of which every row is recognised by its hash and none was missed before
