@@ -379,6 +379,14 @@ class Staging:
         return [(row.sourced_id, row.name) for row in rows]
 
 
+def is_sure(session: Session, source: int) -> bool:
+    """Whether every record of a source would be recognised by its hash, and none of them was missing before."""
+    unsure = " UNION ALL ".join(
+        f"SELECT 1 FROM {mirror(kind)} WHERE source = %(source)s AND (hash = {NO_HASH} OR missed > 0)" for kind in KINDS
+    )
+    return session.row(f"SELECT 1 FROM ({unsure}) u LIMIT 1", source=source) is None
+
+
 def mirror(kind: str) -> str:
     """Return the quoted name of a kind's mirror."""
     return f'staging."{MIRRORS[kind].name}"'
