@@ -1,6 +1,6 @@
 """What was staged, checked as sets: duplicates, references and types; and what is truly gone.
 
-In the order of `KINDS`, so that what a record refers to is judged before it.
+In the order of `RECORDS`, so that what a record refers to is judged before it.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Checks:
             if kind.name not in skip | self.staging.delta:
                 self._gone(kind, complete=complete)
             self._follow(kind)
-        for kind in self.staging.kinds.values():
-            if kind.name in CHECKED and self.staging.holds(kind.name):
+        for kind in CHECKED.values():
+            if kind.name in self.staging.kinds and self.staging.holds(kind.name):
                 self._duplicates(kind)
                 self._leads_somewhere(kind)
 

@@ -75,10 +75,10 @@ def under_way(session: Session, source: str) -> Any | None:
 
 
 def usual(session: Session, source: str) -> dict[str, float]:
-    """Return how many seconds each step took in the last run that went through."""
+    """Return how many seconds each step took in the last run that read a delivery and went through."""
     row = session.row(
         "SELECT report -> 'seconds' AS seconds FROM sync_run WHERE district = %(district)s AND source = %(source)s "
-        "AND state IN ('published', 'unchanged') ORDER BY finished_at DESC LIMIT 1",
+        "AND state IN ('published', 'unchanged') AND report -> 'seconds' <> '{}' ORDER BY finished_at DESC LIMIT 1",
         source=source,
     )
     return dict(row.seconds) if row and row.seconds else {}

@@ -146,7 +146,6 @@ class Staging:
         self.delta: frozenset[str] = frozenset()  # kinds of which only what changed is delivered
         self.elsewhere: set[str] = set()  # kinds that are not kept, of which this delivery does not hold all
         session.run("SET LOCAL work_mem = '256MB'")
-        session.run("SET LOCAL temp_buffers = '64MB'")
         self.fresh = {kind for kind in KINDS if not self._has_rows(kind)} | set(CHECKED)
         self.straight: set[str] = set()
         self.sure: set[str] = set()  # kinds of which every row is recognised by its hash and none was missed before
@@ -433,6 +432,14 @@ class Staging:
         """Return (sourcedId, name) of the schools this delivery names anew."""
         rows = self.session.rows("SELECT sourced_id, name FROM in_org WHERE type = 'school' ORDER BY name, sourced_id")
         return [(row.sourced_id, row.name) for row in rows]
+
+
+def is_sure(session: Session, source: int) -> bool:
+    """Whether every record of a source would be recognised by its hash, and none of them was missing before."""
+    unsure = " UNION ALL ".join(
+        f"SELECT 1 FROM {mirror(kind)} WHERE source = %(source)s AND (hash = {NO_HASH} OR missed > 0)" for kind in KINDS
+    )
+    return session.row(f"SELECT 1 FROM ({unsure}) u LIMIT 1", source=source) is None
 
 
 def mirror(kind: str) -> str:

@@ -303,6 +303,10 @@ def driver(url: str) -> str:
     return url.replace("postgresql://", "postgresql+psycopg://", 1)
 
 
+# The buffers of temporary tables are taken as they are needed; once they are in use, their number cannot be changed.
+_OPTIONS = "-c TimeZone=UTC -c temp_buffers=64MB"
+
+
 class Database:
     """Opens sessions on one PostgreSQL."""
 
@@ -311,7 +315,7 @@ class Database:
         self.watch: Callable[[str], None] | None = None
         self.engine = sa.create_engine(
             driver(url), pool_size=pool_size, max_overflow=8, pool_timeout=5, isolation_level="AUTOCOMMIT",
-            connect_args={"connect_timeout": 5, "prepare_threshold": 3, "options": "-c TimeZone=UTC"},
+            connect_args={"connect_timeout": 5, "prepare_threshold": 3, "options": _OPTIONS},
         )  # fmt: skip
 
     @contextmanager

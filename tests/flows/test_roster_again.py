@@ -10,8 +10,10 @@ import pytest
 
 from gateway.flows import on_file, onboarding, rosters
 from gateway.report_text import lines
+from gateway.store import runs
 from tests.deliveries import Delivery, two_schools
 from tests.refused.spoil import live
+from tests.refused.test_delivery_rules import whole
 from tests.worlds import COLLECTED, World
 
 PUPILS = 40
@@ -52,12 +54,18 @@ def test_the_same_bytes_are_not_read_again(world: World, package: Path) -> None:
     once_more = again(world, package)
     assert once_more.same_as == report.run
     assert f"byte for byte the delivery of run {report.run}" in "\n".join(lines(once_more, "sis"))
+    with world.office.database.open_intake(world.by.district) as session:
+        assert "read" in runs.usual(session, world.source)  # what a night usually takes is still known
 
 
-def test_what_is_said_is_what_reading_would_have_said(world: World, package: Path, tmp_path: Path) -> None:
-    """The same rows in another package are read: beside that, both reports say the same."""
+def test_what_is_said_is_what_reading_would_have_said(world: World, tmp_path: Path) -> None:
+    """The same rows in another package are read: beside that, both reports say the same. Of what is not kept nothing
+    is known to be as it was, and a school that is named once is not proposed every night."""
+    package = whole().zip(tmp_path / "night.zip")
+    first = sync(world.unseeded().onboard("A"), package)
+    assert (first.state, first.causes, len(first.proposed)) == ("published", [], 1)
     told = again(world, package).as_dict()
-    read = again(world, two_schools(PUPILS).folder(tmp_path / "folder")).as_dict()
+    read = again(world, whole().folder(tmp_path / "folder")).as_dict()
     own = {"run", "seconds", "same_as", "delivery"}
     assert {k: v for k, v in told.items() if k not in own} == {k: v for k, v in read.items() if k not in own}
 
@@ -129,6 +137,37 @@ def test_what_waits_is_judged_every_night(world: World, package: Path, tmp_path:
     first, second = sync(world, small), sync(world, small)
     assert (first.state, was_read(second)) == ("held", True)
     assert was_read(sync(world, package))
+
+
+def test_what_is_looked_at_anew_every_night_is_told_every_night(world: World, package: Path, tmp_path: Path) -> None:
+    """A class moves to another school; the rows of its people go on naming the old one."""
+    made = two_schools(PUPILS).class_("kC", "B").enroll("p1", "kC", "B")
+    assert sync(world, made.zip(tmp_path / "before.zip")).state == "published"
+    made.row("classes.csv", "kC")["schoolSourcedId"] = "A"
+    moved = made.zip(tmp_path / "moved.zip")
+    assert sync(world, moved).state == "published"
+    for _ in range(2):
+        report = sync(world, moved)
+        assert [(cause["code"], cause["record"]) for cause in report.causes] == [("CSV_SCHOOL_MISMATCH", "e.kC.p1")]
+
+
+def test_another_policy_has_children_looked_at_again(world: World, tmp_path: Path) -> None:
+    """Thirteen is a child under one policy and not under another; nobody was left out before."""
+    made = two_schools(PUPILS)
+    born = world.clock.at.date().replace(year=world.clock.at.year - 13) - timedelta(days=90)
+    made.row("demographics.csv", "p1")["birthDate"] = born.isoformat()
+    path = made.zip(tmp_path / "child.zip")
+    world.unseeded().onboard("A", "B", covered=False)
+    world.agree("SIS Inc", "sis", COLLECTED, ("roster.import",), ("rostering",), ("A", "B"), directed=False,
+                school_agent=False)  # fmt: skip
+    on_file.record_policy(world.office, world.by, "source_policy", {"policy": "mastery_prep"})
+    first = sync(world, path)
+    assert (first.state, first.children) == ("published", [])
+    assert not was_read(again(world, path))
+    on_file.record_policy(world.office, world.by, "source_policy", {"policy": "strictest"})
+    report = sync(world, path)
+    assert (report.state, [there["pupils"] for there in report.children]) == ("published", [1])
+    assert not any(who == "p1" for _, kind, who in live(world) if kind == "user")
 
 
 def test_a_child_grows_up_without_a_word_of_the_source(world: World, tmp_path: Path) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import threading
+from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from gateway import errors
+from gateway.embedded import Addresses
 from gateway.errors import Refused
 from gateway.flows import on_file, rosters
-from gateway.store import absences, holds, rights, runs, sources, tables
+from gateway.store import absences, history, holds, rights, runs, sources, tables
+from gateway.store.staging import Staging
+from gateway.store.tenant import Database
 from tests.deliveries import Delivery
 from tests.flows.test_roster_sync import PUPILS, THREE_GONE, gone, night, of, only_if, second_person, versions
 from tests.refused import spoil as to
@@ -281,6 +285,14 @@ def test_a_hold_expires_and_the_next_delivery_is_judged_anew(standing: World) ->
     again = standing.deliver(night(THREE_GONE))
     assert (again.state, hold_of(standing, hold).state) == ("held", "expired")
     assert again.hold["hold"] != hold
+
+
+def test_a_delivery_is_staged_where_a_temporary_table_was_in_use_before(standing: World, addresses: Addresses) -> None:
+    """As on a worker's connection on which rosters were forgotten, or a hold discarded, before anything was brought
+    in."""
+    with closing(Database(addresses.application)) as fresh, fresh.open_intake(standing.by.district) as session:
+        history.forget(session, standing.clock.at)
+        assert not Staging(session, sources.number(session, standing.source)).first
 
 
 def test_a_discarded_hold_is_forgotten(standing: World) -> None:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as trials
+from hypothesis import strategies as st
 
 from gateway.embedded import Addresses
-from tests.deliveries import Delivery, two_schools
+from mappings.oneroster.csv import REQUIRED
+from tests.deliveries import UNKEPT, Delivery, two_schools
 from tests.refused import spoil as to
 from tests.refused.spoil import PUPILS, Spoil, bring
 from tests.worlds import World
@@ -152,6 +156,52 @@ def test_a_rule_is_told_where_it_is_broken(
     assert report.state == "planned", report.as_dict()
     told = [(f.column, f.code, f.effect) for f in report.faults if f.file == file]
     assert told == [(column, code, effect)]
+
+
+def test_what_hangs_on_a_bad_row_is_told_file_by_file(standing: World) -> None:
+    """A line item of no class costs what is said of it, and what is said of that, whatever comes with it."""
+    delivery = whole()
+    delivery.row("lineItems.csv", "l")["classSourcedId"] = "x"
+    path = delivery.zip(standing.office.settings.instance.parent / "chain.zip")
+    report = standing.sync(path, publish=False)
+    assert {(f.file, f.code) for f in report.faults} == {
+        ("lineItems.csv", "CSV_REFERENCE"), ("results.csv", "CSV_REFERENCE_BAD"),
+        ("lineItemScoreScales.csv", "CSV_REFERENCE_BAD"), ("resultScoreScales.csv", "CSV_REFERENCE_BAD"),
+        ("lineItemLearningObjectiveIds.csv", "CSV_REFERENCE_BAD"),
+        ("resultLearningObjectiveIds.csv", "CSV_REFERENCE_BAD"),
+    }  # fmt: skip
+
+
+def some(names: frozenset[str], deltas: frozenset[str], lost: frozenset[str], broken: frozenset[str]) -> Delivery:
+    """A delivery of these files, some of them as deltas; of some every reference leads nowhere, and some cannot be
+    read."""
+    made = whole()
+    made.rows = {name: rows for name, rows in made.rows.items() if name in names}
+    made.as_delta(*(deltas & names))
+    for name, rows in made.rows.items():
+        for row in rows:
+            if name in deltas:
+                row |= {"status": "active", "dateLastModified": "2026-10-02T08:00:00Z"}
+            if name in lost:
+                row |= {cell: "nowhere" for cell in row if cell != "sourcedId" and cell.endswith("SourcedId")}
+        if name in broken & set(UNKEPT["1.2"]):
+            made.headers[name] = ("sourcedId", "wrong")
+    return made
+
+
+@trials(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(*[st.frozensets(st.sampled_from(sorted(whole().rows)))] * 4, st.booleans())
+def test_whatever_files_come_together_they_are_judged(
+    standing: World, names: frozenset[str], deltas: frozenset[str], lost: frozenset[str], broken: frozenset[str],
+    required: bool,
+) -> None:  # fmt: skip
+    """Any files, with or without those that a whole delivery must have, alone or beside what they refer to."""
+    delivery = some(names | REQUIRED["1.2"] if required else names, deltas, lost, broken)
+    path = delivery.zip(standing.office.settings.instance.parent / "some.zip")
+    report = standing.sync(path, publish=False)
+    assert report.state == "planned" or report.refusal, report.as_dict()
+    told = {f.file for f in report.faults if f.effect == "file"}
+    assert told == set(delivery.headers) or report.refusal
 
 
 def test_files_that_are_not_kept_are_checked_and_nothing_of_them_is_kept(standing: World) -> None:

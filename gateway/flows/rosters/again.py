@@ -1,8 +1,8 @@
 """A delivery that is byte for byte the last one: nothing can have changed, so nothing is read.
 
-Only where the last run was clean and took everything, the schools hold its versions, nothing waits, and all that
-decides what a row comes to is as it was: rules, repairs, schools, agreements; and no child that is left out may have
-grown up.
+Only where the last run was clean and took everything, the schools hold its versions, nothing waits, no row is looked at
+anew every night, and all that decides what a row comes to is as it was: rules, repairs, schools, agreements, the age of
+a child; and no child that is left out may have grown up.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.flows.rosters.report import Report
-from gateway.store import history, holds, runs
+from gateway.store import history, holds, runs, sources
+from gateway.store.staging import is_sure
 from gateway.store.tenant import Session
 
 
@@ -29,15 +30,17 @@ def the_last_one(session: Session, report: Report) -> Any | None:
     if any(serving.get(school["school"]) != school["version"] for school in said["schools"]):
         return None
     since = (one for one in holds.listing(session, report.source) if one.opened_at >= last.finished_at)
-    return None if any(since) or holds.listing(session, report.source, "open") else last
+    if any(since) or holds.listing(session, report.source, "open"):
+        return None
+    return last if is_sure(session, sources.number(session, report.source)) else None
 
 
 def say(report: Report, last: Any) -> None:
     """Say what reading it again would have said."""
     said = last.report
     report.same_as, report.state = last.run, "unchanged"
-    report.proposed, report.dropped = said["proposed"], said["dropped"]
-    report.files = [{**file, "unchanged": file["accepted"]} for file in said["files"]]
+    report.dropped = said["dropped"]
+    report.files = [{**file, "unchanged": file["accepted"] if file["kept"] else 0} for file in said["files"]]
     for school in said["schools"]:
         after = {kind: n["before"] + n["added"] - n["removed"] for kind, n in school["kinds"].items()}
         kinds = {kind: {"before": n, "added": 0, "changed": 0, "removed": 0} for kind, n in after.items()}

@@ -52,13 +52,18 @@ def require(allowed: list[Seat], left_out: list[Seat]) -> None:
         raise Refused(errors.SRC_AGREEMENT_MISSING)
 
 
-def collected(report: Report, allowed: list[Seat]) -> frozenset[str]:
+def collected(report: Report, allowed: list[Seat], now: datetime) -> frozenset[str]:
     """Return the elements that at least one school lets in, and note what this run relies on."""
     elements = FRAME.union(*(seat.elements for seat in allowed))
     report.collected = _mark(sorted(elements))
-    there = [(seat.ref, seat.org_id, sorted(seat.elements), seat.born_by is None) for seat in allowed]
+    there = [(seat.ref, seat.org_id, sorted(seat.elements), _from_age(seat, now)) for seat in allowed]
     report.let_in = _mark([RULES.decode(), there])
     return elements
+
+
+def _from_age(seat: Seat, now: datetime) -> int | None:
+    """How old a pupil must be to be let in at a school: the same every day, unless another policy governs."""
+    return now.year - seat.born_by.year if seat.born_by else None
 
 
 def begin_anew(session: Session, report: Report, staging: Staging) -> None:

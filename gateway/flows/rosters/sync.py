@@ -155,7 +155,7 @@ class _Night:
             report.read(delivery.manifest, delivery.fingerprint(), repairs)
             self.progress.take_up()
             allowed, left_out = publishing.let_in(self.session, report, self.now)
-            collected = publishing.collected(report, allowed)
+            collected = publishing.collected(report, allowed, self.now)
             last = again.the_last_one(self.session, report) if self.publish else None
             if last:
                 again.say(report, last)
