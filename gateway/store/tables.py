@@ -336,7 +336,8 @@ def _mirror(kind: Kind) -> sa.Table:
     primary = sa.PrimaryKeyConstraint("source", "sourced_id")
     modified = sa.Column("modified", sa.DateTime(timezone=True))  # since when a delta says that it is so
     columns = [*fixed, missed, line, modified, *_columns(columns_of(kind))]
-    return sa.Table(kind.name, metadata, *columns, primary, schema=STAGING, info={"grants": {INTAKE: _SIUD}})
+    unsure = sa.Index(f"unsure_{kind.name}", "source", postgresql_where=sa.text("hash = 0 OR missed > 0"))
+    return sa.Table(kind.name, metadata, *columns, primary, unsure, schema=STAGING, info={"grants": {INTAKE: _SIUD}})
 
 
 _OF_PEOPLE = {"user": {ERASURE: "SELECT, UPDATE, DELETE"}, "demographics": _ERASED, "enrollment": _ERASED}

@@ -448,6 +448,8 @@ CREATE TABLE staging.class (
     PRIMARY KEY (source, sourced_id)
 );
 
+CREATE INDEX unsure_class ON staging.class (source) WHERE hash = 0 OR missed > 0;
+
 CREATE TABLE staging.course (
     source INTEGER NOT NULL,
     sourced_id TEXT COLLATE "C" NOT NULL,
@@ -464,6 +466,8 @@ CREATE TABLE staging.course (
     subject_codes TEXT[],
     PRIMARY KEY (source, sourced_id)
 );
+
+CREATE INDEX unsure_course ON staging.course (source) WHERE hash = 0 OR missed > 0;
 
 CREATE TABLE staging.demographics (
     source INTEGER NOT NULL,
@@ -488,6 +492,8 @@ CREATE TABLE staging.demographics (
     PRIMARY KEY (source, sourced_id)
 );
 
+CREATE INDEX unsure_demographics ON staging.demographics (source) WHERE hash = 0 OR missed > 0;
+
 CREATE TABLE staging.enrollment (
     source INTEGER NOT NULL,
     sourced_id TEXT COLLATE "C" NOT NULL,
@@ -504,6 +510,8 @@ CREATE TABLE staging.enrollment (
     end_date DATE,
     PRIMARY KEY (source, sourced_id)
 );
+
+CREATE INDEX unsure_enrollment ON staging.enrollment (source) WHERE hash = 0 OR missed > 0;
 
 CREATE TABLE staging.held (
     source INTEGER NOT NULL,
@@ -533,6 +541,8 @@ CREATE TABLE staging.org (
     PRIMARY KEY (source, sourced_id)
 );
 
+CREATE INDEX unsure_org ON staging.org (source) WHERE hash = 0 OR missed > 0;
+
 CREATE TABLE staging.removed (
     source INTEGER NOT NULL,
     kind TEXT COLLATE "C" NOT NULL,
@@ -557,6 +567,8 @@ CREATE TABLE staging.role (
     PRIMARY KEY (source, sourced_id)
 );
 
+CREATE INDEX unsure_role ON staging.role (source) WHERE hash = 0 OR missed > 0;
+
 CREATE TABLE staging.session (
     source INTEGER NOT NULL,
     sourced_id TEXT COLLATE "C" NOT NULL,
@@ -572,6 +584,8 @@ CREATE TABLE staging.session (
     school_year TEXT,
     PRIMARY KEY (source, sourced_id)
 );
+
+CREATE INDEX unsure_session ON staging.session (source) WHERE hash = 0 OR missed > 0;
 
 CREATE TABLE staging."user" (
     source INTEGER NOT NULL,
@@ -600,6 +614,8 @@ CREATE TABLE staging."user" (
     pronouns TEXT,
     PRIMARY KEY (source, sourced_id)
 );
+
+CREATE INDEX unsure_user ON staging."user" (source) WHERE hash = 0 OR missed > 0;
 
 CREATE TABLE subject_key (
     district INTEGER NOT NULL,
