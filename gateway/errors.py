@@ -912,7 +912,7 @@ CSV_MANIFEST_CONTRADICTED = _reason(
 )  # fmt: skip
 CSV_MODE_CONTRADICTED = _reason(
     "CSV_MODE_CONTRADICTED", 422, _R,
-    "The manifest says bulk or delta, and the rows of the file say the other; the rows count.",
+    "A file is said to be bulk or delta, and its rows say the other; the rows count, and in 1.0 the file is refused.",
     "Correct the manifest. A source that writes a status into bulk files needs the repair bulk-status.",
 )  # fmt: skip
 CSV_FILE_MISSING = _reason(

@@ -313,8 +313,8 @@ FILES_1P1: tuple[File, ...] = (
 # - "Female" and "Male" are the words of the field list; lower case stands in one sample and needs `value-case`.
 # - A grade is "9" or a range "9-12" in the words of the field list; the words of 1.1 are understood too (derived).
 # - userId is one identifier without a type: it becomes a user id of the type userId (derived).
-# - A row may say that it is active, inactive or tobedeleted: one that is gone is taken as if it were not there (derived:
-#   what is not in a bulk file of 1.1 is gone).
+# - A row may say that it is active, inactive or tobedeleted: one that is gone is taken as if it were not there
+#   (derived: what is not in a bulk file of 1.1 is gone).
 # - A school year is not said: academic sessions have none. Nor is it said whether an account is switched on: that of a
 #   person who is delivered, and not as gone, is (derived).
 _STATUS_1P0 = (
