@@ -17,6 +17,7 @@ from gateway.flows.rosters import Report
 from gateway.store.staging import Seen
 from mappings.oneroster.csv import FILES
 from mappings.oneroster.heads import read_header
+from mappings.oneroster.repairs import repairs_of
 from mappings.oneroster.rows import Fault, FileReader, Row
 from tests.deliveries import HEADERS, Delivery
 from tests.refused import spoil as to
@@ -328,6 +329,20 @@ def test_the_sexes_of_1p0_are_kept_as_the_words_of_the_others(status: str, sex: 
     (row,), faults = read("demographics.csv", userSourcedId="p", status=status, sex=sex)
     assert row.values[1] == {"Female": "female", "Male": "male"}.get(sex)
     assert [(f.column, f.effect) for f in faults] == ([("sex", "value")] if sex in ("female", "X") else [])
+
+
+@pytest.mark.parametrize(("status", "allowed"), [("inactive", ()), ("tobedeleted", ()), ("Inactive", ("value-case",))])
+def test_a_record_that_is_gone_is_not_taken_from_plain_lines_either(status: str, allowed: tuple[str, ...]) -> None:
+    """Lines that are all new and plain are read many at a time."""
+    names, faults = HEADERS["1.0"]["orgs.csv"], list[Fault]()
+    header = read_header(FILES["1.0"]["orgs.csv"], ",".join(names).encode(), repairs_of(allowed))
+    lines = [b"A,active,2026-10-01,School A,school,,\r\n", f"B,{status},,School B,school,,\r\n".encode()]
+    reader = FileReader(header, Seen({"org": array("q")}), faults.append)
+    assert [row.sourced_id for row in reader.rows(lines)] == ["A"]
+    assert (reader.tally.gone, [(f.line, f.code, f.effect) for f in faults]) == (
+        1,
+        [(3, "CSV_STATUS_IN_BULK", "noted")],
+    )
 
 
 @pytest.mark.parametrize("status", ["Inactive", "deleted", "ACTIVE"])
