@@ -336,7 +336,7 @@ def test_a_record_that_is_gone_is_not_taken_from_plain_lines_either(status: str,
     """Lines that are all new and plain are read many at a time."""
     names, faults = HEADERS["1.0"]["orgs.csv"], list[Fault]()
     header = read_header(FILES["1.0"]["orgs.csv"], ",".join(names).encode(), repairs_of(allowed))
-    lines = [b"A,active,2026-10-01,School A,school,,\r\n", f"B,{status},,School B,school,,\r\n".encode()]
+    lines = [b"A,active,,School A,school,,\r\n", f"B,{status},,School B,school,,\r\n".encode()]
     reader = FileReader(header, Seen({"org": array("q")}), faults.append)
     assert [row.sourced_id for row in reader.rows(lines)] == ["A"]
     assert (reader.tally.gone, [(f.line, f.code, f.effect) for f in faults]) == (
