@@ -19,9 +19,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, cast
 
-from mappings.oneroster.csv import FILES, NAMES, REQUIRED, Unreadable
-from mappings.oneroster.heads import Header, Manifest, mode_of, read_header, read_manifest
-from mappings.oneroster.repairs import NONE, Repairs
+from mappings.oneroster.csv import FILES, NAMES, REQUIRED, V1P0, Unreadable
+from mappings.oneroster.heads import (
+    Header,
+    Manifest,
+    bulk_of_1p0,
+    mode_of,
+    read_header,
+    read_manifest,
+    without_manifest,
+)
+from mappings.oneroster.repairs import CSV_1P0, NONE, Repairs
 from mappings.oneroster.rows import MAX_LINE
 
 MAX_FILES = 32
@@ -79,7 +87,8 @@ class Delivery:
         blocks = self.blocks(name)
         first = next(blocks, [])
         lines = chain.from_iterable(header.spelled(block) for block in chain([first[1:]], blocks))
-        return mode_of(header, self.manifest.modes[name], lines, _SAMPLE)
+        mode = mode_of(header, self.manifest.modes[name], lines, _SAMPLE)
+        return bulk_of_1p0(header, mode) if self.manifest.version == V1P0 else mode
 
     def lines(self, name: str) -> Iterator[bytes]:
         """Yield the physical lines of a file, ends included. Raises Unreadable while reading."""
@@ -151,9 +160,18 @@ class Delivery:
                 raise Unreadable("CSV_FILE_UNKNOWN", name[:60], f"did you mean {near[0]}?" if near else "")
 
     def _read_manifest(self) -> Manifest:
+        if CSV_1P0 in self.repairs:
+            return self._read_1p0()
         if "manifest.csv" not in self.sizes:
             raise Unreadable("CSV_MANIFEST_MISSING", "manifest.csv")
         return read_manifest(self.lines("manifest.csv"), self.repairs)
+
+    def _read_1p0(self) -> Manifest:
+        """A source that delivers 1.0 delivers nothing else: with a manifest, it has come to another version."""
+        if "manifest.csv" in self.sizes:
+            detail = f"OneRoster 1.0 has none, and this source is said to deliver that ({CSV_1P0})"
+            raise Unreadable("CSV_MANIFEST_CONTRADICTED", "manifest.csv", detail)
+        return without_manifest(self.sizes)
 
     def _check_manifest(self) -> None:
         version, modes = self.manifest.version, self.manifest.modes
@@ -163,7 +181,8 @@ class Delivery:
         for name, mode in sorted(modes.items()):
             if mode != "absent" and name not in self.sizes:
                 raise Unreadable("CSV_MANIFEST_CONTRADICTED", name, f"the manifest says {mode}, it is not here")
-        if "bulk" not in modes.values() or "delta" in modes.values():  # no change at all, or only what changed
+        some = "bulk" not in modes.values() or "delta" in modes.values()  # no change at all, or only what changed
+        if some and version != V1P0:
             return
         for name in sorted(REQUIRED[version] - set(self.sizes)):
             raise Unreadable("CSV_FILE_MISSING", name)

@@ -892,7 +892,8 @@ CSV_FILE_UNKNOWN = _reason(
 CSV_MANIFEST_MISSING = _reason(
     "CSV_MANIFEST_MISSING", 422, _R,
     "The delivery has no manifest.csv.",
-    "Add the manifest; it says the version and what each file is.",
+    "Add the manifest; it says the version and what each file is. OneRoster 1.0 has none: a source that delivers 1.0 "
+    "needs the repair csv-1.0.",
 )  # fmt: skip
 CSV_MANIFEST_INVALID = _reason(
     "CSV_MANIFEST_INVALID", 422, _R,
@@ -901,17 +902,17 @@ CSV_MANIFEST_INVALID = _reason(
 )  # fmt: skip
 CSV_VERSION = _reason(
     "CSV_VERSION", 422, _R,
-    "The delivery is not OneRoster 1.1 or 1.2.",
-    "Export as OneRoster 1.1 or 1.2.",
+    "The manifest does not say OneRoster 1.1 or 1.2.",
+    "Export as OneRoster 1.1 or 1.2. A delivery of 1.0 has no manifest, and its source the repair csv-1.0.",
 )  # fmt: skip
 CSV_MANIFEST_CONTRADICTED = _reason(
     "CSV_MANIFEST_CONTRADICTED", 422, _R,
     "The manifest says something else than the files that are there.",
-    "Make the manifest agree with the delivery.",
+    "Make the manifest agree with the delivery. A source that delivers 1.0 no more does not need the repair csv-1.0.",
 )  # fmt: skip
 CSV_MODE_CONTRADICTED = _reason(
     "CSV_MODE_CONTRADICTED", 422, _R,
-    "The manifest says bulk or delta, and the rows of the file say the other; the rows count.",
+    "A file is said to be bulk or delta, and its rows say the other; the rows count, and in 1.0 the file is refused.",
     "Correct the manifest. A source that writes a status into bulk files needs the repair bulk-status.",
 )  # fmt: skip
 CSV_FILE_MISSING = _reason(
@@ -1023,7 +1024,7 @@ CSV_SCHOOL_MISMATCH = _reason(
 CSV_STATUS_IN_BULK = _reason(
     "CSV_STATUS_IN_BULK", 422, _R,
     "A bulk row carries a status or a modification date, which bulk files leave empty.",
-    "Leave them empty; rows marked tobedeleted are not part of a bulk file.",
+    "Leave them empty; rows marked tobedeleted are not part of a bulk file. In 1.0, rows that are gone are left out.",
 )  # fmt: skip
 
 CSV_DELTA_INCOMPLETE = _reason(

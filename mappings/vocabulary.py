@@ -27,6 +27,10 @@ ENROLLMENT_ROLES_1P1 = frozenset(
 ROLE_TYPES = frozenset({"primary", "secondary"})
 SCORE_STATUSES = frozenset({"exempt", "fully graded", "not submitted", "partially graded", "submitted"})
 OBJECTIVE_SOURCES = frozenset({"case", "unknown"})
+# OneRoster 1.0, CSV tables: fewer words, the two sexes with a capital (reported; see mappings/oneroster/columns.py).
+ORG_TYPES_1P0 = ORG_TYPES - {"department", "district"}
+USER_ROLES_1P0 = USER_ROLES_1P1 - {"proctor"}
+SEXES_1P0 = frozenset({"Female", "Male"})
 STATUSES = frozenset({"active", "tobedeleted"})
 STATUSES_1P1 = STATUSES | {"inactive"}
 SEXES = frozenset({"male", "female", "unspecified", "other"})

@@ -1,7 +1,7 @@
-"""OneRoster 1.2 bulk deliveries for tests, built row by row, written as zip or folder and spoiled at will.
+"""OneRoster bulk deliveries for tests, built row by row, written as zip or folder and spoiled at will.
 
-The headers are those of the official field tables of OneRoster CSV 1.2.1 and 1.1; they are written out here so that a
-mistake in our own tables shows.
+The headers are those of the official field tables of OneRoster CSV 1.2.1 and 1.1, and those of 1.0 as its importers
+have them; they are written out here so that a mistake in our own tables shows.
 """
 
 from __future__ import annotations
@@ -56,6 +56,37 @@ HEADERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "enrollments.csv": "classSourcedId schoolSourcedId userSourcedId role primary beginDate endDate",
         }.items()
     },
+    "1.0": {
+        name: tuple(names.split())
+        for name, names in {
+            "orgs.csv": f"{_COMMON} name type identifier parentSourcedId",
+            "academicSessions.csv": f"{_COMMON} title type startDate endDate parentSourcedId",
+            "courses.csv": f"{_COMMON} schoolYearId title courseCode grade orgSourcedId subjects",
+            "users.csv": (
+                f"{_COMMON} orgSourcedIds role username userId givenName familyName identifier email sms phone agents"
+            ),
+            "classes.csv": (
+                f"{_COMMON} title grade courseSourcedId classCode classType location schoolSourcedId termSourcedId "
+                "subjects"
+            ),
+            "enrollments.csv": (
+                "sourcedId classSourcedId schoolSourcedId userSourcedId role status dateLastModified primary"
+            ),
+            "demographics.csv": (
+                "userSourcedId status dateLastModified birthdate sex americanIndianOrAlaskaNative asian "
+                "blackOrAfricanAmerican nativeHawaiianOrOtherPacificIslander white demographicRaceTwoOrMoreRaces "
+                "hispanicOrLatinoEthnicity countryOfBirthCode stateOfBirthAbbreviation cityOfBirth "
+                "publicSchoolResidenceStatus"
+            ),
+        }.items()
+    },
+}
+# What 1.0 calls columns that were called otherwise since.
+_IN_1P0 = {
+    "courses.csv": {"schoolYearSourcedId": "schoolYearId", "grades": "grade"},
+    "users.csv": {"userIds": "userId", "agentSourcedIds": "agents"},
+    "classes.csv": {"termSourcedIds": "termSourcedId", "grades": "grade"},
+    "demographics.csv": {"sourcedId": "userSourcedId", "birthDate": "birthdate"},
 }
 # Files that are checked and not kept, per version.
 UNKEPT: Mapping[str, Mapping[str, tuple[str, ...]]] = {
@@ -99,6 +130,7 @@ UNKEPT: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "results.csv": "lineItemSourcedId studentSourcedId scoreStatus score scoreDate comment",
         }.items()
     },
+    "1.0": {},
 }
 Row = dict[str, str]
 
@@ -156,7 +188,7 @@ class Delivery:
         """A person with a role at each of these schools; the first is primary."""
         cells = {"enabledUser": "true", "username": f"u.{sourced_id}", "givenName": f"Given{sourced_id}",
                  "familyName": f"Family{sourced_id}"}  # fmt: skip
-        if self.version == "1.1":
+        if self.version != "1.2":
             cells |= {"orgSourcedIds": ",".join(schools), "role": role}
         self.add("users.csv", sourcedId=sourced_id, **(cells | more))
         for place, school in enumerate(schools if self.version == "1.2" else ()):
@@ -182,8 +214,17 @@ class Delivery:
         for name, rows in self.rows.items():
             if rows or name != "demographics.csv":
                 made[name] = self._file(name, rows)
-        made["manifest.csv"] = self.manifest(made)
+        if self.version != "1.0":
+            made["manifest.csv"] = self.manifest(made)
         return made | self.raw
+
+    def as_1p0(self) -> Delivery:
+        """The same district as OneRoster 1.0 tells of it, of one that 1.1 told of."""
+        rows = {
+            name: [{_IN_1P0.get(name, {}).get(column, column): cell for column, cell in row.items()} for row in found]
+            for name, found in self.rows.items()
+        }
+        return Delivery("1.0", rows)
 
     def header(self, name: str) -> tuple[str, ...]:
         known = {**HEADERS[self.version], **UNKEPT[self.version]}

@@ -86,7 +86,8 @@ _AFTER_SCHOOLS = "Next: schoolgate agreement add … --operation roster.import ;
 def _add_schools(parts: Office, by: Person, delivery: Path, source: str | None, as_json: bool) -> None:
     from gateway.flows import onboarding, rosters
 
-    made = onboarding.add_schools(parts, by, rosters.schools_in(parts, delivery), source)
+    repairs = onboarding.repairs_for_schools(parts, by, source)
+    made = onboarding.add_schools(parts, by, rosters.schools_in(parts, delivery, repairs), source)
     if as_json:
         click.echo(json.dumps([dict(zip(("ref", "name", "org", "new"), one, strict=True)) for one in made]))
         return

@@ -190,7 +190,8 @@ def source_repair() -> None:
 @json_flag
 @acting
 def source_repair_add(parts: Office, by: Person, source_name: str, repair: str, as_json: bool) -> None:
-    """Turn a repair on: header-case, delimiter, starred-names, value-case, bulk-status or local-timestamps=ZONE."""
+    """Turn a repair on: header-case, delimiter, starred-names, value-case, bulk-status, csv-1.0 or
+    local-timestamps=ZONE."""
     from gateway.flows import onboarding
 
     _say_repairs(onboarding.repair_source(parts, by, source_name, add=repair), source_name, as_json)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import tempfile
 from array import array
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from heapq import merge
 from itertools import islice
@@ -409,6 +409,12 @@ class Staging:
             order=order, most=MOST_FAULTS,
         )  # fmt: skip
         return [Fault(*row) for row in found]
+
+    def respell(self, columns: Mapping[tuple[str, str], str]) -> None:
+        """Call columns in faults what this delivery calls them: by file and name, the name that stands in its header."""
+        for (file, column), own in columns.items():
+            said = "UPDATE fault SET column_name = %(own)s WHERE file = %(file)s AND column_name = %(column)s"
+            self.session.run(said, own=own, file=file, column=column)
 
     def causes(self) -> list[tuple[Fault, int]]:
         """Return the first fault of each cause, and how many there are of it; the most frequent cause first."""

@@ -36,7 +36,8 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """One protocol's fields. `evidence`: extracted from a machine-readable document, documented, derived, or ours."""
+    """One protocol's fields. `evidence`: extracted from a machine-readable document, documented, reported by those
+    who read it, derived, or ours."""
 
     name: str
     spec: str

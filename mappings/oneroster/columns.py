@@ -1,7 +1,8 @@
-"""The columns of the files of the OneRoster CSV bindings 1.1 and 1.2.
+"""The columns of the files of the OneRoster CSV bindings 1.0, 1.1 and 1.2.
 
 Source: OneRoster 1.2.1 CSV binding, the field tables of its data files; 1.1 headers from the 1.1 binding, chapter 13.
-Requirements and vocabularies of 1.1 that its text leaves open are taken from 1.2 (derived).
+Requirements and vocabularies of 1.1 that its text leaves open are taken from 1.2 (derived). 1.0 as public importers and
+exporters have it (reported): the comment above its tables says which.
 """
 
 from __future__ import annotations
@@ -295,6 +296,103 @@ FILES_1P1: tuple[File, ...] = (
     ("categories.csv", "category", _CATEGORIES_1P1),
     ("lineItems.csv", "line_item", _LINE_ITEMS_1P1),
     ("results.csv", "result", _RESULTS_1P1),
+)
+
+# --- OneRoster 1.0 -----------------------------------------------------------------------------------
+
+# "OneRoster CSV Tables, Version 1.0 Final" (3 June 2015) as others have written it down (reported): the field lists and
+# samples of the public importer oat-sa/oneroster-import and the field lists of a school's export script agree on every
+# name and on the order; a data loader for a 1.0 server agrees on orgs, users, sessions and demographics. Columns named
+# metadata.* stand among the others (classification, gender and boarding of an org, duration of a course): they are read
+# past wherever they stand.
+#
+# Where sources differ, or 1.0 asks for less than the records need, the strict reading is taken:
+# - An org is a school, local, state or national; districts and departments came with 1.1 (reported once).
+# - A class needs its course and a course its org, optional in 1.0: both are required in 1.1 and 1.2 (derived).
+# - Demographics need no value but the id: 1.0 asks for nearly all of them, which would make a school collect more.
+# - "Female" and "Male" are the words of the field list; lower case stands in one sample and needs `value-case`.
+# - A grade is "9" or a range "9-12" in the words of the field list; the words of 1.1 are understood too (derived).
+# - userId is one identifier without a type: it becomes a user id of the type userId (derived).
+# - A row may say that it is active, inactive or tobedeleted: one that is gone is taken as if it were not there
+#   (derived: what is not in a bulk file of 1.1 is gone).
+# - A school year is not said: academic sessions have none. Nor is it said whether an account is switched on: that of a
+#   person who is delivered, and not as gone, is (derived).
+_STATUS_1P0 = (
+    _col("status", "@live", "word", words_=words.STATUSES_1P1),
+    _col("dateLastModified", None, "passed"),
+)
+_HEAD_1P0 = (_HEAD[0], *_STATUS_1P0)
+_GRADE = _col("grade", "grades", "grade", effect="value")
+
+_ORGS_1P0 = (
+    _col("name", "name", need=True),
+    _col("type", "type", "word", need=True, words_=words.ORG_TYPES_1P0),
+    _col("identifier", "identifier"),
+    _col("parentSourcedId", "parent", "id"),
+)
+_SESSIONS_1P0 = (
+    _col("title", "title", need=True),
+    _col("type", "type", "word", need=True, words_=words.SESSION_TYPES),
+    _col("startDate", "start_date", "date", need=True),
+    _col("endDate", "end_date", "date", need=True),
+    _col("parentSourcedId", "parent", "id"),
+)
+_COURSES_1P0 = (
+    _col("schoolYearId", "school_year", "id"),
+    _col("title", "title", need=True),
+    _col("courseCode", "course_code"),
+    _GRADE,
+    _col("orgSourcedId", "org", "id", need=True),
+    _col("subjects", "subjects", "texts"),
+)
+_USERS_1P0 = (
+    _col("orgSourcedIds", "@orgs", "ids", need=True),
+    _col("role", "@role", "word", need=True, words_=words.USER_ROLES_1P0),
+    _col("username", "username", need=True),
+    _col("userId", "user_ids", "user_id", effect="value"),
+    _col("givenName", "given_name", need=True),
+    _col("familyName", "family_name", need=True),
+    _col("identifier", "identifier"),
+    _col("email", "email"),
+    _col("sms", "sms"),
+    _col("phone", "phone"),
+    _col("agents", "agents", "ids"),
+)
+_CLASSES_1P0 = (
+    _col("title", "title", need=True),
+    _GRADE,
+    _col("courseSourcedId", "course", "id", need=True),
+    _col("classCode", "class_code"),
+    _col("classType", "class_type", "word", need=True, words_=words.CLASS_TYPES),
+    _col("location", "location"),
+    _col("schoolSourcedId", "org", "id", need=True),
+    _col("termSourcedId", "terms", "ids", need=True),
+    _col("subjects", "subjects", "texts"),
+)
+_ENROLLMENTS_1P0 = (
+    _HEAD[0],
+    _col("classSourcedId", "class", "id", need=True),
+    _col("schoolSourcedId", "org", "id", need=True),
+    _col("userSourcedId", "user", "id", need=True),
+    _col("role", "role", "word", need=True, words_=words.USER_ROLES_1P0),
+    *_STATUS_1P0,
+    _col("primary", "primary", "bool"),
+)
+_DEMOGRAPHICS_1P0 = (
+    _col("userSourcedId", "sourced_id", "id", need=True),
+    *_STATUS_1P0,
+    _col("birthdate", "birth_date", "date"),
+    _col("sex", "sex", "sex", words_=words.SEXES_1P0, effect="value"),
+    *_DEMOGRAPHICS[2:],
+)
+FILES_1P0: tuple[File, ...] = (
+    ("orgs.csv", "org", (*_HEAD_1P0, *_ORGS_1P0)),
+    ("academicSessions.csv", "session", (*_HEAD_1P0, *_SESSIONS_1P0)),
+    ("courses.csv", "course", (*_HEAD_1P0, *_COURSES_1P0)),
+    ("users.csv", "user", (*_HEAD_1P0, *_USERS_1P0)),
+    ("classes.csv", "class", (*_HEAD_1P0, *_CLASSES_1P0)),
+    ("enrollments.csv", "enrollment", _ENROLLMENTS_1P0),
+    ("demographics.csv", "demographics", _DEMOGRAPHICS_1P0),
 )
 
 

@@ -16,6 +16,9 @@ _TYPES = {
     "int": "a whole number",
     "float": "a number, with a point",
     "text": "at most 2000 characters",
+    "user_id": "one identifier, without braces",
+    "grade": "a grade, as in 9, or a range, as in 9-12",
+    "passed": "read past",
     "never": "read past and never kept",
     "status": "empty in bulk; active or tobedeleted in a delta",
     "modified": "empty in bulk; an ISO 8601 time stamp with a zone in a delta",
@@ -32,7 +35,7 @@ def rule_of(version: str, file: str, column: str) -> str:
 
 
 def _of_type(column: CsvColumn) -> str:
-    if column.type not in ("word", "words"):
+    if column.type not in ("word", "words", "sex"):
         return _TYPES[column.type]
     words = ", ".join(sorted(column.vocabulary)) + (", or an ext: word" if column.extensible else "")
-    return f"one of {words}" if column.type == "word" else f"some of {words}, with commas between them"
+    return f"one of {words}" if column.type != "words" else f"some of {words}, with commas between them"

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from mappings.oneroster.csv import FILES, CsvColumn, CsvFile, Unreadable
+from mappings.oneroster.csv import FILES, OF_1P0, V1P0, CsvColumn, CsvFile, Unreadable
 from mappings.oneroster.repairs import NONE, Repairs, delimiter_of, same_but_case, with_commas
 
 
@@ -44,10 +44,19 @@ def read_manifest(lines: Iterable[bytes], allowed: Repairs = NONE) -> Manifest:
             raise Unreadable("CSV_MANIFEST_INVALID", _MANIFEST, f"{cells[0]} twice", number)
         said[cells[0]] = cells[1].strip()
     version = said.get("oneroster.version", "")
-    if version not in FILES:
+    if version not in FILES or version == V1P0:  # 1.0 has no manifest
         raise Unreadable("CSV_VERSION", _MANIFEST, f"oneroster.version is {_safe(version) or 'missing'}")
     modes = _modes(said, allowed, repairs)
     return Manifest(version, modes, said.get("source.systemName", "")[:120], tuple(sorted(repairs)))
+
+
+def without_manifest(names: Iterable[str]) -> Manifest:
+    """Return what is so of a delivery of 1.0, which has no manifest: its files are bulk. Raises Unreadable with
+    CSV_FILE_UNKNOWN."""
+    for name in sorted(names):
+        if name not in FILES[V1P0]:
+            raise Unreadable("CSV_FILE_UNKNOWN", name, "it is no file of OneRoster 1.0, which this source delivers")
+    return Manifest(V1P0, MappingProxyType(dict.fromkeys(names, "bulk")))
 
 
 def _manifest_cells(number: int, raw: bytes, allowed: Repairs, repairs: set[str]) -> list[str]:
@@ -133,6 +142,7 @@ def read_header(file: CsvFile, raw: bytes, allowed: Repairs = NONE) -> Header:
             raise Unreadable("CSV_HEADER", file.name, f"column {file.columns[0].header} is missing", 1, "delimiter")
         mark = ","
     names = _respelled(file, names, allowed, repairs)
+    _require_1p0(file, names)
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise Unreadable("CSV_HEADER_TWICE", file.name, f"column {_safe(twice)}", 1)
@@ -210,9 +220,33 @@ def _require_columns(file: CsvFile, names: list[str], positions: tuple[int, ...]
             raise Unreadable("CSV_HEADER", file.name, f"column {column.header} is missing{found}", 1, rule)
 
 
+def _require_1p0(file: CsvFile, names: list[str]) -> None:
+    """Nothing but the source's word says that a file is of 1.0: a column of a later version says that it is not."""
+    if file.binding != OF_1P0:
+        return
+    own = {c.header for c in file.columns}
+    later = {c.header for version in ("1.1", "1.2") for c in FILES[version].get(file.name, file).columns} - own
+    found = next((name for name in names if name in later and not _nearly(name, own)), None)
+    if found:
+        raise Unreadable("CSV_HEADER", file.name, f"column {found} is of a later version; this source delivers 1.0", 1)
+
+
+def _nearly(name: str, known: Collection[str]) -> bool:
+    return name.lower() in {one.lower() for one in known}
+
+
 # --- the mode --------------------------------------------------------------------------------------
 
 STATUS, MODIFIED = "status", "dateLastModified"
+
+
+def bulk_of_1p0(header: Header, mode: str) -> str:
+    """Return the mode of a file of 1.0, which is bulk. Raises Unreadable with CSV_MODE_CONTRADICTED where it may be a
+    delta: to all that is not in one, its absence would be a removal."""
+    if mode == "delta":
+        detail = "every row has a status and a date, as those of a delta; of OneRoster 1.0, whole rosters are read"
+        raise Unreadable("CSV_MODE_CONTRADICTED", header.file.name, detail, 2, "bulk-status")
+    return mode
 
 
 def mode_of(header: Header, declared: str, lines: Iterable[bytes], most: int) -> str:

@@ -20,9 +20,10 @@ RULES = MappingProxyType(
         "value-case": "words of a vocabulary, true and false stand in another case",
         "bulk-status": "bulk rows carry a status and a date, which say nothing",
         "local-timestamps": "time stamps without a zone are those of a zone that is named",
+        "csv-1.0": "a delivery is one of OneRoster CSV 1.0, without a manifest and whole",
     }
 )
-ZONED = "local-timestamps"
+ZONED, CSV_1P0 = "local-timestamps", "csv-1.0"
 
 
 @dataclass(frozen=True, slots=True)

@@ -231,6 +231,37 @@ def _nearest(value: str, vocabulary: frozenset[str]) -> str:
     return f"did you mean {near[0]}?" if near else ""
 
 
+def _user_id(value: str) -> str | None:
+    """The one identifier of OneRoster 1.0, which has no type: its column's name stands for it."""
+    if not _PAIR.match(f"{{userId:{value}}}"):
+        raise _Bad("CSV_VALUE_TYPE", "one identifier, without braces")
+    return array([f"{{userId:{_bounded(value)}}}"])
+
+
+def _grade(value: str) -> str | None:
+    """The grade or the range of grades of OneRoster 1.0."""
+    first, dash, last = (part.strip().zfill(2) if part.strip().isdecimal() else part for part in value.partition("-"))
+    if not dash and first in words.GRADES:
+        return array([first])
+    grades = [f"{n:02d}" for n in range(1, 13)]
+    if not dash or first not in grades or last not in grades[grades.index(first) :]:
+        raise _Bad("CSV_VALUE_VOCABULARY", "a grade, as in 9, or a range, as in 9-12")
+    return array(grades[grades.index(first) : grades.index(last) + 1])
+
+
+def _sex_of(column: CsvColumn) -> Check:
+    """The capital words of OneRoster 1.0 are those of the other versions."""
+    spelled = _word_of(column)
+
+    def check(value: str) -> str:
+        try:
+            return str(spelled(value)).lower()
+        except _Bad as bad:
+            raise _Bad(bad.code, bad.hint, cased=bad.cased and bad.cased.lower()) from None
+
+    return check
+
+
 def _bounded(value: str) -> str:
     if len(value) > MAX_VALUE:
         raise _Bad("CSV_VALUE_LENGTH", f"at most {MAX_VALUE} characters")
@@ -240,14 +271,13 @@ def _bounded(value: str) -> str:
 Check = Callable[[str], "str | None"]
 _CHECKS: dict[str, Check] = {
     "id": _id, "ids": _ids, "texts": _texts, "date": _date, "year": _year, "bool": _bool, "text": _bounded,
-    "int": _int, "float": _float, "pairs": _pairs,
+    "int": _int, "float": _float, "pairs": _pairs, "user_id": _user_id, "grade": _grade,
 }  # fmt: skip
+_BY_WORDS: dict[str, Callable[[CsvColumn], Check]] = {"word": _word_of, "words": _words_of, "sex": _sex_of}
 
 
 def _check_of(column: CsvColumn) -> Check:
-    if column.type == "word":
-        return _word_of(column)
-    return _words_of(column) if column.type == "words" else _CHECKS[column.type]
+    return _BY_WORDS[column.type](column) if column.type in _BY_WORDS else _CHECKS[column.type]
 
 
 def _of_type(cell: str, check: Check) -> str | None:
@@ -276,7 +306,7 @@ def _checked_together(column: CsvColumn, check: Check, cells: Sequence[str]) -> 
 @dataclass(slots=True)
 class Tally:
     """What reading a file came to. `nameless` counts bad lines whose record cannot be told;
-    `cut` says that the last line is bad and has no end."""
+    `cut` says that the last line is bad and has no end; `gone` counts rows that say their record is no more."""
 
     lines: int = 0
     accepted: int = 0
@@ -285,6 +315,7 @@ class Tally:
     nameless: int = 0
     undecodable: int = 0
     cut: bool = False
+    gone: int = 0
     last: int = 1
     repairs: set[str] = field(default_factory=set)
 
@@ -303,7 +334,7 @@ class FileReader:
         self.tally = Tally(repairs=set(header.repairs))
         self._headers = {p: c.header for c, p in zip(self.file.columns, header.positions, strict=True)}
         at = {c.to: (c, p) for c, p in zip(self.file.columns, header.positions, strict=True) if c.to}
-        self._id_first = at["sourced_id"][1] == 0
+        self._id_first, self._id_header = at["sourced_id"][1] == 0, at["sourced_id"][0].header
         stored = ["sourced_id", *(c.name for c in RECORDS[self.file.kind].columns)]
         kept = stored + [name for name in at if name[0] in "@+"]
         # A cell is appended to each line, so that an absent column (-1) reads as empty.
@@ -312,12 +343,18 @@ class FileReader:
         self._places = [at[n][1] for n in kept if n in at]
         self._stored, self._of_1p1 = len(stored), "@orgs" in at
         self._beside = kept.index("+profile") if "+profile" in at else 0
-        self._bulk_empty = [p for p, name in self._headers.items() if p >= 0 and name in ("status", "dateLastModified")]
+        self._bulk_empty = [
+            p
+            for c, p in zip(self.file.columns, header.positions, strict=True)
+            if p >= 0 and c.type in ("status", "modified")
+        ]
+        self._live = kept.index("@live") if "@live" in at else 0
+        self._implied = [dict(self.file.implied).get(name) for name in kept]
         places = {name: place for place, name in enumerate(kept) if name[0] != "+"}
         self._spell = itemgetter(*(places.get(c.to or "", -1) for c in self.file.columns))
         # Lines of these columns, in this order, may be recognised as they are.
         self._as_bound = header.positions == tuple(range(header.width)) and not self._of_1p1
-        self._unkept = [p for p, c in enumerate(self.file.columns) if c.to is None or c.to[0] == "+"]
+        self._unkept = [p for p, c in enumerate(self.file.columns) if c.to in (None, "@live") or c.to[0] == "+"]
         self._unread = [p for p, c in enumerate(self.file.columns) if c.type == "unread"]
         self._as_it_stands = bool(self._unread)
         self._good: list[dict[str, str | None]] = [{} for _ in kept]
@@ -432,11 +469,24 @@ class FileReader:
     def _read(self, number: int, raw: bytes, line_hash: int, cells: list[str]) -> Iterator[Row]:
         """Yield the row of a line if it is new or changed and sound, and what it says beside that."""
         bad, kept = self.tally.bad, self._kept(number, cells)
+        if self._live and self._is_gone(number, kept[self._live]):
+            return
         row = self._accepted(number, kept, self._hash(raw, line_hash, kept))
         if row is not None:
             yield row
         if self.tally.bad == bad:
             yield from self._said_beside(number, kept)
+
+    def _is_gone(self, number: int, status: str) -> bool:
+        """Whether a row of 1.0 says that its record is no more: it counts, and is as good as absent."""
+        spelled = same_but_case(status, words.STATUSES_1P1) if "value-case" in self.allowed else status
+        if spelled not in words.STATUSES_1P1 - {"active"}:
+            return False
+        if not self.tally.gone:
+            hint = "this row and all others that are inactive or tobedeleted are as good as absent"
+            self.report(Fault(self.file.name, number, "status", "CSV_STATUS_IN_BULK", "noted", "", hint))
+        self.tally.gone += 1
+        return True
 
     def _said_beside(self, number: int, kept: tuple[str, ...]) -> Iterator[Row]:
         if self._of_1p1:
@@ -504,7 +554,8 @@ class FileReader:
         """Return the row if it is new or changed and sound; count it if it was accepted before."""
         met = self.known.meet(self.file.kind, row_hash)
         if met == 2:
-            self._bad(number, "sourcedId", "CSV_ID_TWICE", named=kept[0], hint="the same row stands on another line")
+            hint = "the same row stands on another line"
+            self._bad(number, self._id_header, "CSV_ID_TWICE", named=kept[0], hint=hint)
             return None
         row = None if met else self._checked(number, kept, row_hash)
         if met or row is not None:
@@ -518,7 +569,7 @@ class FileReader:
         self._bulk_empty = []
 
     def _checked(self, number: int, raw: tuple[str, ...], row_hash: int) -> Row | None:
-        values: list[str | None] = [None] * len(raw)
+        values = list(self._implied)
         for i, column, check in self._plan:
             cell = raw[i]
             if cell and not (cell == NOT_SAID and column.to == "username"):

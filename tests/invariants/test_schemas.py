@@ -57,8 +57,8 @@ def test_each_csv_column_holds_an_element(version):
         for column in file.columns:
             assert file.element(column) in REGISTER, (file.name, column.header)
     users = FILES[version]["users.csv"]
-    (password,) = (c for c in users.columns if c.header == "password")
-    assert (users.element(password), password.to) == ("person.password", None)
+    passwords = [(users.element(c), c.to) for c in users.columns if c.header == "password"]
+    assert passwords == ([] if version == "1.0" else [("person.password", None)])
 
 
 def test_a_stored_column_leaves_as_the_element_it_came_in_as():

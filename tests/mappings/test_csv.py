@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mappings.oneroster.csv import FILES, NAMES, REQUIRED, CsvColumn, Unreadable
+from mappings.oneroster.csv import FILES, NAMES, REQUIRED, CsvColumn, Unreadable, spelled_in
 from mappings.oneroster.heads import read_header, read_manifest
 from mappings.oneroster.records import RECORDS
 from tests.deliveries import HEADERS
@@ -64,15 +64,15 @@ def test_references_and_only_they_are_read_as_ids(version: str, name: str) -> No
 def test_passwords_are_read_past() -> None:
     for version in FILES:
         named = [c for file in FILES[version].values() for c in file.columns if "password" in c.header]
-        assert named == [CsvColumn("password", None, "never")] * (2 if version == "1.2" else 1)
+        assert named == [CsvColumn("password", None, "never")] * {"1.2": 2, "1.1": 1, "1.0": 0}[version]
 
 
 def test_a_bulk_roster_needs_every_file_that_is_kept_but_demographics() -> None:
     for version, files in FILES.items():
         assert {name for name, file in files.items() if file.kept} - REQUIRED[version] == {"demographics.csv"}
         assert all(files[name].kept for name in REQUIRED[version])
-    assert "roles.csv" not in REQUIRED["1.1"]
-    assert (len(NAMES["1.2"]), len(NAMES["1.1"])) == (21, 13)
+    assert "roles.csv" not in REQUIRED["1.1"] | REQUIRED["1.0"]
+    assert (len(NAMES["1.2"]), len(NAMES["1.1"]), len(NAMES["1.0"])) == (21, 13, 7)
 
 
 def official(version: str) -> dict[str, list[str]]:
@@ -84,6 +84,32 @@ def official(version: str) -> dict[str, list[str]]:
 def test_every_file_of_the_binding_is_read_in_the_order_of_its_columns(version: str) -> None:
     ours = {name: [column.header for column in file.columns] for name, file in FILES[version].items()}
     assert ours == official(version)
+
+
+REQUIRED_1P0 = {
+    "orgs.csv": "sourcedId name type",
+    "academicSessions.csv": "sourcedId title type startDate endDate",
+    "courses.csv": "sourcedId title orgSourcedId",
+    "users.csv": "sourcedId orgSourcedIds role username givenName familyName",
+    "classes.csv": "sourcedId title courseSourcedId classType schoolSourcedId termSourcedId",
+    "enrollments.csv": "sourcedId classSourcedId schoolSourcedId userSourcedId role",
+    "demographics.csv": "userSourcedId",
+}
+
+
+@pytest.mark.parametrize("name", REQUIRED_1P0)
+def test_the_required_values_of_1p0_are_its_own_and_those_the_records_need(name: str) -> None:
+    assert " ".join(c.header for c in FILES["1.0"][name].columns if c.required) == REQUIRED_1P0[name]
+
+
+def test_every_column_of_1p0_is_a_column_of_1p1_under_the_same_or_an_older_name() -> None:
+    older = spelled_in("1.0")
+    assert set(older.values()) == {"schoolYearId", "grade", "userId", "agents", "termSourcedId", "userSourcedId",
+                                   "birthdate"}  # fmt: skip
+    assert spelled_in("1.1") == spelled_in("1.2") == {}
+    for name, file in FILES["1.0"].items():
+        later = {older.get((name, c.header), c.header) for c in FILES["1.1"][name].columns}
+        assert {c.header for c in file.columns} <= later
 
 
 def test_what_a_file_that_is_not_kept_refers_to_is_checked_before_it() -> None:
@@ -126,6 +152,7 @@ def test_a_manifest_names_its_system() -> None:
         pytest.param(b"", "CSV_VERSION", 0, id="nothing"),
         pytest.param(SAID.replace(b"1.2", b"1.3"), "CSV_VERSION", 0, id="unknown version"),
         pytest.param(SAID.replace(b"1.2", b""), "CSV_VERSION", 0, id="no version"),
+        pytest.param(SAID.replace(b"1.2", b"1.0"), "CSV_VERSION", 0, id="a version that has no manifest"),
         pytest.param(SAID + b"file.orgs,bulk\r\nfile.orgs,bulk\r\n", "CSV_MANIFEST_INVALID", 5, id="property twice"),
         pytest.param(SAID + b"file.orgs\r\n", "CSV_MANIFEST_INVALID", 4, id="no value"),
         pytest.param(SAID + b'"file.orgs,bulk\r\n', "CSV_MANIFEST_INVALID", 4, id="open quote"),

@@ -1,4 +1,4 @@
-"""Every column of every file of both bindings, spoilt against its type: each costs what it must, and is named.
+"""Every column of every file of the bindings, spoilt against its type: each costs what it must, and is named.
 
 What each column must be is read from the tables of the tests, not from ours: a column that is checked wrongly shows.
 """
@@ -19,9 +19,9 @@ from tests.deliveries import HEADERS, UNKEPT
 
 BAD = {
     "date": "2026-02-30", "year": "26", "bool": "yes", "int": "1.5", "float": "1,5", "id": "a b", "ids": "ok,a b",
-    "pairs": "no pair", "word": "Zebra", "words": "Zebra", "text": "x" * 2001,
+    "pairs": "no pair", "word": "Zebra", "words": "Zebra", "text": "x" * 2001, "user_id": "{abc}", "grade": "9-8",
 }  # fmt: skip
-DATES = {"startDate", "endDate", "beginDate", "birthDate", "assignDate", "dueDate", "scoreDate"}
+DATES = {"startDate", "endDate", "beginDate", "birthDate", "birthdate", "assignDate", "dueDate", "scoreDate"}
 BOOLS = {"enabledUser", "primary", "inProgress", "incomplete", "late", "missing", "americanIndianOrAlaskaNative",
          "asian",
          "blackOrAfricanAmerican", "nativeHawaiianOrOtherPacificIslander", "white", "demographicRaceTwoOrMoreRaces",
@@ -33,10 +33,12 @@ WORDS = {
     ("resources.csv", "importance"), ("results.csv", "scoreStatus"), ("lineItemLearningObjectiveIds.csv", "source"),
     ("resultLearningObjectiveIds.csv", "source"),
 }  # fmt: skip
+FRAME = {"sourcedId", "status", "dateLastModified"}
 PLAIN_LISTS = {"subjects", "subjectCodes", "periods"}
 # What a bad value leaves of its row: the value alone.
 VALUES = {("courses.csv", "grades"), ("classes.csv", "grades"), ("demographics.csv", "sex"), ("users.csv", "userIds"),
-          ("roles.csv", "userProfileSourcedId")}  # fmt: skip
+          ("roles.csv", "userProfileSourcedId"), ("courses.csv", "grade"), ("classes.csv", "grade"),
+          ("users.csv", "userId")}  # fmt: skip
 
 
 def type_of(file: str, column: str) -> str:
@@ -50,7 +52,8 @@ def type_of(file: str, column: str) -> str:
     if column in FLOATS:
         return "float"
     named = {"schoolYear": "year", "weight": "int", "userIds": "pairs", "scoreScaleValue": "pairs", "grades": "words",
-             "roles": "words"}  # fmt: skip
+             "roles": "words", "grade": "grade", "userId": "user_id", "agents": "ids", "termSourcedId": "ids",
+             "schoolYearId": "id"}  # fmt: skip
     if column in named:
         return named[column]
     if column.endswith("SourcedIds"):
@@ -61,13 +64,13 @@ def type_of(file: str, column: str) -> str:
 def every_column() -> Iterator[tuple[str, str, str]]:
     for version in HEADERS:
         for file, columns in {**HEADERS[version], **UNKEPT[version]}.items():
-            for column in columns[3:]:
-                if column != "password" and column not in PLAIN_LISTS:
+            for column in columns:
+                if column not in FRAME and column != "password" and column not in PLAIN_LISTS:
                     yield version, file, column
 
 
 GOOD = {"date": "2026-02-28", "year": "2027", "bool": "true", "int": "1", "float": "1.5", "id": "a", "ids": "a,b",
-        "pairs": "{a:b}", "words": "", "text": "x"}  # fmt: skip
+        "pairs": "{a:b}", "words": "", "text": "x", "user_id": "a", "grade": "9-12"}  # fmt: skip
 
 
 def good(version: str, file: str, column: str) -> str:
@@ -77,7 +80,7 @@ def good(version: str, file: str, column: str) -> str:
 
 def read(version: str, file: str, **spoilt: str) -> tuple[int, list[Fault]]:
     names = {**HEADERS[version], **UNKEPT[version]}[file]
-    cells = {name: good(version, file, name) for name in names[3:] if name not in PLAIN_LISTS}
+    cells = {name: good(version, file, name) for name in names if name not in PLAIN_LISTS | FRAME}
     cells |= {"sourcedId": "s1", "status": "", "dateLastModified": "", "password": ""} | spoilt
     line = ",".join(f'"{cells.get(name, "")}"' for name in names) + "\r\n"
     faults: list[Fault] = []

@@ -74,6 +74,14 @@ def _listed(schools: Sequence[Any]) -> str:
     return ", ".join(f"{row.ref} (org {row.org_id})" if row.org_id else row.ref for row in schools)
 
 
+def repairs_for_schools(parts: Office, by: Person, source: str | None) -> list[str]:
+    """Return the repairs of a source that schools are made of: the district's only source when none is named."""
+    by.acts_for_district()
+    with parts.database.open_district(by.district) as session:
+        named = _source(session, source) or _only_source(session)
+        return next(list(row.repairs or ()) for row in sources.listing(session) if row.source == named)
+
+
 def add_schools(
     parts: Office, by: Person, orgs: Sequence[tuple[str, str]], source: str | None
 ) -> list[tuple[str, str, str, bool]]:

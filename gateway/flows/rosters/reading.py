@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
@@ -20,7 +20,7 @@ from mappings.oneroster.csv import FILES, REQUIRED, CsvColumn, CsvFile, Unreadab
 from mappings.oneroster.delta import DeltaReader
 from mappings.oneroster.heads import Header, leave_unread
 from mappings.oneroster.records import CHECKED, KINDS
-from mappings.oneroster.repairs import NONE, Repairs
+from mappings.oneroster.repairs import NONE, Repairs, repairs_of
 from mappings.oneroster.rows import Fault, FileReader, Tally
 
 # Above these shares a file is not believed: bad rows, and lines that are not UTF-8.
@@ -186,11 +186,11 @@ def _believe(name: str, tally: Tally, *, required: bool) -> None:
         raise Unreadable("CSV_FAULT_BUDGET", name, f"{tally.bad} of {tally.lines} rows are bad")
 
 
-def schools_in(parts: Office, path: Path) -> list[tuple[str, str]]:
-    """Return (sourcedId, name) of the schools a delivery names. Raises Refused."""
+def schools_in(parts: Office, path: Path, repairs: Iterable[str] = ()) -> list[tuple[str, str]]:
+    """Return (sourcedId, name) of the schools a delivery names; `repairs` are those of its source. Raises Refused."""
     faults: list[Fault] = []
     try:
-        with opened(parts, path) as delivery:
+        with opened(parts, path, repairs_of(repairs)) as delivery:
             header, lines = delivery.header("orgs.csv"), delivery.lines("orgs.csv")
             next(lines)
             rows = list(FileReader(header, Seen({"org": array("q")}), faults.append).rows(header.spelled(list(lines))))

@@ -26,7 +26,7 @@ from gateway.store.publish import Projection, Seat
 from gateway.store.rules import Rules
 from gateway.store.staging import Staging
 from gateway.store.tenant import Session, Undo
-from mappings.oneroster.csv import Unreadable
+from mappings.oneroster.csv import Unreadable, spelled_in
 
 
 def sync(
@@ -170,6 +170,7 @@ class _Night:
                 checks = Checks(staging)
                 checks.run(complete=delivery.whole, skip=read.not_delivered() | read.empty)
                 Rules(checks).run()
+            staging.respell(spelled_in(report.version))
         report.faults = staging.faults()
         report.causes = described(staging.causes(), report.version)
         ours = {seat.org_id for seat in sources.seats(self.session, report.source)}
