@@ -12,7 +12,7 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
-from mappings import lti_groups
+from mappings import lti_groups, lti_notices
 from mappings.elements import element
 from mappings.fields import carries
 from mappings.lti import SCOPE_LINE_ITEM, SCOPE_MEMBERS, SCOPE_RESULT, SCOPE_SCORE
@@ -22,7 +22,7 @@ from mappings.text import Address, Id, Text
 PLATFORM = "https://purl.imsglobal.org/spec/lti-platform-configuration"
 TOOL = "https://purl.imsglobal.org/spec/lti-tool-configuration"
 NAME = "Schoolgate"
-SCOPES = (SCOPE_MEMBERS, SCOPE_LINE_ITEM, SCOPE_RESULT, SCOPE_SCORE)
+SCOPES = (SCOPE_MEMBERS, SCOPE_LINE_ITEM, SCOPE_RESULT, SCOPE_SCORE, lti_notices.SCOPE)
 # Scopes asked for only where an agreement has use for what they open.
 USEFUL = MappingProxyType({lti_groups.SCOPE: "enrollment.group"})
 ALWAYS = ("iss", "sub")

@@ -10,7 +10,7 @@ import secrets
 import threading
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -59,6 +59,7 @@ class Course:
     sourced_id: str
     title: str
     members: dict[str, User]
+    origins: tuple[str, ...] = ()  # the courses it was copied from, the latest first
 
     @property
     def link(self) -> str:
@@ -197,6 +198,8 @@ class Campus:
     seen: set[tuple[str, str]] = field(default_factory=set)
     keys: list[RSAKey] = field(default_factory=lambda: [_new_key()])
     changes: list[Change] = field(default_factory=list)
+    handlers: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)  # by client and kind of notice
+    noticed: list[dict[str, Any]] = field(default_factory=list)  # every notice that was sent, and how it was answered
     window: Window = field(default_factory=Window)
     lock: threading.RLock = field(default_factory=threading.RLock)
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
@@ -248,6 +251,16 @@ class Campus:
             else:
                 course.members[user.id] = user
             self.changes.append(Change(course.id, user, status))
+
+    def copy(self, course: Course, teacher: User) -> Course:
+        """Make a course from another: the teacher is in it, nobody else, and no SIS knows it."""
+        with self.lock:
+            number, origins = str(max(map(int, self.courses)) + 1), (course.id, *course.origins)
+            title, members = f"{course.title} (copy)", {teacher.id: teacher}
+            self.courses[number] = replace(
+                course, id=number, sourced_id="", title=title, members=members, origins=origins
+            )
+        return self.courses[number]
 
     def wait(self) -> float:
         """Count one call of a service; return how many seconds the caller must wait, if it was one too many."""

@@ -11,7 +11,7 @@ from flask import Blueprint, Flask, Response, jsonify, redirect, request
 from markupsafe import Markup
 from werkzeug.wrappers import Response as AnyResponse
 
-from gateway.sandbox import lms_members, lms_messages
+from gateway.sandbox import lms_members, lms_messages, lms_notices
 from gateway.sandbox import lms_services as services
 from gateway.sandbox.campus import (
     ABSENT,
@@ -23,7 +23,7 @@ from gateway.sandbox.campus import (
     user_id,
 )
 from gateway.sandbox.district import CAST
-from gateway.sandbox.lms_launch import auth, claims_of, own_course, signed_in, start
+from gateway.sandbox.lms_launch import auth, claims_of, context_of, own_course, signed_in, start
 from gateway.sandbox.lms_registration import open_desk
 from gateway.sandbox.lms_services import campus, course
 from gateway.sandbox.loopback import Faults, RefusalError, page, refusal, serve
@@ -46,6 +46,7 @@ def create_app(url: str, profile: str = "plain") -> Flask:
     app.register_blueprint(services.bp)
     app.register_blueprint(lms_members.bp)
     app.register_blueprint(lms_messages.bp)
+    app.register_blueprint(lms_notices.bp)
     app.add_url_rule(here.profile.auth, "auth", auth, methods=["GET", "POST"])
     app.add_url_rule(here.profile.token, "token", services.token, methods=["POST"])
     app.add_url_rule(here.profile.jwks, "jwks", jwks)
@@ -197,11 +198,32 @@ def mint() -> Response:
     user = campus().users[wish.get("user", cast["teacher"])]
     tool = campus().tools[wish.get("tool", campus().profile.client_id)]
     launch = Launch(user, course(wish.get("course", cast["course"])), tool)
-    claims = claims_of(launch, wish.get("nonce", "")) | wish.get("claims", {})
+    return jsonify(id_token=_minted(claims_of(launch, wish.get("nonce", "")), wish))
+
+
+def _minted(claims: dict[str, Any], wish: dict[str, Any]) -> str:
+    """Sign claims otherwise than they are, as somebody wishes."""
+    claims |= wish.get("claims", {})
     for name in wish.get("remove", []):
         claims.pop(name, None)
-    token = campus().sign(claims, wish.get("header", {}), wish.get("key", ""))
-    return jsonify(id_token=token)
+    return campus().sign(claims, wish.get("header", {}), wish.get("key", ""))
+
+
+@bp.get("/_sandbox/notices")
+def notices() -> Response:
+    """Every notice that was sent, in order, with the status it was answered."""
+    return jsonify(campus().noticed)
+
+
+@bp.post("/_sandbox/notice")
+def notice() -> Response:
+    """Send one notice to whoever handles its "type": {"type", "course", "tool", "claims", "remove", "header", "key"};
+    without a course, of none."""
+    wish, profile = request.get_json(), campus().profile
+    tool = campus().tools[wish.get("tool", profile.client_id)]
+    about = {"context": context_of(course(wish["course"]))} if "course" in wish else {}
+    said = lms_notices.notice(wish["type"], about)
+    return jsonify(lms_notices.post(tool, said, _minted(lms_notices.claims_of(tool, said), wish)))
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from flask import Response, redirect, request
 from markupsafe import Markup
@@ -16,6 +16,7 @@ from gateway.sandbox.loopback import RefusalError, page
 
 _LTI = "https://purl.imsglobal.org/spec/lti/claim/"
 _GROUPS = "https://purl.imsglobal.org/spec/lti-gs/claim/groupsservice"
+_NOTICES = f"{_LTI}platformnotificationservice"
 DEEP_LINKING = "https://purl.imsglobal.org/spec/lti-dl/claim/deep_linking_settings"
 PICKING, REVIEW, PRIVACY = "LtiDeepLinkingRequest", "LtiSubmissionReviewRequest", "LtiDataPrivacyLaunchRequest"
 _ABSENT = {PICKING: ("resource_link",), PRIVACY: ("resource_link", "context")}  # claims a message does not have
@@ -32,6 +33,13 @@ def signed_in() -> User:
     if user is None:
         raise RefusalError(403, "sign_in_first")
     return user
+
+
+def teacher() -> User:
+    """Return the teacher who is signed in; RefusalError 403."""
+    if signed_in().person.role != "teacher":
+        raise RefusalError(403, "not_a_teacher")
+    return signed_in()
 
 
 def own_course(course_id: str) -> Course:
@@ -112,7 +120,7 @@ def claims_of(launch: Launch, nonce: str) -> dict[str, Any]:
         "target_link_uri": launch.target,
         "roles": user.roles(ours.profile),
         "resource_link": {"id": launch.link_id, "title": launch.link.title if launch.link else tool.title},
-        "context": _context(here),
+        "context": context_of(here),
         "tool_platform": {"guid": ours.issuer, "name": "Alder Valley LMS", "product_family_code": family},
         "launch_presentation": {"document_target": "window", "locale": "en-US"}
         | {"return_url": f"{ours.url}/courses/{here.id}"},
@@ -123,7 +131,8 @@ def claims_of(launch: Launch, nonce: str) -> dict[str, Any]:
     if launch.about:
         lti["for_user"] = {"user_id": launch.about}
     if ours.profile.sis_ids:
-        lti["lis"] = {"person_sourcedid": user.person.sourced_id, "course_section_sourcedid": here.sourced_id}
+        known = {"person_sourcedid": user.person.sourced_id, "course_section_sourcedid": here.sourced_id}
+        lti["lis"] = {name: value for name, value in known.items() if value}
     return {
         "iss": ours.issuer,
         "aud": tool.client_id,
@@ -147,7 +156,8 @@ def _names(user: User) -> dict[str, str]:
     return {k: v for k, v in ({"name": user.name} | known).items() if v}
 
 
-def _context(here: Course) -> dict[str, Any]:
+def context_of(here: Course) -> dict[str, Any]:
+    """Return the context claim."""
     kind = "http://purl.imsglobal.org/vocab/lis/v2/course#CourseSection"
     return {"id": here.id, "label": here.title, "title": here.title, "type": [kind]}
 
@@ -159,6 +169,7 @@ def _custom(tool: Tool, launch: Launch) -> dict[str, Any]:
         "$Person.sourcedId": launch.user.person.sourced_id,
         "$CourseSection.sourcedId": launch.course.sourced_id,
         "$Context.id": launch.course.id,
+        "$Context.id.history": ",".join(quote(one, safe="") for one in launch.course.origins),
         "$ResourceLink.id": launch.link_id,
     }
     written = tool.custom | (launch.link.custom if launch.link else {})
@@ -169,7 +180,7 @@ def _custom(tool: Tool, launch: Launch) -> dict[str, Any]:
 
 
 def _service_claims(launch: Launch) -> dict[str, Any]:
-    """Return the AGS and NRPS claims; `lineitem` only where one column belongs to the link."""
+    """Return the claims of services; `lineitem` only where one column belongs to the link."""
     here, link = launch.course, launch.link_id
     scopes = [services.ITEMS, services.ITEMS_READ, services.SCORE, services.RESULTS]
     endpoint: dict[str, Any] = {"scope": scopes, "lineitems": services.items_url(here)}
@@ -180,7 +191,15 @@ def _service_claims(launch: Launch) -> dict[str, Any]:
     members, url = f"{campus().url}/courses/{here.id}/members", f"{campus().url}/courses/{here.id}"
     offered = {"scope": [services.GROUPS], "service_versions": ["1.0"], "context_groups_url": f"{url}/groups"}
     offered |= {"context_group_sets_url": f"{url}/groupsets"}
-    return ({_GROUPS: offered} if campus().profile.groups else {}) | {
+    more = {_GROUPS: offered} if campus().profile.groups else {}
+    if campus().profile.notices:
+        more[_NOTICES] = {
+            "platform_notification_service_url": f"{campus().url}/notice-handlers/{launch.tool.client_id}",
+            "service_versions": ["1.0"],
+            "scope": [services.HANDLERS],
+            "notice_types_supported": campus().profile.notices,
+        }
+    return more | {
         "https://purl.imsglobal.org/spec/lti-ags/claim/endpoint": endpoint,
         "https://purl.imsglobal.org/spec/lti-nrps/claim/namesroleservice": {
             "context_memberships_url": members,

@@ -1,4 +1,5 @@
-"""The other messages of a course: a teacher picks in the tool, looks at a pupil's work; anybody asks what it holds."""
+"""What else a course offers: a teacher picks in the tool, looks at a pupil's work, copies the course; anybody asks what
+a tool holds."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from werkzeug.utils import redirect
 from werkzeug.wrappers import Response
 
 from gateway.sandbox.campus import OF_TOOL, Course, Launch, Link, Tool, User
-from gateway.sandbox.lms_launch import PICKING, PRIVACY, REVIEW, own_course, signed_in, start
+from gateway.sandbox.lms_launch import PICKING, PRIVACY, REVIEW, own_course, signed_in, start, teacher
+from gateway.sandbox.lms_notices import copied
 from gateway.sandbox.lms_services import campus, finite, signed_by
 from gateway.sandbox.loopback import RefusalError
 
@@ -26,6 +28,7 @@ _OPEN = Markup('<p><a href="/courses/{}/open?tool={}&amp;link={}">{}</a></p>')
 _PLAIN = Markup('<p><a href="{}">{}</a></p>')
 _PICK = Markup('<p><a href="/courses/{0}/pick?tool={1}">Add from {2}</a></p>')
 _PRIVACY = Markup('<p><a href="/courses/{0}/privacy?tool={1}">Privacy of {2}</a></p>')
+_COPY = Markup('<form method="post" action="/courses/{}/copy"><button>Copy the course</button></form>')
 _REVIEW = Markup('<p><a href="/courses/{}/review?column={}&amp;user={}">Review {}: {}</a></p>')
 
 
@@ -41,6 +44,7 @@ def offered(user: User, here: Course) -> Markup:
             for number, column in campus().columns.items() if column.course == here
             for who in column.results if who in here.members
         ]  # fmt: skip
+        shown.append(_COPY.format(here.id))
     return Markup("").join(shown)
 
 
@@ -48,12 +52,6 @@ def _show(link: Link) -> Markup:
     if link.kind == OF_TOOL:
         return _OPEN.format(link.course, link.client_id, link.id, link.title)
     return _PLAIN.format(link.url, link.title)
-
-
-def _teacher() -> User:
-    if signed_in().person.role != "teacher":
-        raise RefusalError(403, "not_a_teacher")
-    return signed_in()
 
 
 def _tool() -> Tool:
@@ -70,13 +68,21 @@ def privacy(course_id: str) -> Response:
 @bp.get("/courses/<course_id>/review")
 def review(course_id: str) -> Response:
     """A teacher looks at the work behind a score (Submission Review 1.0), from the link of its column."""
-    teacher, here, asked = _teacher(), own_course(course_id), request.args
+    user, here, asked = teacher(), own_course(course_id), request.args
     column = campus().columns.get(asked["column"])
     if column is None or column.course != here or asked["user"] not in column.results:
         raise RefusalError(404, "not_found", "There is no such score.")
     link = campus().links.get(column.body.get("resourceLinkId", ""))
     tool = campus().tools[column.client_id]
-    return start(Launch(teacher, here, tool, REVIEW, link, asked["user"], asked["column"]))
+    return start(Launch(user, here, tool, REVIEW, link, asked["user"], asked["column"]))
+
+
+@bp.post("/courses/<course_id>/copy")
+def copy(course_id: str) -> Response:
+    """A teacher makes a course of their own from another; the tools that asked for it are told."""
+    made = campus().copy(own_course(course_id), teacher())
+    copied(made)
+    return redirect(f"/courses/{made.id}", 303)
 
 
 # --- Deep Linking 2.0 ----------------------------------------------------------------------------------
@@ -85,7 +91,7 @@ def review(course_id: str) -> Response:
 @bp.get("/courses/<course_id>/pick")
 def pick(course_id: str) -> Response:
     """A teacher chooses in the tool what the course shall link to."""
-    teacher, here, data = _teacher(), own_course(course_id), secrets.token_urlsafe(12)
+    user, here, data = teacher(), own_course(course_id), secrets.token_urlsafe(12)
     settings = {
         "deep_link_return_url": f"{campus().url}/courses/{here.id}/picked",
         "accept_types": _TYPES,
@@ -94,7 +100,7 @@ def pick(course_id: str) -> Response:
         "accept_lineitem": True,
         "data": data,
     }
-    campus().pickers[data] = Launch(teacher, here, _tool(), PICKING, settings=settings)
+    campus().pickers[data] = Launch(user, here, _tool(), PICKING, settings=settings)
     return start(campus().pickers[data])
 
 

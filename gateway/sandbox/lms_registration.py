@@ -49,7 +49,7 @@ def configuration() -> Response:
 
 
 def _configuration(here: Campus) -> dict[str, Any]:
-    url = here.url
+    url, more = here.url, {services.GROUPS: here.profile.groups, services.HANDLERS: bool(here.profile.notices)}
     variables = ["Context.id.history", "User.id", "Person.sourcedId"]  # a Moodle has no ResourceLink.id.history
     variables += [] if here.profile.name == "moodle" else ["ResourceLink.id.history"]
     return {
@@ -60,7 +60,7 @@ def _configuration(here: Campus) -> dict[str, Any]:
         "token_endpoint_auth_signing_alg_values_supported": ["RS256"],
         "jwks_uri": url + here.profile.jwks,
         "registration_endpoint": f"{url}/register",
-        "scopes_supported": [*_SCOPES, *([services.GROUPS] if here.profile.groups else [])],
+        "scopes_supported": _SCOPES + [scope for scope, offered in more.items() if offered],
         "response_types_supported": ["id_token"],
         "subject_types_supported": ["public", "pairwise"],
         "id_token_signing_alg_values_supported": ["RS256"],
@@ -69,6 +69,7 @@ def _configuration(here: Campus) -> dict[str, Any]:
             "product_family_code": here.profile.name,
             "version": "1",
             "messages_supported": [{"type": name} for name in _MESSAGES],
+            **({"notice_types_supported": here.profile.notices} if here.profile.notices else {}),
             "variables": variables,
         },
     }

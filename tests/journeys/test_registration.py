@@ -14,7 +14,7 @@ from gateway.sandbox import lms as sandbox
 from gateway.sandbox.loopback import running
 from gateway.sandbox.wire import fetch
 from gateway.store import credentials
-from mappings import lti_groups
+from mappings import lti_groups, lti_notices
 from tests.platforms import HOST, Platform, application, refusal_of
 from tests.registrants import PLATFORM, TOOL, Registrant, granted, pending, refused_with
 from tests.test_cli import desk
@@ -93,6 +93,13 @@ def test_groups_are_asked_for_where_an_agreement_has_use_for_them(school, wire):
     lms = Registrant(wire).serve(scopes_supported=[READONLY, lti_groups.SCOPE])
     lms.opens(bare, lms.invited(bare, "A"))
     assert lms.asked[0]["scope"] == ""
+
+
+def test_to_be_told_is_asked_for_where_the_lms_sends_notices(public_world, wire):
+    public_world.onboard("A")
+    lms = Registrant(wire).serve(scopes_supported=[READONLY, lti_notices.SCOPE])
+    lms.opens(public_world, lms.invited(public_world, "A"))
+    assert lms.asked[0]["scope"] == lti_notices.SCOPE
 
 
 def test_without_an_application_no_name_is_asked_for(public_world, wire):

@@ -18,6 +18,7 @@ from gateway.sandbox.loopback import running
 from gateway.sandbox.wire import fetch
 
 AGS = "https://purl.imsglobal.org/spec/lti-ags/scope/"
+PNS = "https://purl.imsglobal.org/spec/lti/scope/noticehandlers"
 NRPS = "https://purl.imsglobal.org/spec/lti-nrps/scope/contextmembership.readonly"
 ENDPOINT = "https://purl.imsglobal.org/spec/lti-ags/claim/endpoint"
 LTI = "https://purl.imsglobal.org/spec/lti/claim/"
@@ -35,6 +36,8 @@ class Desk:
     tool: str = ""
     claims: dict = field(default_factory=dict)
     asked: dict = field(default_factory=dict)
+    notices: list = field(default_factory=list)  # the claims of what came, verified
+    answers: list = field(default_factory=list)  # what the next notices are answered, before 200
 
     def post(self, what, **body):
         return fetch("POST", f"{self.lms}/_sandbox/{what}", json=body)
@@ -104,12 +107,20 @@ def tool_app(url, desk, same_site):
             return "state is not bound to this browser", 403
         if "error" in request.form:
             return request.form["error"], 400
-        token, keys = request.form["id_token"], fetch("GET", desk.told["jwks_url"]).json()
-        key = jwt.PyJWKSet.from_dict(keys)[jwt.get_unverified_header(token)["kid"]]
-        me, issuer = desk.told["client_id"], desk.told["issuer"]
-        desk.claims = jwt.decode(token, key, algorithms=["RS256"], audience=me, issuer=issuer)
+        desk.claims = verified(request.form["id_token"])
         assert desk.claims["nonce"] == pending.pop(state)
         return f"Welcome {desk.claims['name']}"
+
+    def verified(token):
+        keys = fetch("GET", desk.told["jwks_url"]).json()
+        key = jwt.PyJWKSet.from_dict(keys)[jwt.get_unverified_header(token)["kid"]]
+        me, issuer = desk.told["client_id"], desk.told["issuer"]
+        return jwt.decode(token, key, algorithms=["RS256"], audience=me, issuer=issuer)
+
+    @app.post("/notices")
+    def notices():
+        desk.notices += [verified(one["jwt"]) for one in request.get_json()["notices"]]
+        return "", desk.answers.pop(0) if desk.answers else 200
 
     @app.get("/jwks")
     def jwks():

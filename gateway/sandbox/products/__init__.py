@@ -71,6 +71,12 @@ class Profile:
     maximum_always: bool = False
     score_status: int = 200
 
+    # Notices: of which kinds, how often each is sent, and how often it is tried where the tool does not take it. That
+    # Canvas tries once is documented; of others nothing is known to us.
+    notices: list[str] = field(default_factory=list)
+    notice_copies: int = 1
+    notice_tries: int = 1
+
     # How many calls of its services in how many seconds; 0: as many as you like.
     throttle_calls: int = 0
     throttle_seconds: float = 10
