@@ -16,7 +16,6 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
-from heapq import merge
 from itertools import islice
 from typing import IO, Any, cast
 
@@ -40,7 +39,8 @@ _FAULT_COLUMNS = "file, line, column_name, code, effect, shape, hint, sourced_id
 
 class Seen:
     """Hashes of the rows a source had accepted before, ticked off as they are met. Eight bytes a row, and some sixty
-    once its file is being read, as many again when a row of it is new; of very many rows nine, and more time."""
+    once its file is being read, as many again when a row of it is new; of very many rows, whose hashes come in their
+    order, nine, and more time."""
 
     def __init__(self, hashes: dict[str, array[int]]) -> None:
         self._hashes = hashes
@@ -102,11 +102,10 @@ class _Few:
 
 
 class _Many:
-    """Hashes that are looked up in their order, as a set of them would not fit."""
+    """Hashes in their order, which are looked up in it, as a set of them would not fit."""
 
     def __init__(self, hashes: array[int]) -> None:
-        parts = [array("q", sorted(hashes[at : at + MANY])) for at in range(0, len(hashes), MANY)]
-        self._known, self._met = array("q", merge(*parts)), bytearray(len(hashes))
+        self._known, self._met = hashes, bytearray(len(hashes))
 
     def _place(self, row_hash: int) -> int | None:
         place = bisect_left(self._known, row_hash)
@@ -245,8 +244,7 @@ class Staging:
             if kind in self.fresh:
                 continue
             row = self.row(
-                "SELECT string_agg(int8send(hash), ''::bytea) FILTER (WHERE hash <> 0) AS packed, "
-                f"bool_or(hash = 0 OR missed > 0) AS unsure, count(*) AS kept, ({_BELIEVED}) AS believed "
+                f"SELECT bool_or(hash = {NO_HASH} OR missed > 0) AS unsure, count(*) AS kept, ({_BELIEVED}) AS believed "
                 f"FROM {mirror(kind)} WHERE source = %(source)s",
                 tables=[f"staging.{kind}", f"roster_{kind}"],
             )
@@ -254,10 +252,21 @@ class Staging:
                 self._join_as_sets()
             if not row.unsure:
                 self.sure.add(kind)
-            hashes = array("q", bytes(row.packed or b""))
-            hashes.byteswap()  # int8send writes network order
-            found[kind] = hashes
+            found[kind] = self._hashes_of(kind, in_order=row.kept > MANY)
         return Seen(found)
+
+    def _hashes_of(self, kind: str, *, in_order: bool) -> array[int]:
+        order, hashes = "ORDER BY hash" if in_order else "", array("q")
+        with self.session.raw.cursor(binary=True) as cursor:  # as text, twice as much would be in memory
+            cursor.execute(
+                f"SELECT coalesce(string_agg(int8send(hash), ''::bytea {order}), '') FROM {mirror(kind)} "
+                f"WHERE source = %s AND hash <> {NO_HASH}".encode(),
+                [self.source],
+            )
+            for (packed,) in cursor:
+                hashes.frombytes(packed)
+        hashes.byteswap()  # int8send writes network order
+        return hashes
 
     def forget_hashes(self) -> None:
         """Have every record read anew, whatever was accepted before: other columns are collected than then."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from time import perf_counter
 
 import pytest
 
+from gateway import logs
 from tests.benchmarks.district import District, Night
 from tests.benchmarks.town import Applied, Town, built
 
@@ -47,6 +49,7 @@ class Reader:
 
 @pytest.mark.invariants
 def test_a_million_pupils_cost_what_ten_times_a_tenth_costs_and_readers_go_on() -> None:
+    logs.configure(logging.ERROR)
     with built(District(SCHOOLS)) as town:
         tenth = town.load(Night.FIRST)
     with built(District(SCHOOLS * TIMES)) as town:
