@@ -62,6 +62,12 @@ class Seen:
         """Return the hashes not met in this run."""
         return self._hashes[kind] if kind in self._hashes else self._of(kind).unmet()
 
+    def done(self, kind: str) -> None:
+        """Keep of a kind whose file was read no more than what was not met."""
+        looked_up = self._looked_up.pop(kind, None)
+        if looked_up is not None:
+            self._hashes[kind] = array("q", looked_up.unmet())
+
     def _of(self, kind: str) -> _Few | _Many:
         if kind not in self._looked_up:
             hashes = self._hashes.pop(kind, None) or array("q")

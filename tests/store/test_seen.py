@@ -33,6 +33,8 @@ def test_each_row_is_met_once(many: int, known: set[int], batches: list[list[int
                 2 if row_hash in known else 0 for row_hash in batch
             ]
         assert sorted(seen.unmet("user")) == sorted(known - met)
+        seen.done("user")
+        assert sorted(seen.unmet("user")) == sorted(known - met)
         assert sorted(seen.unmet("class")) == sorted(known)
         assert [seen.meet("class", row_hash) for row_hash in sorted(known)] == [1] * len(known)
         assert not list(seen.unmet("class"))

@@ -138,6 +138,8 @@ class Reading:
             tally = self._copy(name, seen)
         except ReadAgain:
             tally = self._copy(name, seen)
+        for kind in self._kinds(name):
+            seen.done(kind)
         self.report.files.append(
             {"file": name, "mode": mode, "kept": kept, "rows": tally.lines, "accepted": tally.accepted,
              "unchanged": tally.unchanged, "bad": tally.bad, "repairs": sorted(tally.repairs)}
