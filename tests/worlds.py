@@ -86,7 +86,7 @@ class World:
         self.office, self.clock, self.canaries = office, clock, canaries.current()
         self.district, _, self.token = onboarding.add_district(office, "Test District", "D. Admin", policy)
         self.by = staff.person(office.database, self.token, clock.at)
-        self.source = ""
+        self.source, self.left_by = "", ""
         self.places: dict[str, Place] = {}
         self.refs: dict[str, str] = {}
         self.agreements: dict[str, str] = {}
@@ -182,14 +182,17 @@ class World:
         return report
 
     def bring(self, delivery: Delivery) -> rosters.Report:
-        """Publish a delivery; a second person releases what a guard holds."""
+        """Publish a delivery; a second person releases what a guard holds. `left_by` is then the run after which the
+        schools hold all of it: the release, where there was one."""
         seeded = self.canaries.seed(delivery, self.by.district, self.places, self.seeds)
         delivered = seeded.zip(self.office.settings.instance.parent / f"delivery{next(self._numbers)}.zip")
         report = self.sync(delivered)
+        self.left_by = report.run
         if report.state == "held":
             second, _ = onboarding.add_staff(self.office, self.by, "S. Second", "district_admin", None)
             released = rosters.release(self.office, self.by.district, report.run, second)
             assert released.state in ("published", "unchanged"), released.as_dict()
+            self.left_by = released.run
             return report
         assert report.state in ("published", "unchanged"), report.as_dict()
         return report

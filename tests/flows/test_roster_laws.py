@@ -62,9 +62,9 @@ def back_again(world: World, nights: list[list[Change]]) -> None:
         for change in changes:
             change(delivery)
         made.clock.forward(hours=1)
-        last = made.bring(delivery)
+        made.bring(delivery)
         made.clock.forward(hours=1)
-        left.append((last.run, held(made)))
+        left.append((made.left_by, held(made)))
     for run, there in (left[0], left[-1]):
         go_back(made, run)
         assert held(made) == there
