@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import orjson
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway import errors
@@ -17,6 +18,12 @@ from gateway.store.secrets import Vault
 from gateway.store.tenant import UNREACHABLE, Session
 
 _APPEND = "SELECT ledger_append(%(district)s, %(at)s::int[], %(bodies)s::bytea[], %(erased)s::int[]) AS places"
+_LINES = """
+WITH line AS MATERIALIZED (SELECT nth, l.* FROM jsonb_array_elements(%(lines)s::jsonb) WITH ORDINALITY AS one(line, nth)
+    CROSS JOIN LATERAL jsonb_to_record(one.line) AS l(school int, body text, erased int, transfer jsonb, rested jsonb)),
+placed AS MATERIALIZED (SELECT ledger_append(%(district)s, array_agg(school ORDER BY nth),
+    array_agg(convert_to(body, 'UTF8') ORDER BY nth), array_agg(erased ORDER BY nth)) AS places FROM line)
+"""
 _RESTED = f", rested AS ({decisions.KEEP})"
 
 
@@ -64,19 +71,18 @@ def stamped(session: Session, lines: Sequence[Line]) -> list[Line]:
 
 
 def writing(lines: Sequence[Line]) -> tuple[str, dict[str, Any]]:
-    """Return the one statement that writes all these lines or none, with its values."""
-    values: dict[str, Any] = {
-        "at": [line.school for line in lines], "bodies": [line.body for line in lines],
-        "erased": [line.erasures for line in lines],
+    """Return the one statement that writes all these lines or none, with its values: all lines in one, as JSON."""
+    rested = _RESTED if any(line.rested_on for line in lines) else ""
+    kept = transfers.KEEP if any(line.transfer for line in lines) else " SELECT places FROM placed"
+    return _LINES + rested + kept, {"lines": orjson.dumps([_said(line) for line in lines]).decode()}
+
+
+def _said(line: Line) -> dict[str, Any]:
+    return {
+        "school": line.school, "body": line.body.decode(), "erased": line.erasures,
+        "transfer": transfers.said(line.transfer) if line.transfer else None,
+        "rested": decisions.said(line.rested_on) if line.rested_on else None,
     }  # fmt: skip
-    kept = [(n, line.transfer) for n, line in enumerate(lines, 1) if line.transfer]
-    rested = [line.rested_on for line in lines if line.rested_on]
-    placed = f"WITH placed AS MATERIALIZED ({_APPEND}){_RESTED if rested else ''}"
-    values |= decisions.columns(rested) if rested else {}
-    if not kept:
-        return f"{placed} SELECT places FROM placed", values
-    values |= transfers.columns([one for _, one in kept]) | {"nth": [n for n, _ in kept]}
-    return placed + transfers.KEEP, values
 
 
 def write(session: Session, lines: Sequence[Line]) -> None:

@@ -14,10 +14,13 @@ from gateway.policy import facts
 from gateway.store.facts import COLLECTED, NOBODY, agreement_of, consent_of, direction_of, opt_out_of, policy_version_of
 from gateway.store.tenant import Session
 
+# Of lines as `ledger.log` says them: those about a decision.
 KEEP = """
 INSERT INTO decision (district, school, decision, at, person_id, key, basis)
-SELECT %(district)s, * FROM unnest(%(rested_schools)s::int[], %(rested_ids)s::text[], %(rested_times)s::timestamptz[],
-    %(rested_people)s::text[], %(rested_keys)s::bytea[], %(rested_bases)s::jsonb[])
+SELECT %(district)s, line.school, d.decision, d.at, d.person, decode(d.key, 'hex'), d.basis::jsonb
+FROM line CROSS JOIN LATERAL jsonb_to_record(line.rested) AS d(decision text, at timestamptz, person text, key text,
+    basis text)
+WHERE line.rested IS NOT NULL
 """
 _HERE = "district = %(district)s AND school = %(school)s"
 _APART = timedelta(minutes=5)  # how far the clocks of two machines may be apart
@@ -34,10 +37,9 @@ class Kept(NamedTuple):
     basis: str
 
 
-def columns(kept: Sequence[Kept]) -> dict[str, list[Any]]:
-    """Return what `KEEP` asks for of decisions."""
-    names = ("schools", "ids", "times", "people", "keys", "bases")
-    return {f"rested_{name}": list(own) for name, own in zip(names, zip(*kept, strict=True), strict=True)}
+def said(kept: Kept) -> dict[str, Any]:
+    """Return a decision as `KEEP` reads it: what JSON can say."""
+    return kept._asdict() | {"key": kept.key.hex()}
 
 
 def find(session: Session, decision: str) -> Any | None:

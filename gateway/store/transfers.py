@@ -6,19 +6,17 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from psycopg.types.json import Jsonb
-
 from gateway.store.tenant import Session
 
-# Where the intents of transfers were just written is said by `places`; `nth` says which of them is a transfer's own.
+# Of lines as `ledger.log` says them: those with a transfer. Where each was just written is said by `places`.
 KEEP = """
 INSERT INTO transfer (district, school, transfer, operation, vendor, agreement, access_grant, at, handles, payload_key,
     outcome, elements, entry)
-SELECT %(district)s, s, t, o, v, a, g, w, h, k, u, ARRAY(SELECT jsonb_array_elements_text(x)), placed.places[n]
-FROM placed, unnest(%(own_schools)s::int[], %(own_transfers)s::text[], %(own_operations)s::text[],
-    %(own_vendors)s::text[], %(own_agreements)s::text[], %(own_grants)s::text[], %(own_moments)s::timestamptz[],
-    %(own_handles)s::bytea[], %(own_keys)s::bytea[], %(own_outcomes)s::text[], %(own_elements)s::jsonb[],
-    %(nth)s::int[]) AS own(s, t, o, v, a, g, w, h, k, u, x, n)
+SELECT %(district)s, line.school, t.transfer, t.operation, t.vendor, t.agreement, t.access_grant, t.at,
+    decode(t.handles, 'hex'), decode(t.payload_key, 'hex'), t.outcome, t.elements, placed.places[line.nth]
+FROM placed, line CROSS JOIN LATERAL jsonb_to_record(line.transfer) AS t(transfer text, operation text, vendor text,
+    agreement text, access_grant text, at timestamptz, handles text, payload_key text, outcome text, elements text[])
+WHERE line.transfer IS NOT NULL
 """
 _HERE = "district = %(district)s AND school = %(school)s"
 
@@ -39,17 +37,9 @@ class Transfer(NamedTuple):
     elements: list[str]
 
 
-def columns(kept: Sequence[Transfer]) -> dict[str, list[Any]]:
-    """Return what `KEEP` asks for of transfers."""
-    schools, names, operations, vendors, agreements, grants, moments, handles, keys, outcomes, elements = zip(
-        *kept, strict=True
-    )
-    return {
-        "own_schools": list(schools), "own_transfers": list(names), "own_operations": list(operations),
-        "own_vendors": list(vendors), "own_agreements": list(agreements), "own_grants": list(grants),
-        "own_moments": list(moments), "own_handles": list(handles), "own_keys": list(keys),
-        "own_outcomes": list(outcomes), "own_elements": [Jsonb(one) for one in elements],
-    }  # fmt: skip
+def said(kept: Transfer) -> dict[str, Any]:
+    """Return a transfer as `KEEP` reads it: what JSON can say."""
+    return kept._asdict() | {"handles": kept.handles.hex(), "payload_key": kept.payload_key.hex()}
 
 
 def set_outcome(session: Session, transfer: str, outcome: str) -> None:
