@@ -15,7 +15,7 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 from mappings.elements import element
 from mappings.fields import carries
 from mappings.lti import CLAIM, _Open
-from mappings.text import Address, JsonObject, Opaque, Text
+from mappings.text import Address, JsonObject, Opaque, Repeated, Text
 
 AGS = "https://purl.imsglobal.org/spec/lti-ags/claim/endpoint"
 NRPS = "https://purl.imsglobal.org/spec/lti-nrps/claim/namesroleservice"
@@ -132,17 +132,17 @@ class MessageSchema(_Open):
         required=True, metadata=element("person.lti_subject"),
         validate=[_ID, validate.Predicate("isascii", error="not ASCII")],
     )  # fmt: skip
-    context = fields.Nested(ContextSchema, data_key=CLAIM + "context", metadata=_CONTEXT)
+    context = Repeated(ContextSchema, data_key=CLAIM + "context", metadata=_CONTEXT)
     lis = fields.Nested(LisSchema, data_key=CLAIM + "lis", metadata=element("record.source_id"))
     custom = JsonObject(data_key=CLAIM + "custom", metadata=element("launch.custom"))
-    presentation = fields.Nested(PresentationSchema, data_key=CLAIM + "launch_presentation", metadata=_CONTEXT)
-    ags = fields.Nested(AgsSchema, data_key=AGS, metadata=_CONTEXT)
-    nrps = fields.Nested(NrpsSchema, data_key=NRPS, metadata=_CONTEXT)
-    groups = fields.Nested(GroupServiceSchema, data_key=GROUPS, metadata=_CONTEXT)
+    presentation = Repeated(PresentationSchema, data_key=CLAIM + "launch_presentation", metadata=_CONTEXT)
+    ags = Repeated(AgsSchema, data_key=AGS, metadata=_CONTEXT)
+    nrps = Repeated(NrpsSchema, data_key=NRPS, metadata=_CONTEXT)
+    groups = Repeated(GroupServiceSchema, data_key=GROUPS, metadata=_CONTEXT)
     lti1p1 = fields.Nested(
         Lti1p1Schema, data_key=CLAIM + "lti1p1", allow_none=True, metadata=element("person.lti_subject")
     )
-    notices = fields.Nested(NoticeServiceSchema, data_key=NOTICES, metadata=_CONTEXT)
+    notices = Repeated(NoticeServiceSchema, data_key=NOTICES, metadata=_CONTEXT)
     jti = Text(metadata=element("launch.proof"))
     name = Text(allow_none=True, metadata=element("person.name.full"))
     given_name = Text(allow_none=True, metadata=element("person.name.given"))
@@ -159,9 +159,7 @@ class MessageSchema(_Open):
 class LaunchSchema(MessageSchema):
     """A launch from a link in a course (LTI Core 1.3, section 5.3)."""
 
-    resource_link = fields.Nested(
-        ResourceLinkSchema, data_key=CLAIM + "resource_link", required=True, metadata=_CONTEXT
-    )
+    resource_link = Repeated(ResourceLinkSchema, data_key=CLAIM + "resource_link", required=True, metadata=_CONTEXT)
 
 
 @carries("lti_launch", "Launch")
@@ -180,7 +178,7 @@ class ReviewSchema(LaunchSchema):
     for_user = fields.Nested(
         ForUserSchema, data_key=CLAIM + "for_user", required=True, metadata=element("person.lti_subject")
     )
-    ags = fields.Nested(AgsSchema, data_key=AGS, required=True, metadata=_CONTEXT)
+    ags = Repeated(AgsSchema, data_key=AGS, required=True, metadata=_CONTEXT)
 
     @validates_schema
     def _names_its_column(self, data: Mapping[str, Any], **_more: Any) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
-from marshmallow import ValidationError, fields
+import orjson
+from marshmallow import Schema, ValidationError, fields
 
 _UNKEEPABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -69,6 +71,31 @@ class JsonObject(fields.Dict):
         if not all_text(value):
             raise ValidationError("not a text")
         return super()._deserialize(value, attr, data, **more)  # type: ignore[no-untyped-call]
+
+
+class Repeated(fields.Nested):
+    """An object that many messages hold alike, as all launches of a class do: what was found sound once is not looked
+    through again. For what says nothing of a person, because it stays in memory."""
+
+    MOST, LONGEST = 4096, 4096  # objects, and bytes of one
+
+    def __init__(self, schema: type[Schema], **options: Any) -> None:
+        super().__init__(schema, **options)
+        self._known = lru_cache(self.MOST)(self._read)
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, partial: Any = None, **more: Any
+    ) -> Any:
+        try:
+            said = orjson.dumps(value)
+        except TypeError:  # half of a surrogate pair, a number beyond 64 bits
+            said = b""
+        if not said or len(said) > self.LONGEST:
+            return super()._deserialize(value, attr, data, partial, **more)
+        return orjson.loads(self._known(said))
+
+    def _read(self, said: bytes) -> bytes:
+        return orjson.dumps(super()._deserialize(orjson.loads(said), None, None))
 
 
 class Id(Text):

@@ -21,13 +21,14 @@ import psycopg
 import pytest
 import responses
 from psycopg import sql
+from psycopg.pq import TransactionStatus
 
 from gateway.embedded import Addresses, EmbeddedPostgres
 from gateway.office import make_office
 from gateway.settings import Settings
 from gateway.store import roles
 from gateway.store.migrate import upgrade
-from gateway.store.tenant import Database
+from gateway.store.tenant import Database, Session
 from tests import canaries
 from tests.worlds import Steered, World
 
@@ -152,6 +153,24 @@ def _no_token_is_where_it_may_not_be() -> Iterator[None]:
     yield
     for one in canaries.OPEN:
         one.check()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _who_seems_to_have_only_read_has_only_read() -> Iterator[None]:
+    """A session that goes by its statements for having written nothing has written nothing, in every test."""
+    real = Session.commit
+
+    def checked(session: Session) -> None:
+        reads, begun = session.ending.has_only_read and not session.ending.owes, session.is_begun
+        if reads and begun and session._driver.info.transaction_status is TransactionStatus.INTRANS:
+            (row,) = session.rows("SELECT pg_current_xact_id_if_assigned() IS NOT NULL AS yes")
+            assert not row.yes, "this session has written, and seems to have only read"
+            session.ending.has_only_read = True
+        real(session)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Session, "commit", checked)
+        yield
 
 
 @pytest.fixture

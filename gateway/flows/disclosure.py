@@ -84,7 +84,7 @@ def note(parts: Office, session: Session, decision: Decision, grant: str | None)
 
 
 def _write(parts: Office, session: Session, decision: Decision, type_: str, grant: str | None) -> None:
-    log.write(session, [_line(parts, session.place.school, decision, type_, grant)])
+    together.intend(session, [_line(parts, session.place.school, decision, type_, grant)])
 
 
 def _line(

@@ -73,7 +73,7 @@ def arrive(
     `fresh` is false when the nonce was used before. Registration and deployment come with their state, the schools
     of the deployment, and the course's links; what is unknown is None.
     """
-    return session.row(
+    return session.ask(
         _ARRIVE, nonce=nonce_hash, forget_at=forget_at, registration=registration, deployment_id=deployment_id,
         context=context_id,
     )  # fmt: skip
@@ -90,7 +90,7 @@ def standing(
     With the facts of `store.facts.PERSON` and the roles in the class according to the roster; `id` is None for
     somebody unknown, `associated` is None for somebody the roster does not hold.
     """
-    return session.row(
+    return session.ask(
         _STANDING, registration=registration, sub=sub, sis_id=sis_id, class_id=class_id, nobody=nobody,
         before=before,
     )  # fmt: skip
@@ -186,5 +186,6 @@ def waiting(session: Session) -> Sequence[Any]:
 
 def keep(session: Session, *, services: dict[str, Any], facts: dict[str, Any], **values: Any) -> None:
     """Record a launch that passed the gate, the hash of its one-time code, who its person is when the SIS id said
-    so, or a migration (`evidence`, "" for neither), and the service addresses it named for its course."""
-    session.run(_KEEP, services=Jsonb(services), facts=Jsonb(facts), **values)
+    so, or a migration (`evidence`, "" for neither), and the service addresses it named for its course; in one message
+    with what follows."""
+    session.soon(_KEEP, services=Jsonb(services), facts=Jsonb(facts), **values)

@@ -26,6 +26,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from gateway.store import roles
 
+_BEGIN = "BEGIN; "
 # A commit that does not wait for the disk, and then a message to nobody, whose commit waits until everything written
 # before it is on disk. One word to the database: the first commit lets go of the locks before the second one waits.
 # Where the second word fails, the connection is idle: what was written before it is committed.
@@ -67,6 +68,9 @@ class _Ending:
 
     waits_for_disk: bool = False
     closing: Closing | None = None
+    unsaid: str = ""  # commands that go to the database with whatever is said next
+    owes: bool = False  # whether one of these does something
+    has_only_read: bool = True  # as far as its statements show
     erasures: dict[int, int] = field(default_factory=dict)  # how many a school had when its facts were read
 
 
@@ -89,6 +93,11 @@ class Session:
     @property
     def raw(self) -> psycopg.Connection[Any]:
         """The driver's own connection, in this session's transaction: for COPY and for jobs."""
+        self.ending.has_only_read = False
+        return self._begun()
+
+    @property
+    def _driver(self) -> psycopg.Connection[Any]:
         return cast("psycopg.Connection[Any]", self.connection.connection.driver_connection)
 
     def rows(self, statement: str, **values: Any) -> Sequence[Any]:
@@ -107,6 +116,23 @@ class Session:
     def run(self, statement: str, **values: Any) -> int:
         """Run a statement; return how many rows it touched."""
         return self._execute(statement, self._with_place(values)).rowcount
+
+    def ask(self, statement: str, **values: Any) -> Any | None:
+        """Return the first row of a statement, or None: what `row` returns, in one message to the database with what
+        was to be said before it. Its plan is made once on a connection, for whatever values."""
+        self._saw(statement)
+        call = self._called(statement, values)
+        cursor = self._driver.cursor(row_factory=_named)
+        cursor.execute((self._take_unsaid() + call).encode(), prepare=False)
+        while cursor.nextset():
+            """What was said before answers nothing; the last answer is the statement's."""
+        return cursor.fetchone()
+
+    def soon(self, statement: str, **values: Any) -> None:
+        """Run a statement in one message with the next one, whose failure is then also this one's."""
+        self._saw(statement)
+        self.ending.unsaid += self._called(statement, values) + "; "
+        self.ending.owes = True
 
     def insert(self, table: sa.Table, *, ignore: bool = False, **values: Any) -> bool:
         """Insert one row, in the session's school or district where the table has one.
@@ -145,7 +171,9 @@ class Session:
     def commit(self) -> None:
         """Make everything true that was done here. Raises psycopg.Error when any statement had failed, even if
         somebody swallowed that."""
-        if self.raw.pgconn.transaction_status in (TransactionStatus.IDLE, TransactionStatus.INERROR):
+        if not self.is_begun and not self.ending.owes and not self.ending.closing:
+            return  # nothing was asked of the database
+        if self.is_begun and self._driver.info.transaction_status is not TransactionStatus.INTRANS:
             raise psycopg.errors.InFailedSqlTransaction("a statement had failed: nothing was written")
         closing, self.ending.closing = self.ending.closing, None
         if closing:
@@ -173,17 +201,23 @@ class Session:
         rows of the same schools, flushed after its commit. Raises psycopg.Error: then nothing was written where the
         session `is_undone`."""
         begin = ""
-        if self.raw.info.transaction_status is not TransactionStatus.INTRANS:
-            begin = f"ROLLBACK; BEGIN; {_entering(roles.SCHOOL, self.district, self.schools)}; "
+        if self.is_begun and self._driver.info.transaction_status is not TransactionStatus.INTRANS:
+            begin = f"ROLLBACK; BEGIN; {_entering(roles.SCHOOL, self.district, self.schools)}"
             self.flush_after_commit()
-        call = psycopg.ClientCursor(self.raw).mogrify(self._planned(statement), self._with_place(values))
+        call = self._called(statement, values)
         ending = _COMMIT_THEN_FLUSH if self.ending.waits_for_disk else "COMMIT"
         try:
             self._say(f"{begin}{call}; {ending}", f"{begin}{statement}; {ending}")
         except psycopg.Error:
-            if self.raw.info.transaction_status is not TransactionStatus.IDLE:
+            if self._driver.info.transaction_status is not TransactionStatus.IDLE:
                 raise
             self._say(_FLUSH)  # it is committed; what failed was waiting for the disk
+
+    def _called(self, statement: str, values: dict[str, Any]) -> str:
+        """Return the command that calls a planned statement with these values."""
+        call, info = self._planned(statement), self.connection.connection.info
+        quoting = info.get("quoting") or info.setdefault("quoting", psycopg.ClientCursor(self._driver))
+        return str(quoting.mogrify(call, self._with_place(values)))
 
     def _planned(self, statement: str) -> str:
         """Return the call of a statement that this connection has planned once, for whatever values."""
@@ -191,28 +225,44 @@ class Session:
         call = planned.get(statement)
         if call is None:
             names, body = _numbered(statement)
-            call = f"EXECUTE planned_{len(planned)} ({', '.join(f'%({name})s' for name in names)})"
-            say(self.raw, f"PREPARE planned_{len(planned)} AS {body}")
+            given = f" ({', '.join(f'%({name})s' for name in names)})" if names else ""
+            call = f"EXECUTE planned_{len(planned)}{given}"
+            say(self._begun(), f"PREPARE planned_{len(planned)} AS {body}")
             planned[statement] = call
         return str(call)
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether the database has heard of this transaction."""
+        return not self.ending.unsaid.startswith(_BEGIN)
+
+    def leave(self) -> None:
+        """Undo what this transaction did, if it still goes on."""
+        self._take_unsaid()
+        if self._driver.info.transaction_status is not TransactionStatus.IDLE:
+            say(self._driver, "ROLLBACK")
+
     def is_undone(self) -> bool:
         """Whether a transaction that failed has certainly written nothing: its connection stands, and waits for its end."""
-        return self.raw.info.transaction_status is TransactionStatus.INERROR
+        return self._driver.info.transaction_status is TransactionStatus.INERROR
 
     def has_written(self) -> bool:
-        """Whether anything was written or locked in this transaction."""
+        """Whether anything was written or locked in this transaction. The database is asked where more was said to it
+        than questions."""
+        if self.ending.owes or self.ending.has_only_read:
+            return self.ending.owes
         (row,) = self.rows("SELECT pg_current_xact_id_if_assigned() IS NOT NULL AS yes")
         return bool(row.yes)
 
     def plan_for_any(self) -> None:
         """From here on plan a statement once on a connection, for whatever values: for statements whose shape leaves
         no choice that depends on them. Planning for the values at hand is as much work as finding a hundred rows."""
-        self._say("SET LOCAL plan_cache_mode = force_generic_plan")
+        self.ending.unsaid += "SET LOCAL plan_cache_mode = force_generic_plan; "
 
     def command(self, command: str) -> None:
         """Run a command of our own, in which no value stands. The driver, seeing ROLLBACK or DROP, would forget every
         statement planned on this connection, and others count on theirs."""
+        self.ending.has_only_read = False
         self._say(command)
 
     def saw_erasures(self, school: int, number: int | None) -> None:
@@ -227,21 +277,35 @@ class Session:
     def enter(self, role: str, district: int, schools: Sequence[int]) -> None:
         """Act from here on in this role, for these schools."""
         self.write_rest()
-        self._say(_entering(role, district, schools))
+        self.ending.unsaid += _entering(role, district, schools)
         self.district, self.schools = district, tuple(schools)
 
     def _say(self, command: str, shown: str | None = None) -> None:
-        """Send a command; whoever watches is shown it without the values in it."""
-        if self.watch:
+        """Send a command, after what was to be said before it; whoever watches is shown it without values."""
+        if self.watch and command:
             self.watch(shown or command)
-        say(self.raw, command)
+        say(self._driver, self._take_unsaid() + command)
+
+    def _begun(self) -> psycopg.Connection[Any]:
+        """The driver's connection, after everything that was to be said first."""
+        if self.ending.unsaid:
+            self._say("")
+        return self._driver
+
+    def _saw(self, statement: str) -> None:
+        self.ending.has_only_read = self.ending.has_only_read and _is_question(statement)
+        if self.watch:
+            self.watch(statement)
+
+    def _take_unsaid(self) -> str:
+        unsaid, self.ending.unsaid, self.ending.owes = self.ending.unsaid, "", False
+        return unsaid
 
     def _execute(
         self, statement: str, values: dict[str, Any] | None = None, *, many: bool = False
     ) -> psycopg.Cursor[Any]:
-        if self.watch:
-            self.watch(statement)
-        cursor = self.raw.cursor(row_factory=tuple_row if many else _named, binary=many)
+        self._saw(statement)
+        cursor = self._begun().cursor(row_factory=tuple_row if many else _named, binary=many)
         return cursor.execute(statement.encode(), values)
 
     def _with_place(self, values: dict[str, Any]) -> dict[str, Any]:
@@ -261,6 +325,19 @@ def _insertion(table: sa.Table, names: tuple[str, ...], ignore: bool) -> tuple[s
     return f'INSERT INTO "{table.name}" ({columns}) VALUES ({values}){tail}', json_names
 
 
+# What a question does not hold. Of our own functions, `ledger_append` alone writes (migrations/versions).
+_DEED = re.compile(
+    r"\b(?:INSERT|UPDATE|DELETE|MERGE|TRUNCATE|COPY|CREATE|ALTER|DROP|LOCK|CALL|SHARE|NOTIFY|ledger_append|nextval|setval|"
+    r"set_config|lo_\w+|pg_\w+)\b", re.IGNORECASE,
+)  # fmt: skip
+
+
+@lru_cache(maxsize=1024)
+def _is_question(statement: str) -> bool:
+    """Whether a statement certainly writes and locks nothing."""
+    return statement.lstrip().startswith(("SELECT", "WITH")) and _DEED.search(statement) is None
+
+
 _NAMED = re.compile(r"%\((\w+)\)s")
 
 
@@ -276,7 +353,7 @@ def _entering(role: str, district: int, schools: Sequence[int]) -> str:
     listed = ",".join(str(int(school)) for school in schools)
     return (
         f"SET LOCAL ROLE {role}; SET LOCAL schoolgate.district = '{int(district)}'; "
-        f"SET LOCAL schoolgate.schools = '{{{listed}}}'"
+        f"SET LOCAL schoolgate.schools = '{{{listed}}}'; "
     )
 
 
@@ -322,20 +399,19 @@ class Database:
     def _open(self, role: str, district: int, schools: Sequence[int]) -> Iterator[Session]:
         with self.engine.connect() as connection:
             session = Session(connection, district, tuple(schools), self.watch)
+            session.ending.unsaid = f"{_BEGIN}{_entering(role, district, schools)}"
             try:
-                say(session.raw, f"BEGIN; {_entering(role, district, schools)}")
                 yield session
                 session.commit()
             except BaseException as error:
-                self._roll_back(connection, session.raw)
+                self._roll_back(connection, session)
                 if not isinstance(error, Undo):
                     raise
 
-    def _roll_back(self, connection: sa.Connection, raw: psycopg.Connection[Any]) -> None:
+    def _roll_back(self, connection: sa.Connection, session: Session) -> None:
         """Leave nothing of a transaction; a connection that is gone takes its idle neighbours along."""
         try:
-            if raw.info.transaction_status is not TransactionStatus.IDLE:
-                say(raw, "ROLLBACK")
+            session.leave()
         except psycopg.Error:
             connection.invalidate()
             self.engine.dispose()

@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 from gateway.ledger import log
-from gateway.store import roles
-from gateway.store.tenant import UNREACHABLE, Database, Place, Undo
+from gateway.store import roles, tenant
+from gateway.store.tenant import UNREACHABLE, Database, Place, Session, Undo
 from tests.worlds import World
 
 
@@ -59,6 +59,66 @@ def test_a_session_keeps_no_role_and_no_school_for_the_next(world, place):
             "SELECT current_user, current_setting('schoolgate.schools', true)"
         ).one()
     assert (who == roles.SCHOOL, schools) == (False, "")
+
+
+def test_what_is_left_for_later_goes_with_what_is_said_next(world, place):
+    with world.office.database.open_school(place) as session:
+        session.soon("SELECT ledger_append(%(district)s, '{}', '{}', '{}')")
+        assert session.has_written()
+        found = session.ask(
+            "SELECT %(word)s::text AS word, current_user AS who, %(none)s::int AS none", word="o'%s\\\n", none=None
+        )
+        assert found == ("o'%s\\\n", roles.SCHOOL, None)
+        assert session.ask("SELECT 1 WHERE false") is None
+
+
+@pytest.mark.parametrize("then", ["nothing", "ask", "row"])
+def test_what_is_left_for_later_is_true_at_the_end_or_undone_with_the_rest(world, place, then):
+    insert = (
+        "INSERT INTO doorkey (district, school, key_hash, opens, ref, holder, expires_at) "
+        "VALUES (%(district)s, %(school)s, %(key)s, 'launch', 'la_1', 'gr_1', now())"
+    )
+    count = "SELECT count(*) AS n FROM doorkey WHERE district = %(district)s AND school = %(school)s"
+    key = f"{place} {then}".encode()
+
+    def leave(session: Session) -> None:
+        session.soon(insert, key=key)
+        if then != "nothing":
+            getattr(session, then)("SELECT 1")
+
+    with world.office.database.open_school(place) as session:
+        leave(session)
+        raise Undo
+    with world.office.database.open_school(place) as session:
+        assert session.row(count).n == 0
+        leave(session)
+    with world.office.database.open_school(place) as session:
+        assert session.row(count).n == 1
+    with pytest.raises(psycopg.errors.UniqueViolation), world.office.database.open_school(place) as session:
+        leave(session)
+
+
+def test_who_asks_nothing_says_nothing(world, place):
+    """So it costs nothing, and it is no error that the database was not heard of."""
+    with world.office.database.open_school(place) as session:
+        assert not session.is_begun
+    with pytest.raises(ZeroDivisionError), world.office.database.open_school(place) as session:
+        raise ZeroDivisionError
+    with world.office.database.open_school(place) as session:
+        assert session.row("SELECT current_user AS who").who == roles.SCHOOL
+
+
+@pytest.mark.parametrize(
+    ("statement", "is_question"),
+    [
+        ("SELECT 1", True), ("  WITH a AS (SELECT 1) SELECT * FROM a", True), ("INSERT INTO a VALUES (1)", False),
+        ("WITH a AS (DELETE FROM b RETURNING 1) SELECT * FROM a", False), ("SELECT 1 FROM a FOR UPDATE", False),
+        ("select 1 from a for share", False), ("SELECT nextval('a')", False), ("SELECT ledger_append(1)", False),
+        ("SELECT pg_advisory_xact_lock(1)", False), ("COPY a TO STDOUT", False), ("SAVEPOINT a", False),
+    ],
+)  # fmt: skip
+def test_a_question_is_known_by_its_words(statement, is_question):
+    assert tenant._is_question(statement) is is_question
 
 
 def test_connections_that_were_cut_cost_one_request_and_no_more(world, place, addresses):
