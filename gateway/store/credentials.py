@@ -43,7 +43,7 @@ def keep_token(session: Session, **values: Any) -> None:
 
 def token(session: Session, token_hash: bytes) -> Any | None:
     """Return an access token with its grant: vendor, agreement, schools, scopes."""
-    return session.row(
+    return session.ask(
         "SELECT t.client_id, t.scopes AS token_scopes, t.expires_at, t.revoked_at, c.status AS client_status, g.* "
         f"FROM access_token t JOIN client c USING (client_id) JOIN ({_GRANT}) g ON g.district = t.district "
         "AND g.access_grant = t.access_grant WHERE t.token_hash = %(token)s",

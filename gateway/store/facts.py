@@ -72,7 +72,7 @@ class Known:
 
 def known(session: Session, vendor: str, agreement: str) -> Known:
     """Return what the session's school has on file about a vendor's agreement."""
-    (row,) = session.rows(_KNOWN, vendor=vendor, agreement=agreement)
+    row = session.ask(_KNOWN, vendor=vendor, agreement=agreement)
     return known_of(session, session.place.school, row)
 
 
@@ -93,9 +93,11 @@ def known_each(session: Session, vendor: str, agreement: str) -> dict[int, Known
 
 
 def school_ref(session: Session) -> str:
-    """Return the public reference of the session's school."""
-    rows = session.rows("SELECT ref FROM school WHERE district = %(district)s AND school = %(school)s")
-    return str(rows[0].ref)
+    """Return the public reference of the session's school. Raises LookupError where there is no such school."""
+    row = session.ask("SELECT ref FROM school WHERE district = %(district)s AND school = %(school)s")
+    if row is None:
+        raise LookupError("no such school")
+    return str(row.ref)
 
 
 def school_name(session: Session) -> str:
