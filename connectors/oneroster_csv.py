@@ -124,7 +124,7 @@ class Delivery:
         try:
             self._zip = self._stack.enter_context(zipfile.ZipFile(self.path))
         except (zipfile.BadZipFile, OSError, ValueError, _CANNOT_UNPACK) as error:
-            raise Unreadable("CSV_NOT_A_ZIP", self.path.name, type(error).__name__) from error
+            raise Unreadable("CSV_NOT_A_ZIP", self.path.name) from error
         entries = self._zip.infolist()
         if len(entries) > MAX_FILES:
             raise Unreadable("CSV_ZIP_BOMB", self.path.name, f"{len(entries)} entries")

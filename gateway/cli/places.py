@@ -80,7 +80,10 @@ def school_add(
     show(as_json, {"ref": ref, "name": name, "org": org_id}, [f"School {name} is {ref}.", _AFTER_SCHOOLS])
 
 
-_AFTER_SCHOOLS = "Next: schoolgate agreement add … --operation roster.import ; schoolgate sync plan SOURCE DELIVERY"
+_AFTER_SCHOOLS = (
+    "Next: schoolgate vendor add NAME --category sis … ; schoolgate agreement add NAME … --operation roster.import ; "
+    "schoolgate sync plan SOURCE DELIVERY"
+)
 
 
 def _add_schools(parts: Office, by: Person, delivery: Path, source: str | None, as_json: bool) -> None:

@@ -78,7 +78,7 @@ class _Ending:
 class Session:
     """One transaction for named schools. Statements are psycopg's: `%(name)s`."""
 
-    connection: sa.Connection
+    pooled: sa.Connection  # of the pool: perhaps not begun yet
     district: int
     schools: tuple[int, ...]
     watch: Callable[[str], None] | None = None  # told of every statement
@@ -91,6 +91,12 @@ class Session:
         return Place(self.district, school)
 
     @property
+    def connection(self) -> sa.Connection:
+        """SQLAlchemy's connection, in this session's transaction."""
+        _ = self.raw
+        return self.pooled
+
+    @property
     def raw(self) -> psycopg.Connection[Any]:
         """The driver's own connection, in this session's transaction: for COPY and for jobs."""
         self.ending.has_only_read = False
@@ -98,7 +104,7 @@ class Session:
 
     @property
     def _driver(self) -> psycopg.Connection[Any]:
-        return cast("psycopg.Connection[Any]", self.connection.connection.driver_connection)
+        return cast("psycopg.Connection[Any]", self.pooled.connection.driver_connection)
 
     def rows(self, statement: str, **values: Any) -> Sequence[Any]:
         """Return all rows. `%(district)s`, `%(school)s` and `%(schools)s` are those of the session."""
@@ -150,7 +156,7 @@ class Session:
 
     def at(self, school: int) -> Session:
         """The same transaction and role, seen as a session of one school of its district."""
-        return Session(self.connection, self.district, (school,), self.watch, self.ending)
+        return Session(self.pooled, self.district, (school,), self.watch, self.ending)
 
     def flush_after_commit(self) -> None:
         """Let go of this transaction's locks before it is on disk, and wait for the disk after: a lock that everybody
@@ -165,7 +171,7 @@ class Session:
     def settle(self) -> None:
         """Wait until whatever this session has seen is on disk: another's commit shows before it is. Takes a second
         connection for it."""
-        with self.connection.engine.connect() as other:
+        with self.pooled.engine.connect() as other:
             say(cast("psycopg.Connection[Any]", other.connection.driver_connection), _FLUSH)
 
     def commit(self) -> None:
@@ -215,13 +221,13 @@ class Session:
 
     def _called(self, statement: str, values: dict[str, Any]) -> str:
         """Return the command that calls a planned statement with these values."""
-        call, info = self._planned(statement), self.connection.connection.info
+        call, info = self._planned(statement), self.pooled.connection.info
         quoting = info.get("quoting") or info.setdefault("quoting", psycopg.ClientCursor(self._driver))
         return str(quoting.mogrify(call, self._with_place(values)))
 
     def _planned(self, statement: str) -> str:
         """Return the call of a statement that this connection has planned once, for whatever values."""
-        planned = self.connection.connection.info.setdefault("planned", {})
+        planned = self.pooled.connection.info.setdefault("planned", {})
         call = planned.get(statement)
         if call is None:
             names, body = _numbered(statement)
