@@ -123,13 +123,14 @@ async def run_again(app: procrastinate.App) -> None:
 
 
 def forget_expired(parts: Parts) -> None:
-    """Remove nonces, tokens and assertion ids that can no longer be valid."""
-    from gateway.store import credentials, registrations
+    """Remove nonces, tokens and assertion ids that can no longer be valid, and answers that are repeated no longer."""
+    from gateway.store import credentials, registrations, results
 
     with parts.database.open_identity() as session:
         registrations.forget_nonces(session, parts.clock.now())
         registrations.forget_launches(session, parts.clock.now())
         credentials.forget_tokens(session, parts.clock.now())
+        results.forget_answers(session, parts.clock.now())
 
 
 def sign_checkpoints(parts: Parts, stop: threading.Event) -> None:

@@ -431,7 +431,8 @@ outbox = _table(
 )  # fmt: skip
 idempotency = _table(
     "idempotency", "district", "access_grant key",
-    "access_grant key body_hash:bytes status:int answer:json created_at:time", _VERSIONS | _EMPTIED,
+    "access_grant key body_hash:bytes status:int answer:json created_at:time",
+    _VERSIONS | _EMPTIED | {IDENTITY: "SELECT, DELETE"}, sa.Index("idempotency_by_age", "created_at"),
 )  # fmt: skip
 
 # --- families and transcripts ----------------------------------------------------------------------

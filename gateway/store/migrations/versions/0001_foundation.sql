@@ -104,6 +104,8 @@ CREATE TABLE idempotency (
     PRIMARY KEY (district, access_grant, key)
 );
 
+CREATE INDEX idempotency_by_age ON idempotency (created_at);
+
 CREATE TABLE launch_nonce (
     nonce_hash BYTEA NOT NULL,
     expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
@@ -1437,6 +1439,7 @@ CREATE POLICY of_identity ON failed_launch TO schoolgate_identity USING (true) W
 CREATE POLICY of_onboarding ON failed_launch TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
 ALTER TABLE idempotency ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_erasure ON idempotency TO schoolgate_erasure USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+CREATE POLICY of_identity ON idempotency TO schoolgate_identity USING (true) WITH CHECK (true);
 CREATE POLICY of_school ON idempotency TO schoolgate_school USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
 
 -- Grants: each narrow role what it needs. The login role has nothing of its own.
@@ -1464,6 +1467,7 @@ GRANT SELECT, INSERT, UPDATE ON district_role TO schoolgate_onboarding;
 GRANT SELECT ON district_role TO schoolgate_identity;
 GRANT SELECT ON district_role TO schoolgate_school;
 GRANT SELECT, UPDATE ON idempotency TO schoolgate_erasure;
+GRANT SELECT, DELETE ON idempotency TO schoolgate_identity;
 GRANT SELECT, INSERT ON idempotency TO schoolgate_school;
 GRANT SELECT, INSERT, DELETE ON launch_nonce TO schoolgate_identity;
 GRANT SELECT, INSERT ON ledger_entry TO schoolgate_school;
