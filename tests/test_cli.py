@@ -809,7 +809,7 @@ def test_the_ledger_is_exported_and_verified_offline(desk):
             changed.writestr(name, whole.read(name).replace(b'"type":"agreement"', b'"type":"direction"', 1))
     done = offline.run("ledger", "verify", desk.folder / "b.zip")
     assert done.exit_code == 1
-    assert "NOT VALID: entry 0 was changed" in done.stdout
+    assert "NOT VALID: entry 1 was changed" in done.stdout
     assert "LED_INVALID" in done.stdout
 
 

@@ -8,12 +8,13 @@ from typing import Any
 
 from gateway import errors
 from gateway.errors import Refused
+from gateway.flows import disclosure
 from gateway.flows.onboarding.typed import read_zone, readable
 from gateway.flows.parts import Office
 from gateway.identity.staff import DISTRICT_ROLES, SCHOOL_ROLES, Person
 from gateway.ledger import log
 from gateway.policy.source_policies import PROFILES
-from gateway.store import directory, sources
+from gateway.store import directory, on_file, sources
 from gateway.store.facts import school_ref
 from gateway.store.secrets import token_hash
 from gateway.store.tenant import Place, Session
@@ -42,7 +43,8 @@ def add_district(parts: Office, name: str, admin: str, policy: str, zone: str = 
 
 
 def add_school(parts: Office, by: Person, name: str, source: str | None, org_id: str | None) -> str:
-    """Make a school, with its ledger; link it to the org of a roster source where one is named."""
+    """Make a school, with its ledger, which says first by which privacy policy it is governed; link it to the org of a
+    roster source where one is named."""
     by.acts_for_district()
     name = readable(name, "school")
     if (source is None) != (org_id is None):
@@ -57,8 +59,13 @@ def add_school(parts: Office, by: Person, name: str, source: str | None, org_id:
         place = directory.add_school(session, ref, name, found, org_id, now, by.ref)
         if place is None:
             raise Refused(errors.REQ_CONFLICT, "that org of the source has a school already")
+        governs = on_file.source_policies(session)[-1]
         session.narrow(place)
         log.start(session, parts.vault, ref, parts.ids.new("key"), now)
+        disclosure.event(
+            parts, session, "policy", parts.ids.new("pw"), "governs", actor={"kind": "staff", "ref": by.ref},
+            policy=f"{governs.policy}@{governs.version}",
+        )  # fmt: skip
     return ref
 
 
