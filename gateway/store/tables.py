@@ -223,6 +223,10 @@ opt_out = _table(
     recorded_at:time recorded_by""",
     _VERSIONS | _ERASED, sa.Index("opt_out_by_person", "district", "school", "person_id"),
 )  # fmt: skip
+# What stays refused for somebody who was erased, under a keyed hash that leads to nobody.
+kept_refusal = _table(
+    "kept_refusal", "school", "mark", "mark:bytes refusals:json kept_at:time", {SCHOOL: _SID},
+)  # fmt: skip
 source_policy = _table(  # which policy governs a district: the one of the highest version
     "source_policy", "district", "version", "version:int policy recorded_at:time recorded_by",
     {ONBOARDING: _SI, SCHOOL: _S, INTAKE: _S},

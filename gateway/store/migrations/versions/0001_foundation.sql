@@ -955,6 +955,16 @@ CREATE TABLE opt_out (
 );
 CREATE INDEX opt_out_by_person ON opt_out (district, school, person_id);
 
+CREATE TABLE kept_refusal (
+    district INTEGER NOT NULL,
+    school INTEGER NOT NULL,
+    mark BYTEA NOT NULL,
+    refusals JSONB NOT NULL,
+    kept_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    PRIMARY KEY (district, school, mark),
+    FOREIGN KEY(district, school) REFERENCES school (district, school)
+);
+
 CREATE TABLE source_policy (
     district INTEGER NOT NULL,
     version INTEGER NOT NULL,
@@ -1284,6 +1294,8 @@ CREATE POLICY of_school ON direction TO schoolgate_school USING (district = (SEL
 ALTER TABLE consent ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_erasure ON consent TO schoolgate_erasure USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
 CREATE POLICY of_school ON consent TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+ALTER TABLE kept_refusal ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_school ON kept_refusal TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
 ALTER TABLE opt_out ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_erasure ON opt_out TO schoolgate_erasure USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
 CREATE POLICY of_school ON opt_out TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
@@ -1572,6 +1584,7 @@ GRANT SELECT ON agreement TO schoolgate_intake;
 GRANT SELECT, INSERT, UPDATE ON alias_state TO schoolgate_school;
 GRANT SELECT, DELETE ON consent TO schoolgate_erasure;
 GRANT SELECT, INSERT ON consent TO schoolgate_school;
+GRANT SELECT, INSERT, DELETE ON kept_refusal TO schoolgate_school;
 GRANT SELECT, DELETE ON opt_out TO schoolgate_erasure;
 GRANT SELECT, INSERT ON opt_out TO schoolgate_school;
 GRANT SELECT, INSERT ON policy_word TO schoolgate_school;
