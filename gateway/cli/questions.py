@@ -18,21 +18,26 @@ if TYPE_CHECKING:
 @click.option("--vendor", required=True, help="The vendor (name or reference).")
 @click.option("--student", required=True, help="sourcedId, local number or full name.")
 @click.option("--element", required=True, help="A data element, such as person.email.")
+@click.option("--purpose", help="Ask about this purpose; each operation serves one, and is asked for that otherwise.")
 @json_flag
 @acting
-def explain(parts: Office, by: Person, vendor: str, student: str, element: str, as_json: bool) -> None:
-    """Say whether an element of a pupil may go to a vendor, and why."""
+def explain(
+    parts: Office, by: Person, vendor: str, student: str, element: str, purpose: str | None, as_json: bool
+) -> None:
+    """Say whether an element of a pupil may go to a vendor, by which operation and for which purpose, and why."""
     from gateway.flows import explain as flow
 
-    answers = flow.explain(parts, by, vendor, student, element)
+    answers = flow.explain(parts, by, vendor, student, element, purpose)
     said = [
-        {"school": a.school, "agreement": a.agreement, "operation": a.operation, "permitted": a.reason is None,
+        {"school": a.school, "agreement": a.agreement, "operation": a.operation, "purpose": a.purpose,
+         "permitted": a.reason is None,
          "code": a.reason.code if a.reason else None, "because": a.because}
         for a in answers
     ]  # fmt: skip
     text = []
     for answer in answers:
-        where = " ".join(filter(None, (answer.school, answer.operation, answer.agreement)))
+        serves = f"for {answer.purpose}" if answer.purpose else ""
+        where = " ".join(filter(None, (answer.school, answer.operation, serves, answer.agreement)))
         text += [f"{where}: {answer.sentence}", f"  because {answer.because}"]
         if answer.reason:
             text += [f"  code    {answer.reason.code}", f"  remedy  {answer.reason.remedy}"]
