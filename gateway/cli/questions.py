@@ -58,13 +58,13 @@ def what_if(
     """Say what ending an agreement, a refusal or another policy would change. Nothing is changed."""
     from gateway.flows import explain as flow
 
-    if sum(one is not None for one in (end_agreement, pupil, policy)) != 1 or (under and not pupil):
+    if sum(one is not None for one in (end_agreement, pupil, policy)) != 1 or (under is not None and pupil is None):
         raise click.UsageError("name one change: --end-agreement, --refuse (--under) or --policy")
-    if end_agreement:
+    if end_agreement is not None:
         change = flow.ending(flow.agreement_called(parts, by, end_agreement))
-    elif pupil:
+    elif pupil is not None:
         change = flow.refusing(
-            flow.pupil_called(parts, by, pupil), flow.agreement_called(parts, by, under) if under else None
+            flow.pupil_called(parts, by, pupil), None if under is None else flow.agreement_called(parts, by, under)
         )
     else:
         change = flow.governed_by(str(policy))

@@ -29,7 +29,11 @@ def personal_token(parts: Office) -> tuple[str, bytes]:
 
 
 def add_district(parts: Office, name: str, admin: str, policy: str, zone: str = "UTC") -> tuple[str, str, str]:
-    """Make a district with its first administrator. Return (district, administrator, personal token)."""
+    """Make a district with its first administrator. Return (district, administrator, personal token).
+
+    Districts may share a name, as they do: each acts by tokens of its own and shows its reference, and none learns here
+    that there is another.
+    """
     if policy not in PROFILES:
         raise Refused(errors.REQ_INVALID, f"source policies are {', '.join(sorted(PROFILES))}")
     name, admin, zone = readable(name, "district"), readable(admin, "administrator"), read_zone(zone)
@@ -132,16 +136,17 @@ def _source(session: Session, source: str | None) -> str | None:
 
 
 def add_staff(parts: Office, by: Person, name: str, role: str, school: str | None) -> tuple[str, str]:
-    """Make a person with a role at a school, or at the district. Return (reference, personal token)."""
+    """Make a person with a role at a school, or at the district where none is named: a blank one is no school, and not
+    all of them. Return (reference, personal token)."""
     name = readable(name, "person")
     now, ref = parts.clock.now(), parts.ids.new("st")
     secret, hashed = personal_token(parts)
-    roles = SCHOOL_ROLES if school else DISTRICT_ROLES
+    roles = DISTRICT_ROLES if school is None else SCHOOL_ROLES
     if role not in roles:
-        where = "a school" if school else "the district"
+        where = "the district" if school is None else "a school"
         raise Refused(errors.REQ_INVALID, f"roles at {where} are {', '.join(sorted(roles))}")
     with parts.database.open_district(by.district) as session:
-        number = school_named(session, school).school if school else None
+        number = None if school is None else school_named(session, school).school
         if number is None:
             by.acts_for_district()
         else:
