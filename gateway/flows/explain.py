@@ -12,7 +12,7 @@ from datetime import datetime
 
 from gateway import errors
 from gateway.errors import Reason, Refused
-from gateway.flows import onboarding
+from gateway.flows import access, onboarding
 from gateway.flows.parts import Office
 from gateway.identity.staff import Person as Staff
 from gateway.policy import rowplan
@@ -87,6 +87,7 @@ def explain(
             found += _explained(
                 parts, session, school, named.vendor, person, element, Purpose(purpose) if purpose else None
             )
+            access.looked(parts, session, by, access.DECISION, 1)
     if not somewhere:
         raise Refused(errors.REQ_UNKNOWN, "there is no pupil of that id, number or name at these schools")
     return found
@@ -238,11 +239,11 @@ def agreement_called(parts: Office, by: Staff, text: str) -> str:
 
 def pupil_called(parts: Office, by: Staff, text: str) -> str:
     """Return the id of the one pupil with this id, number or full name. Raises Refused for none, or several."""
-    found = {
-        row.sourced_id
-        for session, _ in onboarding.readable_schools(parts, by)
-        for row in roster.find_pupil(session, text)
-    }
+    found = set[str]()
+    for session, _ in onboarding.readable_schools(parts, by):
+        here = {row.sourced_id for row in roster.find_pupil(session, text)}
+        access.looked(parts, session, by, access.DECISION, len(here))
+        found |= here
     if len(found) != 1:
         reason = errors.REQ_AMBIGUOUS if found else errors.REQ_UNKNOWN
         raise Refused(reason, "there is no pupil, or several, of that id, number or name at these schools")
