@@ -14,7 +14,7 @@ from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 from procrastinate.jobs import Status
 
 from gateway.store.roles import JOBS
-from gateway.store.tenant import Place, Session
+from gateway.store.tenant import KEEPALIVES, THEIR_KEEPALIVES, Place, Session
 
 if TYPE_CHECKING:
     from gateway.flows.parts import Parts
@@ -53,8 +53,9 @@ class Deferrer:
 def make_worker(parts: Parts) -> procrastinate.App:
     """Return the application that runs jobs, with its tasks and timetable."""
     connector = procrastinate.PsycopgConnector(
-        conninfo=parts.database.url, kwargs={"options": f"-c role={JOBS}"}, min_size=1, max_size=4
-    )
+        conninfo=parts.database.url, kwargs={"options": f"-c role={JOBS} {THEIR_KEEPALIVES}"} | KEEPALIVES,
+        min_size=1, max_size=4,
+    )  # fmt: skip
     app = procrastinate.App(connector=connector)
 
     @app.task(name="drain_column", retry=_AGAIN)
@@ -122,13 +123,14 @@ async def run_again(app: procrastinate.App) -> None:
 
 
 def forget_expired(parts: Parts) -> None:
-    """Remove nonces, tokens and assertion ids that can no longer be valid."""
-    from gateway.store import credentials, registrations
+    """Remove nonces, tokens and assertion ids that can no longer be valid, and answers that are repeated no longer."""
+    from gateway.store import credentials, registrations, results
 
     with parts.database.open_identity() as session:
         registrations.forget_nonces(session, parts.clock.now())
         registrations.forget_launches(session, parts.clock.now())
         credentials.forget_tokens(session, parts.clock.now())
+        results.forget_answers(session, parts.clock.now())
 
 
 def sign_checkpoints(parts: Parts, stop: threading.Event) -> None:

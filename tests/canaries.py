@@ -27,7 +27,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs, unquote_to_bytes
 
 import redis
 import structlog
@@ -51,8 +51,10 @@ _SHAPE = re.compile(
     rb"|[A-Za-z0-9.]+@(?:pupils|schools)\.example)"
 )
 _PACKED = re.compile(rb"[A-Za-z0-9_\-+/]{40,}")
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)  # no personal token has ended by then
-_UNPACKED_UP_TO = 65_536  # longer texts are pages of records: they are searched as they are
+_COMPRESSED = (b"\x78", b"\x1f\x8b")  # zlib, gzip: how each begins
+_MOST = 64 << 20  # bytes that one packed text is unpacked to; tests make none of that size
 
 # Columns of a delivery that take any text. What tests leave empty there is filled; what they wrote is watched.
 TEXTS: Mapping[str, tuple[str, ...]] = {
@@ -127,7 +129,7 @@ def closed(names: Iterable[str]) -> frozenset[str]:
 
 
 def seen_in(data: bytes | str) -> set[str]:
-    """Return what looks like a token in some bytes: as they are, percent-decoded, and in what base64 packs."""
+    """Return what looks like a token in bytes: as they are, percent-decoded, unpacked, and in what base64 packs."""
     raw = data.encode(errors="surrogatepass") if isinstance(data, str) else data
     return {_canonical(word) for text in _readings(raw) for word in _SHAPE.findall(text)}
 
@@ -139,21 +141,28 @@ def _canonical(word: bytes) -> str:
 
 def _readings(raw: bytes) -> Iterator[bytes]:
     yield raw
-    if len(raw) > _UNPACKED_UP_TO:
-        return
+    yield from _unpacked(raw)
     if b"%" in raw:
-        yield unquote(raw.decode(errors="replace")).encode()
+        yield unquote_to_bytes(raw)
     for packed in _PACKED.findall(raw):
         try:
-            said = base64.urlsafe_b64decode(packed.translate(bytes.maketrans(b"+/", b"-_")) + b"==")
+            said = base64.urlsafe_b64decode(packed.translate(_URL_SAFE) + b"==")
         except ValueError:
             continue
         yield said
-        if said[:1] == b"\x78":
-            try:
-                yield zlib.decompressobj().decompress(said, 1 << 20)
-            except zlib.error:
-                continue
+        yield from _unpacked(said)
+
+
+def _unpacked(raw: bytes) -> Iterator[bytes]:
+    """What compressed bytes hold; of bytes that are cut off, what can be read."""
+    if not raw.startswith(_COMPRESSED):
+        return
+    try:
+        said = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(raw, _MOST)
+    except zlib.error:
+        return
+    assert len(said) < _MOST, "a packed text is too long to be searched"
+    yield said
 
 
 def _token(*names: object) -> str:

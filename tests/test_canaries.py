@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import logging
+import random
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -223,6 +225,10 @@ def packed(word: str) -> str:
     return "." + _base64(zlib.compress(f'["gr_1","students",{word!r},17]'.encode()))
 
 
+LONG = '{"users":[' + '{"status":"active"},' * 5_000
+NOISE = random.Random(1).randbytes(200_000).hex()  # what does not become small by packing it
+
+
 LEAKS: dict[str, Callable[[Planted], None]] = {
     "a row of another school in a copy of an answer": lambda p: p.answer(f'{{"users":[{{"x":"{p.foreign}"}}]}}'),
     "a field that is not agreed": lambda p: p.answer(f'{{"users":[{{"email":"{p.mail}"}}]}}'),
@@ -234,6 +240,12 @@ LEAKS: dict[str, Callable[[Planted], None]] = {
     "a file name in a header": lambda p: p.answer("", headers=[("Content-Disposition", f"filename={p.foreign}.csv")]),
     "a status line": lambda p: p.answer("", f"200 {p.foreign}"),
     "a cursor that packs it": lambda p: p.answer("{}", headers=[("Link", packed(p.foreign))]),
+    "a long page that packs it": lambda p: p.answer(LONG + packed(p.foreign)),
+    "a long page that percent-encodes it": lambda p: p.answer(LONG + "".join(f"%{ord(c):x}" for c in p.foreign)),
+    "a long text that is packed": lambda p: p.answer(packed(f"{NOISE}{p.foreign}")),
+    "a compressed answer": lambda p: p.theirs.answered(
+        p.asked(), "200 OK", [("Content-Encoding", "gzip")], gzip.compress(f"{NOISE}{p.foreign}".encode())
+    ),
     "another child on a family's page": lambda p: p.answer(
         p.given, asked=Asked("POST /family", "door", rights_request.issue_code(
             p.world.office, p.world.by, p.world.places["A"], "p0")[0])

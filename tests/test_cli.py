@@ -643,6 +643,32 @@ def test_a_name_is_shown_as_it_is(desk):
     assert "Lincoln [/b] [red]High[/red]" in desk.run("school", "list").stdout
 
 
+def test_districts_of_one_name_are_told_apart_by_their_references(desk):
+    desk.onboard()
+    (mine,) = desk.said("district", "list")
+    other = json.loads(desk.run("district", "add", f" {mine['name']} ", "--admin", "Bea", "--json").stdout)
+    shown = desk.run("district", "list", "--json", token=other["token"]).stdout
+    assert [(one["ref"], one["name"]) for one in json.loads(shown)] == [(other["district"], mine["name"])]
+    assert other["district"] != mine["ref"]
+    assert json.loads(desk.run("school", "list", "--json", token=other["token"]).stdout) == []
+    assert f"District {mine['name']} is di_" in desk.run("district", "add", f"{mine['name']} ", "--admin", "C").stdout
+
+
+def test_a_blank_school_is_no_school_and_not_all_of_them(desk):
+    desk.onboard()
+    before = desk.said("staff", "list")
+    done = desk.run("staff", "add", "Zed", "--role", "privacy_officer", "--school", "")
+    assert (refusal(done), desk.said("staff", "list")) == ((1, "REQ_UNKNOWN"), before)
+
+
+@pytest.mark.parametrize(
+    "words", [("--end-agreement", ""), ("--refuse", ""), ("--refuse", "p2", "--under", ""), ("--policy", "")]
+)
+def test_what_if_of_nothing_is_refused(desk, words):
+    desk.run("sync", "apply", "sis", desk.onboard())
+    assert refusal(desk.run("what-if", *words)) == (1, "REQ_INVALID" if "--policy" in words else "REQ_UNKNOWN")
+
+
 def test_blanks_around_a_name_are_not_part_of_it(desk):
     assert desk.said("school", "add", " Lincoln ")["name"] == "Lincoln"
     assert [row["name"] for row in desk.said("school", "list")] == ["Lincoln"]
@@ -809,7 +835,7 @@ def test_the_ledger_is_exported_and_verified_offline(desk):
             changed.writestr(name, whole.read(name).replace(b'"type":"agreement"', b'"type":"direction"', 1))
     done = offline.run("ledger", "verify", desk.folder / "b.zip")
     assert done.exit_code == 1
-    assert "NOT VALID: entry 0 was changed" in done.stdout
+    assert "NOT VALID: entry 1 was changed" in done.stdout
     assert "LED_INVALID" in done.stdout
 
 

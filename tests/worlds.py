@@ -21,6 +21,7 @@ from gateway.flows.parts import Office, Parts
 from gateway.identity import staff
 from gateway.ledger import entry, log
 from gateway.policy.minimise import every_record
+from gateway.store import directory
 from gateway.store.tenant import Place, Session
 from tests import canaries
 from tests.deliveries import Delivery, two_schools
@@ -125,6 +126,18 @@ class World:
             self.canaries.read[self.places[org]] = 0
         if covered:
             self.agree("SIS Inc", "sis", COLLECTED, ("roster.import",), ("rostering",), schools=orgs, directed=False)
+        return self
+
+    def found(self, *orgs: str) -> World:
+        """Make schools whose logs hold nothing yet, as no school is that was onboarded: for tests of the log itself."""
+        for org in orgs:
+            ref = self.office.ids.new("sch")
+            with self.office.database.open_district(self.by.district) as session:
+                place = directory.add_school(session, ref, f"School {org}", None, None, self.clock.at, self.by.ref)
+                assert place
+                session.narrow(place)
+                log.start(session, self.office.vault, ref, self.office.ids.new("key"), self.clock.at)
+            self.places[org], self.refs[org], self.canaries.read[place] = place, ref, 0
         return self
 
     def agree(

@@ -32,6 +32,7 @@ def district_add(name: str, admin: str, policy: str, zone: str, as_json: bool) -
 
     with opened(create=True) as parts:
         ref, staff, token = onboarding.add_district(parts, name, admin, policy, zone)
+    name, admin = name.strip(), admin.strip()
     text = [f"District {name} is {ref}.", f"{admin} is {staff}; the personal token is shown once:", token,
             "Next: export SCHOOLGATE_TOKEN=… ; schoolgate source add NAME ; schoolgate sync plan NAME ZIP"]  # fmt: skip
     show(as_json, {"district": ref, "staff": staff, "token": token}, text)
@@ -131,7 +132,9 @@ def staff_add(parts: Office, by: Person, name: str, role: str, where: str | None
     from gateway.flows import onboarding
 
     ref, token = onboarding.add_staff(parts, by, name, role, where)
-    show(as_json, {"staff": ref, "token": token}, [f"{name} is {ref}; the personal token is shown once:", token])
+    show(
+        as_json, {"staff": ref, "token": token}, [f"{name.strip()} is {ref}; the personal token is shown once:", token]
+    )
 
 
 @staff.command("list")

@@ -18,21 +18,26 @@ if TYPE_CHECKING:
 @click.option("--vendor", required=True, help="The vendor (name or reference).")
 @click.option("--student", required=True, help="sourcedId, local number or full name.")
 @click.option("--element", required=True, help="A data element, such as person.email.")
+@click.option("--purpose", help="Ask about this purpose; each operation serves one, and is asked for that otherwise.")
 @json_flag
 @acting
-def explain(parts: Office, by: Person, vendor: str, student: str, element: str, as_json: bool) -> None:
-    """Say whether an element of a pupil may go to a vendor, and why."""
+def explain(
+    parts: Office, by: Person, vendor: str, student: str, element: str, purpose: str | None, as_json: bool
+) -> None:
+    """Say whether an element of a pupil may go to a vendor, by which operation and for which purpose, and why."""
     from gateway.flows import explain as flow
 
-    answers = flow.explain(parts, by, vendor, student, element)
+    answers = flow.explain(parts, by, vendor, student, element, purpose)
     said = [
-        {"school": a.school, "agreement": a.agreement, "operation": a.operation, "permitted": a.reason is None,
+        {"school": a.school, "agreement": a.agreement, "operation": a.operation, "purpose": a.purpose,
+         "permitted": a.reason is None,
          "code": a.reason.code if a.reason else None, "because": a.because}
         for a in answers
     ]  # fmt: skip
     text = []
     for answer in answers:
-        where = " ".join(filter(None, (answer.school, answer.operation, answer.agreement)))
+        serves = f"for {answer.purpose}" if answer.purpose else ""
+        where = " ".join(filter(None, (answer.school, answer.operation, serves, answer.agreement)))
         text += [f"{where}: {answer.sentence}", f"  because {answer.because}"]
         if answer.reason:
             text += [f"  code    {answer.reason.code}", f"  remedy  {answer.reason.remedy}"]
@@ -53,13 +58,13 @@ def what_if(
     """Say what ending an agreement, a refusal or another policy would change. Nothing is changed."""
     from gateway.flows import explain as flow
 
-    if sum(one is not None for one in (end_agreement, pupil, policy)) != 1 or (under and not pupil):
+    if sum(one is not None for one in (end_agreement, pupil, policy)) != 1 or (under is not None and pupil is None):
         raise click.UsageError("name one change: --end-agreement, --refuse (--under) or --policy")
-    if end_agreement:
+    if end_agreement is not None:
         change = flow.ending(flow.agreement_called(parts, by, end_agreement))
-    elif pupil:
+    elif pupil is not None:
         change = flow.refusing(
-            flow.pupil_called(parts, by, pupil), flow.agreement_called(parts, by, under) if under else None
+            flow.pupil_called(parts, by, pupil), None if under is None else flow.agreement_called(parts, by, under)
         )
     else:
         change = flow.governed_by(str(policy))

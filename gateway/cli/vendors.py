@@ -35,7 +35,7 @@ def vendor_add(
     from gateway.flows import onboarding
 
     ref = onboarding.add_vendor(parts, by, name, category, contact, launch_url)
-    show(as_json, {"vendor": ref}, [f"Vendor {name} is {ref}.", "Next: schoolgate agreement add …"])
+    show(as_json, {"vendor": ref}, [f"Vendor {name.strip()} is {ref}.", "Next: schoolgate agreement add …"])
 
 
 @vendor.command("connect")

@@ -15,7 +15,7 @@ from gateway.identity.clients import Grant
 from gateway.policy import rowplan
 from gateway.policy.decide import Decision, decide
 from gateway.policy.minimise import clear
-from gateway.policy.request import Actor, ActorKind, Obligation, Operation, Purpose, Request
+from gateway.policy.request import RULES, Actor, ActorKind, Obligation, Operation, Request
 from gateway.store import aliases, roster
 from gateway.store import facts as fact_store
 from gateway.store.tenant import Place, Session
@@ -48,7 +48,8 @@ def _request(parts: Parts, session: Session, grant: Grant, class_id: str) -> Req
     elements = ELEMENTS | GROUPS if courses.lists_groups(session, class_id) else ELEMENTS
     return Request(
         parts.ids.new("tr"), Operation.MEMBERS, Actor(ActorKind.APPLICATION, grant.ref),
-        fact_store.school_ref(session), grant.vendor, Purpose.ASSESSMENT, elements, MANDATORY, class_id, meets=MEETS,
+        fact_store.school_ref(session), grant.vendor, RULES[Operation.MEMBERS].purpose, elements, MANDATORY, class_id,
+        meets=MEETS,
     )  # fmt: skip
 
 

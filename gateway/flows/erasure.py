@@ -3,7 +3,8 @@
 It is for a person whose record the school no longer keeps. While it keeps the record, the record of disclosures is kept
 with it (34 CFR 99.32(a)(2)): the erasure is written down as deferred, and done by a night two weeks after the record
 went.
-Who was told of the person is told to delete first: afterwards nobody could find them.
+Who was told of the person is told to delete first: afterwards nobody could find them. What the family refused stays
+refused, should the pupil come again (`refusals.py`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from datetime import timedelta
 
 from gateway import errors
 from gateway.errors import Reason, Refused
-from gateway.flows import disclosure, rights_request
+from gateway.flows import disclosure, refusals, rights_request
 from gateway.flows.parts import Office
 from gateway.identity.staff import Person as Staff
 from gateway.ledger import handles, log
@@ -97,7 +98,7 @@ def _erase(parts: Office, place: Place, request: str, by: str) -> Erasure:
             raise Refused(errors.REQ_UNKNOWN, f"no deletion {request} is open at this school")
         session.enter(roles.ERASURE, place.district, (place.school,))
         reason = errors.RET_RECORD_KEPT if erasure.keeps(session, row.person_id) else None
-        rows = 0 if reason else erasure.erase(session, row.person_id)
+        rows = 0 if reason else _erase_records(parts, session, place, row.person_id)
         session.narrow(place)
         if reason is None:
             log.note_erasure(session)
@@ -109,6 +110,13 @@ def _erase(parts: Office, place: Place, request: str, by: str) -> Erasure:
                 "reason": reason.code if reason else None}  # fmt: skip
         disclosure.events(parts, session, [*told, said])
     return Erasure(request, reason, rows)
+
+
+def _erase_records(parts: Office, session: Session, place: Place, person: str) -> int:
+    session.narrow(place)
+    refusals.keep(parts, session, person)
+    session.enter(roles.ERASURE, place.district, (place.school,))
+    return erasure.erase(session, person)
 
 
 def _unlink(parts: Office, session: Session, place: Place, person: str) -> int:

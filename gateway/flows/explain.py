@@ -12,7 +12,7 @@ from datetime import datetime
 
 from gateway import errors
 from gateway.errors import Reason, Refused
-from gateway.flows import onboarding
+from gateway.flows import access, onboarding
 from gateway.flows.parts import Office
 from gateway.identity.staff import Person as Staff
 from gateway.policy import rowplan
@@ -31,11 +31,13 @@ _NO_GRANT = "gr_00000000"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Whether one element of one pupil may go to one vendor by one operation at one school, and the reason."""
+    """Whether one element of one pupil may go to one vendor by one operation for one purpose at one school, and the
+    reason."""
 
     school: str
     agreement: str
     operation: str
+    purpose: str
     reason: Reason | None
     because: str
 
@@ -63,11 +65,16 @@ class Effect:
 # --- why -------------------------------------------------------------------------------------------
 
 
-def explain(parts: Office, by: Staff, vendor: str, student: str, element: str) -> list[Answer]:
+def explain(
+    parts: Office, by: Staff, vendor: str, student: str, element: str, purpose: str | None = None
+) -> list[Answer]:
     """Say for every school the person may look at, and every agreement with the vendor there, whether this element of
-    this pupil may leave, and why. Raises Refused for a vendor, pupil or element there is none of."""
+    this pupil may leave, and why: by each operation for the purpose that it serves, or for the one that is asked about.
+    Raises Refused for a vendor, pupil, element or purpose there is none of."""
     if element not in REGISTER:
         raise Refused(errors.REQ_UNKNOWN, f"there is no data element {element}")
+    if purpose is not None and purpose not in set(Purpose):
+        raise Refused(errors.REQ_UNKNOWN, f"purposes are {', '.join(Purpose)}")
     found, somewhere = list[Answer](), False
     for session, school in onboarding.readable_schools(parts, by):
         named = next((v for v in on_file.vendors(session) if vendor in (v.vendor, v.name)), None)
@@ -77,26 +84,33 @@ def explain(parts: Office, by: Staff, vendor: str, student: str, element: str) -
         somewhere = somewhere or bool(pupils)
         if len(pupils) == 1:
             person = fact_store.person(session, pupils[0].sourced_id)
-            found += _explained(parts, session, school, named.vendor, person, element)
+            found += _explained(
+                parts, session, school, named.vendor, person, element, Purpose(purpose) if purpose else None
+            )
+            access.looked(parts, session, by, access.DECISION, 1)
     if not somewhere:
         raise Refused(errors.REQ_UNKNOWN, "there is no pupil of that id, number or name at these schools")
     return found
 
 
 def _explained(
-    parts: Office, session: Session, school: str, vendor: str, person: Person, element: str
+    parts: Office, session: Session, school: str, vendor: str, person: Person, element: str, purpose: Purpose | None
 ) -> Iterator[Answer]:
     ways = [way for way in _ways(session) if way.vendor == vendor]
     if not ways:
-        yield Answer(school, "", "", errors.AGR_NONE, "no agreement with this vendor is on file at this school")
+        because = "no agreement with this vendor is on file at this school"
+        yield Answer(school, "", "", purpose or "", errors.AGR_NONE, because)
     carrying = [way for way in ways if element in RULES[way.operation].ceiling] or ways
-    for way in carrying:
-        request = way.request(school, frozenset({element}))
+    serving = [way for way in carrying if purpose in (None, way.purpose)]
+    for way in serving or carrying:
+        asked = purpose or way.purpose
+        request = way.request(school, frozenset({element}), asked)
         decision = decide_person(request, way.facts(session), person, parts.clock.now())
         reason = decision.primary or dict(decision.withheld).get(element)
-        yield Answer(
-            school, way.agreement, str(way.operation), reason, _because(reason, way, decision, person, element)
-        )
+        because = _because(reason, way, decision, person, element)
+        if reason is None and asked != way.purpose:
+            reason, because = errors.PUR_NOT_PERMITTED, f"{way.operation} serves {way.purpose} and nothing else"
+        yield Answer(school, way.agreement, str(way.operation), str(asked), reason, because)
 
 
 def _because(reason: Reason | None, way: _Way, decision: Decision, person: Person, element: str) -> str:
@@ -106,18 +120,22 @@ def _because(reason: Reason | None, way: _Way, decision: Decision, person: Perso
         return f"{way.agreement}: no credential was made under it yet (`schoolgate vendor connect`)"
     agreement = decision.agreement.id if decision.agreement else way.agreement
     if family in ("CON", "RET", "AGE"):
-        said = [c for c in person.consents if c.status != "given"] or list(person.consents)
-        listed = [*(f"{c.ref}@{c.version} ({c.status}, {c.scope})" for c in said),
-                  *(f"{o.ref}@{o.version} (opted out)" for o in person.opt_outs)]  # fmt: skip
-        unknown = ["no birth date is on file, so the pupil counts as a child"] if _undated(reason, person) else []
-        return ", ".join([*unknown, *listed]) or "nothing is on file from the family"
+        return _of_family(reason, person)
     if family == "ELM":
         return f"{element} ({label(element)}) is not what {agreement} and its directions let out"
+    if reason is errors.PUR_NOT_PERMITTED and decision.agreement:
+        return f"{agreement} names {', '.join(sorted(decision.agreement.purposes))}"
     if family == "DIR":
         return f"of the directions under {agreement}"
-    if reason is None:
-        return ", ".join([agreement, *(d.id for d in decision.directions)])
-    return agreement
+    return agreement if reason else ", ".join([agreement, *(d.id for d in decision.directions)])
+
+
+def _of_family(reason: Reason | None, person: Person) -> str:
+    said = [c for c in person.consents if c.status != "given"] or list(person.consents)
+    listed = [*(f"{c.ref}@{c.version} ({c.status}, {c.scope})" for c in said),
+              *(f"{o.ref}@{o.version} (opted out)" for o in person.opt_outs)]  # fmt: skip
+    unknown = ["no birth date is on file, so the pupil counts as a child"] if _undated(reason, person) else []
+    return ", ".join([*unknown, *listed]) or "nothing is on file from the family"
 
 
 def _undated(reason: Reason | None, person: Person) -> bool:
@@ -138,7 +156,7 @@ class _Way:
     grant: str
     scopes: frozenset[str]
 
-    def request(self, school: str, elements: frozenset[str]) -> Request:
+    def request(self, school: str, elements: frozenset[str], purpose: Purpose | None = None) -> Request:
         kind = ActorKind.TEACHER if RULES[self.operation].one_class else ActorKind.VENDOR
         actor = Actor(kind, self.grant, frozenset({_CLASS}))
         return Request(
@@ -147,7 +165,7 @@ class _Way:
             actor,
             school,
             self.vendor,
-            self.purpose,
+            purpose or self.purpose,
             elements,
             class_id=_CLASS,
             meets=frozenset(Obligation),
@@ -166,10 +184,11 @@ def _ways(session: Session) -> Iterator[_Way]:
         grant = grants.get((row.vendor, row.agreement))
         for name in row.body["operations"]:
             operation = Operation(name)
-            if operation is Operation.ROSTER_IMPORT:
+            purpose = RULES[operation].purpose
+            if operation is Operation.ROSTER_IMPORT or purpose is None:
                 continue
             scopes = frozenset(grant.scopes) if grant else frozenset[str]()
-            yield _Way(row.vendor, row.agreement, operation, Purpose(row.body["purposes"][0]),
+            yield _Way(row.vendor, row.agreement, operation, purpose,
                        grant.access_grant if grant else _NO_GRANT, scopes)  # fmt: skip
 
 
@@ -220,11 +239,11 @@ def agreement_called(parts: Office, by: Staff, text: str) -> str:
 
 def pupil_called(parts: Office, by: Staff, text: str) -> str:
     """Return the id of the one pupil with this id, number or full name. Raises Refused for none, or several."""
-    found = {
-        row.sourced_id
-        for session, _ in onboarding.readable_schools(parts, by)
-        for row in roster.find_pupil(session, text)
-    }
+    found = set[str]()
+    for session, _ in onboarding.readable_schools(parts, by):
+        here = {row.sourced_id for row in roster.find_pupil(session, text)}
+        access.looked(parts, session, by, access.DECISION, len(here))
+        found |= here
     if len(found) != 1:
         reason = errors.REQ_AMBIGUOUS if found else errors.REQ_UNKNOWN
         raise Refused(reason, "there is no pupil, or several, of that id, number or name at these schools")

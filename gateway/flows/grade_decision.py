@@ -13,7 +13,7 @@ from gateway.flows.parts import Parts
 from gateway.policy import rowplan
 from gateway.policy.decide import Decision, decide, decide_person
 from gateway.policy.facts import Credential, Facts
-from gateway.policy.request import Actor, ActorKind, Obligation, Operation, Purpose, Request
+from gateway.policy.request import RULES, Actor, ActorKind, Obligation, Operation, Request
 from gateway.store import facts as fact_store
 from gateway.store import roster
 from gateway.store.tenant import Session
@@ -30,7 +30,7 @@ def _ask(
     taught = roster.teaches(session, teacher) if teacher else frozenset()
     request = Request(
         parts.ids.new("tr"), Operation.GRADE, Actor(ActorKind.TEACHER, launch, taught), school, course.vendor,
-        Purpose.GRADING, ELEMENTS, ELEMENTS, class_id, endpoint=_host(course), meets=MEETS,
+        RULES[Operation.GRADE].purpose, ELEMENTS, ELEMENTS, class_id, endpoint=_host(course), meets=MEETS,
     )  # fmt: skip
     credential = Credential(
         course.registration, course.vendor, course.agreement or "", frozenset(), frozenset({school}),

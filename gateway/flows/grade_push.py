@@ -23,7 +23,7 @@ from gateway.flows.parts import Parts
 from gateway.identity.clients import Grant
 from gateway.policy import rowplan
 from gateway.policy.decide import Decision, decide
-from gateway.policy.request import Actor, ActorKind, Operation, Purpose, Request
+from gateway.policy.request import RULES, Actor, ActorKind, Operation, Request
 from gateway.store import aliases, registrations, results, roster
 from gateway.store import facts as fact_store
 from gateway.store.secrets import token_hash
@@ -72,7 +72,7 @@ def _decide_hand_in(parts: Parts, session: Session, grant: Grant, class_id: str 
     school = fact_store.school_ref(session)
     request = Request(
         parts.ids.new("tr"), Operation.RESULT_WRITE, Actor(ActorKind.APPLICATION, grant.ref), school, grant.vendor,
-        Purpose.ASSESSMENT, HANDED_IN, frozenset(), class_id,
+        RULES[Operation.RESULT_WRITE].purpose, HANDED_IN, frozenset(), class_id,
     )  # fmt: skip
     facts = fact_store.load(session, grant.credential(session.place, school))
     return decide(request, facts, parts.clock.now())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway import errors
 from gateway.errors import Refused
+from gateway.flows import access
 from gateway.flows.parts import Office
 from gateway.identity.staff import Person as Staff
 from gateway.ledger import checkpoint, handles, log, merkle
@@ -28,6 +29,8 @@ def issue(parts: Office, staff: Staff, place: Place, pupil: str, transfer: str) 
             )
         note, key = log.sign_checkpoint(session, parts.vault, parts.clock.now(), parts.settings.checkpoints)
         body, path = log.inclusion(session, sent.entry, checkpoint.verify(note, key).size)
+    with parts.database.open_school(place) as session:  # a session signs nothing that it has written itself
+        access.looked(parts, session, staff, access.RECEIPT, 1)
     subject = own.index(mine)
     steps = merkle.inclusion(subject, handles.leaves(bytes(sent.handles)))
     return Receipt(key, person, opened, subject, steps, body, sent.entry, path, note)

@@ -14,7 +14,7 @@ from typing import Any
 
 from gateway import errors
 from gateway.errors import Refused
-from gateway.flows import disclosure
+from gateway.flows import access, disclosure
 from gateway.flows.parts import Office
 from gateway.identity.staff import Person as Staff
 from gateway.ledger import handles, log
@@ -44,6 +44,7 @@ def issue_code(parts: Office, staff: Staff, place: Place, pupil: str) -> tuple[s
             raise Refused(errors.OWN_NOT_ASSOCIATED, "no pupil, or several, of that name or number at this school")
         until = now + timedelta(days=CODE_DAYS)
         registrations.cut_key(session, token_hash(secret), "family", found[0].sourced_id, staff.ref, until)
+        access.looked(parts, session, staff, access.FAMILY, 1)
     return secret, f"{found[0].given_name} {found[0].family_name}"
 
 

@@ -15,7 +15,7 @@ from gateway.flows.parts import Parts
 from gateway.identity.clients import Grant
 from gateway.policy.decide import decide_person
 from gateway.policy.minimise import clear_bytes
-from gateway.policy.request import Actor, ActorKind, Obligation, Operation, Purpose, Request
+from gateway.policy.request import RULES, Actor, ActorKind, Obligation, Operation, Request
 from gateway.store import aliases, rights, roster
 from gateway.store import facts as fact_store
 from gateway.store.tenant import Place, Session
@@ -79,7 +79,8 @@ def _deliver(parts: Parts, session: Session, grant: Grant, row: Any | None) -> C
     school = fact_store.school_ref(session)
     request = Request(
         parts.ids.new("tr"), Operation.TRANSCRIPT, Actor(ActorKind.VENDOR, grant.ref), school, grant.vendor,
-        Purpose.TRANSCRIPT, ELEMENTS, ELEMENTS, record=f"{row.transcript}@{row.version}" if row else None, meets=MEETS,
+        RULES[Operation.TRANSCRIPT].purpose, ELEMENTS, ELEMENTS,
+        record=f"{row.transcript}@{row.version}" if row else None, meets=MEETS,
     )  # fmt: skip
     facts = fact_store.load(session, grant.credential(session.place, school))
     person = fact_store.person(session, row.person_id if row else NOBODY)

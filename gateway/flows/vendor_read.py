@@ -20,7 +20,7 @@ from gateway.identity.clients import Grant
 from gateway.policy import rowplan
 from gateway.policy.decide import Decision, decide, of_person
 from gateway.policy.minimise import clear_page, clear_record, elements_of, permitted_fields
-from gateway.policy.request import Actor, ActorKind, Obligation, Operation, Purpose, Request
+from gateway.policy.request import RULES, Actor, ActorKind, Obligation, Operation, Request
 from gateway.store import aliases, pages
 from gateway.store import facts as fact_store
 from gateway.store.tenant import Place, Session
@@ -165,7 +165,7 @@ def _decide(
         here = known[school]
         request = Request(
             parts.ids.new("tr"), Operation.ROSTER_READ, Actor(ActorKind.VENDOR, grant.ref), here.school,
-            grant.vendor, Purpose.ROSTERING, asked | {"record.source_id"}, needed, meets=MEETS,
+            grant.vendor, RULES[Operation.ROSTER_READ].purpose, asked | {"record.source_id"}, needed, meets=MEETS,
         )  # fmt: skip
         credential = grant.credential(Place(grant.district, school), here.school)
         found[school] = decide(request, here.facts(credential), now)

@@ -67,12 +67,16 @@ _hash = _match(_HASH)
 
 TYPES = (
     "decision", "denial", "intent", "outcome", "import", "agreement", "direction", "consent", "grant",
-    "rights", "task", "freeze", "policy", "erasure", "link", "relaxation",
+    "rights", "task", "freeze", "policy", "erasure", "link", "relaxation", "access",
 )  # fmt: skip
 OUTCOMES = (
     "permit", "partial", "deny", "acknowledged", "refused", "unknown", "not_delivered", "recorded", "ended",
     "opened", "held", "published", "noticed", "accepted", "governs", "erased", "deferred",
 )  # fmt: skip
+
+# What of its pupils a school's own people look at: families' answers, why something of one leaves or not, whom a family's
+# code is for, in which transfer somebody was, the roster.
+LOOKS = ("answers", "decision", "family", "receipt", "roster")
 
 FIELDS = MappingProxyType(
     {
@@ -107,6 +111,7 @@ FIELDS = MappingProxyType(
         "attempt": _count,
         "notice": _ref,
         "relaxation": _one_of(*RELAXATIONS),
+        "looked_at": _one_of(*LOOKS),
         "policy": _match(rf"(?:{'|'.join(PROFILES)})@\d{{1,9}}"),
     }
 )  # fmt: skip

@@ -93,11 +93,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What an operation needs. `ceiling` is what its protocol can carry; `categories` who may receive."""
+    """What an operation needs. `ceiling` is what its protocol can carry; `categories` who may receive; `purpose` what
+    alone it serves here, whoever asks."""
 
     scopes: frozenset[str]
     ceiling: frozenset[str]
     categories: frozenset[str]
+    purpose: Purpose | None = None
     directed: bool = True
     one_class: bool = False
 
@@ -120,37 +122,42 @@ _APPS = frozenset({"application", "assessment"})
 RULES = MappingProxyType(
     {
         Operation.ROSTER_READ: Rule(
-            frozenset({ROSTER_SCOPE, ROSTER_CORE_SCOPE, DEMOGRAPHICS_SCOPE}), _ROSTER, _ANY - {"employer"}
+            frozenset({ROSTER_SCOPE, ROSTER_CORE_SCOPE, DEMOGRAPHICS_SCOPE}), _ROSTER, _ANY - {"employer"},
+            Purpose.ROSTERING,
         ),
         Operation.LAUNCH: Rule(
             frozenset({"launch.read"}),
             _NAMES
             | _elements("record.", "launch.", "person.role", "person.email", "person.locale", "class."),
-            _APPS,
+            _APPS, Purpose.ASSESSMENT,
         ),
         Operation.MEMBERS: Rule(
             frozenset({"members.read"}),
             _NAMES
             | _elements("record.", "person.role", "person.email", "enrollment.membership")
             | {"enrollment.group", "group.name"},
-            _APPS,
+            _APPS, Purpose.ASSESSMENT,
         ),
         Operation.RESULT_WRITE: Rule(
-            frozenset({"results.write"}), _elements("result.", "activity.", "record."), _APPS, directed=False
+            frozenset({"results.write"}), _elements("result.", "activity.", "record."), _APPS, Purpose.ASSESSMENT,
+            directed=False,
         ),
         Operation.GRADE: Rule(
             frozenset(),
             _elements("result.score", "result.progress", "result.time", "result.comment", "activity.")
             | {"person.lti_subject"},
-            frozenset({"lms", "sis", "gradebook"}),
+            frozenset({"lms", "sis", "gradebook"}), Purpose.GRADING,
             one_class=True,
         ),
         Operation.TRANSCRIPT: Rule(
-            frozenset({"transcripts.read"}), _elements("transcript."), frozenset({"higher_ed", "employer"})
+            frozenset({"transcripts.read"}), _elements("transcript."), frozenset({"higher_ed", "employer"}),
+            Purpose.TRANSCRIPT,
         ),
         Operation.FAMILY: Rule(
             frozenset(), _elements("family.", "record.version"), frozenset(), directed=False
         ),
-        Operation.ROSTER_IMPORT: Rule(frozenset(), _ROSTER, frozenset({"sis", "sis_vendor"}), directed=False),
+        Operation.ROSTER_IMPORT: Rule(
+            frozenset(), _ROSTER, frozenset({"sis", "sis_vendor"}), Purpose.ROSTERING, directed=False
+        ),
     }
 )  # fmt: skip

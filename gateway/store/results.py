@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from psycopg.types.json import Jsonb
@@ -265,6 +265,9 @@ def still_open(
 
 # --- idempotency -----------------------------------------------------------------------------------
 
+# Longer than any launch lives, and a batch is handed in under a live one: what is forgotten cannot be done twice.
+KEPT_FOR_REPETITION = timedelta(days=1)
+
 
 def answered(session: Session, grant: str, key: str) -> Any | None:
     return session.row(
@@ -282,3 +285,8 @@ def keep_answer(
         tables.idempotency, ignore=True, access_grant=grant, key=key, body_hash=body_hash, status=status, answer=answer,
         created_at=now,
     )  # fmt: skip
+
+
+def forget_answers(session: Session, now: datetime) -> int:
+    """Remove the answers that are kept no longer, of all districts; return how many."""
+    return session.run("DELETE FROM idempotency WHERE created_at < %(then)s", then=now - KEPT_FOR_REPETITION)

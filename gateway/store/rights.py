@@ -65,6 +65,67 @@ def copy_refusals(session: Session, old: str, new: str, ref: Callable[[str], str
     return copied
 
 
+# What each kind of answer says, but of whom and by which paper: that could lead back to a pupil who was erased.
+_REFUSED: tuple[tuple[sa.Table, str, Callable[..., Sequence[Any]], tuple[str, ...], tuple[str, ...]], ...] = (
+    (tables.consent, "co", answers, ("refused", "withdrawn"), ("scope", "agreement", "status", "grantor")),
+    (tables.opt_out, "oo", opt_outs, ("active",), ("category", "status")),
+)
+
+
+def refusals(session: Session, person: str, now: datetime) -> list[dict[str, Any]]:
+    """Return what stands refused for a person, without anything that leads to them."""
+    return [
+        {"kind": table.name, "until": row.valid_until and row.valid_until.isoformat()}
+        | {column: getattr(row, column) for column in columns}
+        for table, _, found, states, columns in _REFUSED
+        for row in found(session, person)
+        if row.status in states and (row.valid_until is None or now < row.valid_until)
+    ]
+
+
+def keep_refusals(session: Session, mark: bytes, refused: Sequence[dict[str, Any]], now: datetime) -> None:
+    session.insert(tables.kept_refusal, mark=mark, refusals=list(refused), kept_at=now)
+
+
+def keeps_refusals(session: Session) -> bool:
+    """Whether the session's school keeps refusals of anybody who was erased."""
+    return session.row(f"SELECT 1 FROM kept_refusal WHERE {_HERE} LIMIT 1") is not None
+
+
+def came_with(session: Session, version: int) -> list[str]:
+    """Return the people whom a version of the session's school has and the one before it had not, or not so."""
+    rows = session.rows(f"SELECT sourced_id FROM roster_user WHERE {_HERE} AND since = %(version)s", version=version)
+    return [row.sourced_id for row in rows]
+
+
+def take_refusals(session: Session, marks: Sequence[bytes]) -> Sequence[Any]:
+    """Return what is kept under these marks, and keep it there no longer."""
+    return session.rows(
+        f"DELETE FROM kept_refusal WHERE {_HERE} AND mark = ANY(%(marks)s) RETURNING mark, refusals", marks=list(marks)
+    )
+
+
+def refuse_again(
+    session: Session, person: str, refused: Sequence[dict[str, Any]], ref: Callable[[str], str], now: datetime, by: str
+) -> list[str]:
+    """Put on file for a person what was refused, from now on; return the references."""
+    kinds = {table.name: (table, prefix, columns) for table, prefix, _, _, columns in _REFUSED}
+    given = []
+    for one in refused:
+        table, prefix, columns = kinds[one["kind"]]
+        given.append(ref(prefix))
+        values: dict[str, Any] = {column: one[column] for column in columns}
+        values |= {
+            table.name: given[-1], "version": 1, "person_id": person, "valid_from": now,
+            "valid_until": one["until"] and datetime.fromisoformat(one["until"]),
+            "body": {"number": None, "method": "kept over an erasure"}, "recorded_at": now, "recorded_by": by,
+        }  # fmt: skip
+        if table is tables.consent:
+            values["evidenced"] = False
+        session.insert(table, **values)
+    return given
+
+
 def _said(table: sa.Table, row: Any) -> tuple[Any, ...]:
     """What an answer says, whoever it is of."""
     bookkeeping = {"district", "school", table.name, "version", "person_id", "recorded_at", "recorded_by"}

@@ -223,6 +223,10 @@ opt_out = _table(
     recorded_at:time recorded_by""",
     _VERSIONS | _ERASED, sa.Index("opt_out_by_person", "district", "school", "person_id"),
 )  # fmt: skip
+# What stays refused for somebody who was erased, under a keyed hash that leads to nobody.
+kept_refusal = _table(
+    "kept_refusal", "school", "mark", "mark:bytes refusals:json kept_at:time", {SCHOOL: _SID},
+)  # fmt: skip
 source_policy = _table(  # which policy governs a district: the one of the highest version
     "source_policy", "district", "version", "version:int policy recorded_at:time recorded_by",
     {ONBOARDING: _SI, SCHOOL: _S, INTAKE: _S},
@@ -431,7 +435,8 @@ outbox = _table(
 )  # fmt: skip
 idempotency = _table(
     "idempotency", "district", "access_grant key",
-    "access_grant key body_hash:bytes status:int answer:json created_at:time", _VERSIONS | _EMPTIED,
+    "access_grant key body_hash:bytes status:int answer:json created_at:time",
+    _VERSIONS | _EMPTIED | {IDENTITY: "SELECT, DELETE"}, sa.Index("idempotency_by_age", "created_at"),
 )  # fmt: skip
 
 # --- families and transcripts ----------------------------------------------------------------------

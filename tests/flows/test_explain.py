@@ -7,7 +7,7 @@ import pytest
 from gateway.errors import Refused
 from gateway.flows import explain, on_file, onboarding
 from gateway.identity import staff
-from tests.worlds import World
+from tests.worlds import OR, World
 
 
 @pytest.fixture
@@ -63,6 +63,44 @@ def test_an_agreement_without_a_credential_says_so(read):
     read.agree("Unconnected", "assessment", ("SNM",), ("roster.read",), ("rostering",), ["A"])
     (answer,) = explain.explain(read.office, read.by, "Unconnected", "p2", "person.name.given")
     assert (answer.reason.code, "schoolgate vendor connect" in answer.because) == ("SCP_MISSING", True)
+
+
+def test_an_operation_is_explained_for_the_purpose_that_it_serves(read):
+    """What an agreement names first decides nothing; one without the purpose of its operation lets nothing out."""
+    read.agree("Papers", "assessment", ("SNM",), ("roster.read",), ("assessment_delivery", "grading"), ["A"])
+    papers = read.connect("Papers", OR + "roster.readonly", schools=["A"]).sign_in()
+    (answer,) = explain.explain(read.office, read.by, "Papers", "p2", "person.name.given")
+    assert (answer.purpose, answer.reason.code) == ("rostering", "PUR_NOT_PERMITTED")
+    assert answer.because == f"{read.agreements['Papers']}@1 names assessment_delivery, grading"
+    assert papers.read("students").status_code == 403
+    read.agree("Quiz", "assessment", ("SNM", "ENR"), ("launch.handover", "roster.read"),
+               ("assessment_delivery", "rostering"), ["A"])  # fmt: skip
+    read.connect("Quiz", OR + "roster.readonly", "launch.read", schools=["A"])
+    answers = explain.explain(read.office, read.by, "Quiz", "p2", "person.name.given")
+    assert [(one.operation, one.purpose) for one in answers] == [
+        ("launch.handover", "assessment_delivery"), ("roster.read", "rostering")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("purpose", "said"),
+    [("rostering", None), ("grading", "PUR_NOT_PERMITTED"), ("advertising", "PUR_COMMERCIAL"),
+     ("profiling", "PUR_PROFILE")],
+)  # fmt: skip
+def test_one_purpose_can_be_asked_about(read, purpose, said):
+    (answer,) = explain.explain(read.office, read.by, "Reader", "p2", "person.name.given", purpose)
+    assert (answer.purpose, answer.reason and answer.reason.code) == (purpose, said)
+
+
+def test_a_purpose_that_is_agreed_and_that_nothing_serves_is_said(read):
+    read.agree("Wide", "assessment", ("SNM",), ("roster.read",), ("rostering", "school_reporting"), ["A"])
+    read.connect("Wide", OR + "roster.readonly", schools=["A"])
+    (answer,) = explain.explain(read.office, read.by, "Wide", "p2", "person.name.given", "school_reporting")
+    assert (answer.reason.code, answer.because) == (
+        "PUR_NOT_PERMITTED", "roster.read serves rostering and nothing else"
+    )  # fmt: skip
+    with pytest.raises(Refused, match="purposes are"):
+        explain.explain(read.office, read.by, "Wide", "p2", "person.name.given", "outreach")
 
 
 @pytest.mark.parametrize(

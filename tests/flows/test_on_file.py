@@ -344,6 +344,21 @@ def test_a_version_stands_once_and_words_are_about_one_that_stands(papers):
     )
 
 
+def test_the_log_of_a_school_says_first_which_policy_governs(world):
+    """Also of a school that is made after its district chose another."""
+    world.onboard("A")
+    on_file.record_policy(world.office, world.by, "source_policy", {"policy": "class_trak"})
+    world.onboard("B", covered=False)
+    first, later = (
+        [(one["policy"], one["outcome"], one["actor"]) for one in world.ledger(org) if one["type"] == "policy"]
+        for org in ("A", "B")
+    )
+    actor = {"kind": "staff", "ref": world.by.ref}
+    assert first == [("strictest@1", "governs", actor), ("class_trak@2", "governs", actor)]
+    assert later == first[1:]
+    assert world.ledger("B")[0]["type"] == "policy"
+
+
 def test_which_policy_governs_is_a_version_of_its_own(papers):
     """A teacher may direct under one policy; then the strictest governs, and what leaves stops."""
     world = papers.world
@@ -397,7 +412,9 @@ def test_versions_and_words_come_from_a_file_too(papers):
         assert on_file.apply(world.office, world.by, kind, lines).counts == {"new": 0, "changed": 0, "unchanged": 2}
         assert refusal(on_file.end, world.office, world.by, kind, "2") == "REQ_CONFLICT"
     assert len(on_file.listing(world.office, world.by, "policy_word")) == 4
-    assert [e["outcome"] for e in papers.entries("policy", "B")] == ["recorded", "recorded", "noticed", "noticed"]
+    assert [e["outcome"] for e in papers.entries("policy", "B")] == [
+        "governs", "recorded", "recorded", "noticed", "noticed"
+    ]  # fmt: skip
 
 
 # --- one number, one paper -------------------------------------------------------------------------
@@ -518,7 +535,7 @@ def test_words_on_the_policy_are_in_the_ledger_of_each_school(papers):
         {"policy": "strictest", "version": 2, "word": "noticed", "schools": ["School A"]},
     )  # fmt: skip
     said = {school: [e["outcome"] for e in papers.entries("policy", school)] for school in "AB"}
-    assert said == {"A": ["recorded", "noticed"], "B": ["recorded"]}
+    assert said == {"A": ["governs", "recorded", "noticed"], "B": ["governs", "recorded"]}
 
 
 ODD = {

@@ -10,7 +10,9 @@ import psycopg
 import pytest
 from werkzeug.test import TestResponse
 
-from gateway.flows import rights_request
+from gateway.errors import Refused
+from gateway.flows import explain, on_file, receipts, rights_request
+from gateway.flows.rosters import looking
 from gateway.policy.request import RULES
 from tests.conftest import world_on
 from tests.deliveries import two_schools
@@ -192,3 +194,24 @@ def test_a_new_scope_is_a_new_way_out_and_must_be_tried_here():
     known = {OR + "roster.readonly", OR + "roster-core.readonly", OR + "roster-demographics.readonly", "launch.read",
              "members.read", "results.write", "transcripts.read"}  # fmt: skip
     assert {scope for rule in RULES.values() for scope in rule.scopes} == known
+
+
+def test_a_look_at_pupils_that_cannot_be_written_down_shows_nobody(scene):
+    world = scene.world
+    sent = next(one["id"] for one in world.ledger("A") if one.get("operation") == "members.read" and "subjects" in one)
+    world.file("consent", school="School A", pupil="p2", scope="use", status="refused", grantor="parent")
+    looks: tuple[Callable[[], Any], ...] = (
+        lambda: on_file.listing(world.office, world.by, "consent"),
+        lambda: explain.explain(world.office, world.by, "Reader", "p2", "person.email"),
+        lambda: explain.pupil_called(world.office, world.by, "p2"),
+        lambda: rights_request.issue_code(world.office, world.by, world.places["A"], "p2"),
+        lambda: looking.as_it_was(world.office, world.by, world.places["A"], "user", world.clock.at.date()),
+        lambda: receipts.issue(world.office, world.by, world.places["A"], "p0", sent),
+    )
+    breaking, mending = BREAKS["no right to insert"]
+    scene.change(breaking)
+    for look in looks:
+        with pytest.raises(Refused, match="LED_UNAVAILABLE"):
+            look()
+    scene.change(mending)
+    assert all(look() for look in looks)

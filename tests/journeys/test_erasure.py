@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from psycopg.conninfo import make_conninfo
 
 from gateway.embedded import Addresses
 from gateway.errors import Refused
-from gateway.flows import disclosure, erasure, onboarding, replay, rights_request
+from gateway.flows import disclosure, erasure, on_file, onboarding, replay, rights_request
 from gateway.identity import staff
 from gateway.ledger import log, proof
 from gateway.store.erasure import EMPTIED, HELD, LINKS
@@ -204,6 +205,99 @@ def test_a_mark_of_one_whose_family_refused_goes_too(alone):
     house.erase("p2")
     assert house.naming(*words) == set()
     assert house.term.stands(batch).keys() == {"p4"}
+
+
+@pytest.fixture
+def erased(world):
+    """Erases a pupil of school A who has left, after their family said something."""
+
+    def erase(pupil: str, say: Callable[[dict[str, str]], Any]) -> Any:
+        say({"school": "School A", "pupil": pupil})
+        world.leaves(pupil)
+        request, _ = erasure.ask(world.office, world.by, world.places["A"], pupil)
+        assert erasure.erase(world.office, world.by, world.places["A"], request).erased
+        return world
+
+    world.standing()
+    return erase
+
+
+def kept(world: Any, table: str) -> list[Any]:
+    with world.office.database.open_school(world.places["A"]) as session:
+        return list(session.rows(f"SELECT * FROM {table} WHERE district = %(district)s AND school = %(school)s"))
+
+
+def test_what_a_family_refused_stays_refused_for_a_pupil_who_comes_again_after_an_erasure(world, erased):
+    reader = world.reader("A")
+    assert "Givenp2" in reader.read("students?limit=100").text
+    erased("p2", lambda p2: world.file("consent", **p2, scope="use", status="refused", grantor="parent"))
+    assert kept(world, "consent") == []
+    world.bring(two_schools(12))
+    seen = reader.sign_in().read("students?limit=100").text
+    assert ("Givenp2" in seen, "Givenp4" in seen) == (False, True)
+    (again,) = on_file.listing(world.office, world.by, "consent")
+    assert (again["person_id"], again["scope"], again["status"], again["version"]) == ("p2", "use", "refused", 1)
+    assert kept(world, "kept_refusal") == []
+    last = [one for one in world.ledger("A") if one["type"] in ("consent", "import")][-2:]
+    assert [(one["type"], one["outcome"]) for one in last] == [("consent", "recorded"), ("import", "published")]
+    assert last[0]["id"] == again["consent"]
+    world.leaves("p2")
+    world.bring(two_schools(12))
+    assert len(kept(world, "consent")) == 1
+
+
+def test_refusals_of_one_company_and_of_a_kind_of_them_stay_too_and_a_yes_does_not(world, erased):
+    both, until = world.reader("A", name="Both"), world.clock.at + timedelta(days=30)
+    agreement = world.agreements["Both"]
+
+    def say(p2: dict[str, str]) -> None:
+        for status in ("given", "refused"):
+            world.file("consent", **p2, scope="disclose", status=status, grantor="parent", agreement=agreement,
+                       method="form", document="0" * 64, answered=world.clock.at, number=f"paper-{status}")  # fmt: skip
+        world.file("consent", **p2, scope="disclose", status="given", grantor="parent", method="form",
+                   document="0" * 64, answered=world.clock.at)  # fmt: skip
+        world.file("opt_out", **p2, category="higher_ed", until=until)
+        over = world.file("opt_out", **p2, category="employer")
+        on_file.end(world.office, world.by, "opt_out", over)
+
+    erased("p2", say)
+    (mark,) = kept(world, "kept_refusal")
+    assert [sorted(one) for one in mark.refusals] == [
+        ["agreement", "grantor", "kind", "scope", "status", "until"], ["category", "kind", "status", "until"]
+    ]  # fmt: skip
+    world.bring(two_schools(12))
+    said = [(c.status, c.scope, c.agreement, c.evidenced) for c in kept(world, "consent")]
+    assert said == [("refused", "disclose", agreement, False)]
+    assert [(o.category, o.status, o.valid_until) for o in kept(world, "opt_out")] == [("higher_ed", "active", until)]
+    assert "Givenp2" not in both.sign_in().read("students?limit=100").text
+
+
+def test_of_a_pupil_whose_family_refused_nothing_no_mark_is_kept(world, erased):
+    erased("p2", lambda p2: world.file("consent", **p2, scope="use", status="given", grantor="parent", method="form",
+                                       document="0" * 64, answered=world.clock.at))  # fmt: skip
+    assert kept(world, "kept_refusal") == []
+
+
+def test_a_mark_says_nothing_at_another_school_and_nothing_of_another_pupil(world, erased):
+    """p0 is a pupil of both schools: each keeps what was refused there, under a mark of its own."""
+    for org in ("A", "B"):
+        world.file("consent", school=f"School {org}", pupil="p0", scope="use", status="refused", grantor="parent")
+    world.leaves("p0")
+    marks = set()
+    for org in ("A", "B"):
+        request, _ = erasure.ask(world.office, world.by, world.places[org], "p0")
+        assert erasure.erase(world.office, world.by, world.places[org], request).erased
+        with world.office.database.open_school(world.places[org]) as session:
+            marks |= {
+                bytes(row.mark) for row in session.rows("SELECT mark FROM kept_refusal WHERE school = %(school)s")
+            }
+    assert len(marks) == 2
+    only_b = two_schools(12)
+    for name in ("roles.csv", "enrollments.csv"):
+        only_b.rows[name] = [row for row in only_b.rows[name] if not {"p0", "A"} <= {*row.values()}]
+    world.bring(only_b)
+    assert len(kept(world, "kept_refusal")) == 1
+    assert [one["person_id"] for one in on_file.listing(world.office, world.by, "consent")] == ["p0"]
 
 
 def test_a_teacher_is_erased_too(alone):

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from gateway.flows import on_file, rights_request
-from gateway.jobs import work
+from gateway.flows.launch import LAUNCH_HOURS
+from gateway.jobs import forget_expired, work
+from gateway.store.results import KEPT_FOR_REPETITION
 from tests.gradebooks import Gradebook
 from tests.platforms import LTI, Platform, application, code_of
 from tests.worlds import Caller, World
@@ -383,6 +385,25 @@ def test_without_a_column_the_batch_says_so(public_world, wire):
     body = {"class": launched["class"]["id"], "title": "Check", "points": 4, "scale": SCALE}
     (column,) = app.call("PUT", "/v1/activities/check", json=body).json["columns"]
     assert column == {"target": "lms", "state": "needs_admin", "why": "GRD_NO_COLUMN"}
+
+
+def test_the_answer_to_a_key_is_forgotten_when_nothing_can_be_done_under_it_twice(lesson):
+    def kept() -> int:
+        with lesson.world.office.database.open_school(lesson.world.places["A"]) as session:
+            return len(session.rows("SELECT 1 FROM idempotency WHERE district = %(district)s"))
+
+    assert timedelta(hours=LAUNCH_HOURS) < KEPT_FOR_REPETITION
+    batch = lesson.hand_in("apply", key="k-1234567", p0="proficient")
+    lesson.world.canaries.check()  # whose token it was is forgotten too
+    lesson.world.clock.forward(hours=LAUNCH_HOURS)
+    forget_expired(lesson.world.parts)
+    assert kept() == 1
+    lesson.world.clock.forward(days=1)
+    forget_expired(lesson.world.parts)
+    assert kept() == 0
+    lesson.app.sign_in()
+    assert lesson.hand_in("apply", key="k-1234567", status=404, p0="proficient")["code"] == "OWN_NOT_ASSOCIATED"
+    assert lesson.app.call("GET", f"/v1/result_batches/{batch['id']}").json["id"] == batch["id"]
 
 
 @pytest.mark.parametrize("key", [None, "", "short", "x" * 129, "näher-am-ziel"])

@@ -45,7 +45,7 @@ def begin(server: EmbeddedPostgres) -> World:
     upgrade(addresses.owner)
     settings = Settings(server.instance, "http://127.0.0.1:8080", "", "", "", True, 0, 256)
     world = World(make_office(settings, addresses.application), Steered(datetime.now(UTC)))
-    return world.onboard("A", covered=False)
+    return world.found("A")
 
 
 def kill(server: EmbeddedPostgres) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import VOCABULARY
 from gateway.ledger import entry
-from gateway.ledger.entry import FIELDS, OUTCOMES, REQUIRED, TYPES, InvalidEntry, decode, encode
+from gateway.ledger.entry import FIELDS, LOOKS, OUTCOMES, REQUIRED, TYPES, InvalidEntry, decode, encode
 from gateway.policy.request import ActorKind, Obligation, Operation, Purpose
 from gateway.policy.source_policies import PROFILES
 from mappings.elements import REGISTER
@@ -44,6 +44,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "withheld": st.lists(withheld, max_size=2), "rows_withheld": st.lists(counted, max_size=2), "subjects": counts,
     "subjects_root": hashes, "payload_hmac": hashes, "payload_bytes": counts, "facts": hashes, "attempt": counts,
     "relaxation": st.sampled_from(["no_resource_link", "anonymous", "trusted_audience", "clock_skew"]),
+    "looked_at": st.sampled_from(LOOKS),
     "notice": refs, "obligations": st.lists(st.sampled_from(sorted(Obligation)), max_size=2),
     "policy": st.builds("{}@{}".format, st.sampled_from(sorted(PROFILES)), st.integers(0, 10**9 - 1)),
 }  # fmt: skip

@@ -20,7 +20,7 @@ _HERE = "WHERE district = %(district)s AND school = %(school)s"
 
 @pytest.fixture
 def schools(world) -> World:
-    return world.onboard("A", "B", covered=False)
+    return world.found("A", "B")
 
 
 def made(world: World, transfer: str, *persons: str, org: str = "A") -> bytes:

@@ -25,7 +25,7 @@ _HERE = "WHERE district = %(district)s AND school = %(school)s"
 
 @pytest.fixture
 def schools(world) -> World:
-    return world.onboard("A", "B", covered=False)
+    return world.found("A", "B")
 
 
 def sign(world: World, org: str = "A") -> checkpoint.Checkpoint:

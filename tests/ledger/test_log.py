@@ -23,7 +23,7 @@ from tests.worlds import World
 @pytest.fixture
 def schools(world) -> World:
     """Schools A and B, their logs empty."""
-    return world.onboard("A", "B", covered=False)
+    return world.found("A", "B")
 
 
 def said(world: World, number: int = 0, **more: object) -> dict[str, object]:

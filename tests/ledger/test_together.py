@@ -26,7 +26,7 @@ _LOCK = f"SELECT size FROM ledger_head {_HERE} FOR UPDATE"
 
 @pytest.fixture
 def schools(world) -> World:
-    return world.onboard("A", "B", covered=False)
+    return world.found("A", "B")
 
 
 def line(world: World, number: int, org: str = "A", **spoiled: object) -> log.Line:

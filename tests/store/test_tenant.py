@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from collections.abc import Iterable
+from typing import Any
 
 import psycopg
 import pytest
 
+from gateway.jobs import make_worker
 from gateway.ledger import log
 from gateway.store import roles, tenant
 from gateway.store.tenant import UNREACHABLE, Database, Place, Session, Undo
@@ -179,3 +183,36 @@ def test_many_at_once_write_one_sequence(world, place):
             "SELECT index FROM ledger_entry WHERE district = %(district)s AND school = %(school)s ORDER BY index"
         )
     assert [row.index for row in rows] == list(range(before + 60))
+
+
+# --- who goes without a word -------------------------------------------------------------------------
+
+_BEATS = {"keepalives": "1", "keepalives_idle": "20", "keepalives_interval": "10", "keepalives_count": "3"}
+# As it was asked for: on a socket of the same machine it shows as 0.
+_THEIRS = "SELECT name, reset_val, source FROM pg_settings WHERE starts_with(name, 'tcp_keepalives_') ORDER BY name"
+
+
+def theirs(rows: Iterable[Any]) -> list[tuple[str, str, str]]:
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+WANTED = [("tcp_keepalives_count", "3", "client"), ("tcp_keepalives_idle", "20", "client"),
+          ("tcp_keepalives_interval", "10", "client")]  # fmt: skip
+
+
+def test_a_connection_misses_a_database_that_has_gone_and_is_missed_by_it(world):
+    with world.office.database.open_identity() as session:
+        ours = session.raw.info.get_parameters()
+        assert theirs(session.rows(_THEIRS)) == WANTED
+    assert _BEATS.items() <= ours.items()
+    assert ours["tcp_user_timeout"] == "50000"
+
+
+def test_a_connection_of_a_worker_does_too(world):
+    app = make_worker(world.parts)
+
+    async def ask() -> list[dict[str, Any]]:
+        async with app.open_async():
+            return await app.connector.execute_query_all_async(_THEIRS)
+
+    assert [tuple(row.values()) for row in asyncio.run(ask())] == WANTED

@@ -17,7 +17,7 @@ from gateway.identity.platforms import Platform
 from gateway.policy import anonymity
 from gateway.policy.decide import Decision, decide_person
 from gateway.policy.facts import Credential, Facts, Person
-from gateway.policy.request import Actor, ActorKind, Obligation, Operation, Purpose, Request
+from gateway.policy.request import RULES, Actor, ActorKind, Obligation, Operation, Request
 from gateway.store import facts as fact_store
 from gateway.store import launches, registrations, roster
 from gateway.store.secrets import token_hash
@@ -193,7 +193,7 @@ def request_for(
     kind = ActorKind.TEACHER if role == "teacher" else ActorKind.PUPIL
     return Request(
         parts.ids.new("tr"), Operation.LAUNCH, Actor(kind, disclosure.actor_ref(kind, None)), school, vendor,
-        Purpose.ASSESSMENT, ELEMENTS, MANDATORY, class_id, endpoint=endpoint, meets=MEETS,
+        RULES[Operation.LAUNCH].purpose, ELEMENTS, MANDATORY, class_id, endpoint=endpoint, meets=MEETS,
     )  # fmt: skip
 
 

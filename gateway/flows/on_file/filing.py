@@ -17,7 +17,7 @@ from marshmallow import Schema, ValidationError
 
 from gateway import errors
 from gateway.errors import Reason, Refused
-from gateway.flows import disclosure
+from gateway.flows import access, disclosure
 from gateway.flows.on_file import agreements, answers
 from gateway.flows.on_file.desk import Desk, Paper
 from gateway.flows.parts import Office
@@ -27,6 +27,7 @@ from mappings import on_file as words
 from mappings.text import is_text
 
 _MOST_BYTES, _MOST_LINES = 20 << 20, 100_000
+_OF_PUPILS = frozenset({"consent", "opt_out"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +100,17 @@ def opened(parts: Office, by: Person, *, imports: bool = False, writes: bool = F
 
 
 def latest(parts: Office, by: Person, kind: str) -> list[Any]:
-    """Return the latest version of each paper of a kind, at the schools the person may look at. Raises Refused."""
+    """Return the latest version of each paper of a kind, at the schools the person may look at. Where it is about
+    pupils, each school's log says that somebody looked. Raises Refused."""
     with opened(parts, by) as desk:
         mine = {school.school for school in desk.schools(()) if by.may_read(school.school)}
         if not mine:
             raise Refused(errors.ACT_NOT_STAFF)
-        return [row for row in desk.latest(kind) if row.school in mine]
+        rows = [row for row in desk.latest(kind) if row.school in mine]
+        if kind in _OF_PUPILS:
+            for school, people in sorted(Counter(at for at, _ in {(r.school, r.person_id) for r in rows}).items()):
+                access.looked(parts, desk.session.at(school), by, access.ANSWERS, people)
+        return rows
 
 
 def listing(parts: Office, by: Person, kind: str) -> list[dict[str, Any]]:

@@ -8,12 +8,13 @@ from typing import Any
 
 from gateway import errors
 from gateway.errors import Refused
+from gateway.flows import disclosure
 from gateway.flows.onboarding.typed import read_zone, readable
 from gateway.flows.parts import Office
 from gateway.identity.staff import DISTRICT_ROLES, SCHOOL_ROLES, Person
 from gateway.ledger import log
 from gateway.policy.source_policies import PROFILES
-from gateway.store import directory, sources
+from gateway.store import directory, on_file, sources
 from gateway.store.facts import school_ref
 from gateway.store.secrets import token_hash
 from gateway.store.tenant import Place, Session
@@ -28,7 +29,11 @@ def personal_token(parts: Office) -> tuple[str, bytes]:
 
 
 def add_district(parts: Office, name: str, admin: str, policy: str, zone: str = "UTC") -> tuple[str, str, str]:
-    """Make a district with its first administrator. Return (district, administrator, personal token)."""
+    """Make a district with its first administrator. Return (district, administrator, personal token).
+
+    Districts may share a name, as they do: each acts by tokens of its own and shows its reference, and none learns here
+    that there is another.
+    """
     if policy not in PROFILES:
         raise Refused(errors.REQ_INVALID, f"source policies are {', '.join(sorted(PROFILES))}")
     name, admin, zone = readable(name, "district"), readable(admin, "administrator"), read_zone(zone)
@@ -42,7 +47,8 @@ def add_district(parts: Office, name: str, admin: str, policy: str, zone: str = 
 
 
 def add_school(parts: Office, by: Person, name: str, source: str | None, org_id: str | None) -> str:
-    """Make a school, with its ledger; link it to the org of a roster source where one is named."""
+    """Make a school, with its ledger, which says first by which privacy policy it is governed; link it to the org of a
+    roster source where one is named."""
     by.acts_for_district()
     name = readable(name, "school")
     if (source is None) != (org_id is None):
@@ -57,8 +63,13 @@ def add_school(parts: Office, by: Person, name: str, source: str | None, org_id:
         place = directory.add_school(session, ref, name, found, org_id, now, by.ref)
         if place is None:
             raise Refused(errors.REQ_CONFLICT, "that org of the source has a school already")
+        governs = on_file.source_policies(session)[-1]
         session.narrow(place)
         log.start(session, parts.vault, ref, parts.ids.new("key"), now)
+        disclosure.event(
+            parts, session, "policy", parts.ids.new("pw"), "governs", actor={"kind": "staff", "ref": by.ref},
+            policy=f"{governs.policy}@{governs.version}",
+        )  # fmt: skip
     return ref
 
 
@@ -125,16 +136,17 @@ def _source(session: Session, source: str | None) -> str | None:
 
 
 def add_staff(parts: Office, by: Person, name: str, role: str, school: str | None) -> tuple[str, str]:
-    """Make a person with a role at a school, or at the district. Return (reference, personal token)."""
+    """Make a person with a role at a school, or at the district where none is named: a blank one is no school, and not
+    all of them. Return (reference, personal token)."""
     name = readable(name, "person")
     now, ref = parts.clock.now(), parts.ids.new("st")
     secret, hashed = personal_token(parts)
-    roles = SCHOOL_ROLES if school else DISTRICT_ROLES
+    roles = DISTRICT_ROLES if school is None else SCHOOL_ROLES
     if role not in roles:
-        where = "a school" if school else "the district"
+        where = "the district" if school is None else "a school"
         raise Refused(errors.REQ_INVALID, f"roles at {where} are {', '.join(sorted(roles))}")
     with parts.database.open_district(by.district) as session:
-        number = school_named(session, school).school if school else None
+        number = None if school is None else school_named(session, school).school
         if number is None:
             by.acts_for_district()
         else:

@@ -39,7 +39,7 @@ def release(
         report = Report(parts.ids.new("run"), hold.source)
         runs.begin(session, report.run, hold.source, now, by)
         if hold.kind == UNDO:
-            undoing.carry_out(session, report, hold.review["to"], now, by)
+            undoing.carry_out(parts, session, report, hold.review["to"], now, by)
         else:
             _publish_part(parts, session, report, hold, number, _part(session, schools, rows), now, by)
         left = holds.waiting(session, number, hold.hold)
@@ -141,5 +141,5 @@ def _publish_part(
     projection = publishing.project(session, staging, allowed, report)
     report.describe(projection.seats, projection.changes())
     waiting.carry_refusals(parts, session, projection, absences.under_new_ids(staging), by)
-    publishing.publish(session, report, projection, now, by)
+    publishing.publish(parts, session, report, projection, now, by)
     holds.went_along(staging)

@@ -11,6 +11,7 @@ import structlog
 
 from gateway import errors
 from gateway.errors import Refused
+from gateway.flows import access
 from gateway.flows.parts import Office
 from gateway.identity.staff import Person
 from gateway.store import history, holds, sources
@@ -34,6 +35,7 @@ def as_it_was(parts: Office, by: Person, place: Place, kind: str, day: date) -> 
     with parts.database.open_school(place) as session:
         version = _version(parts, session, day)
         found = Look(version.version, version.published_at, list(history.rows(session, kind, version.version)))
+        _note(parts, session, by, kind, found)
     _log.info("roster_looked_at", kind=kind, count=len(found.rows))
     return found
 
@@ -45,8 +47,17 @@ def changes(parts: Office, by: Person, place: Place, kind: str, since: date) -> 
     with parts.database.open_school(place) as session:
         before, now = _version(parts, session, since), _version(parts, session, parts.clock.now().date())
         rows = history.changes_since(session, kind, before.version, now.version)
+        found = Look(now.version, now.published_at, list(rows))
+        _note(parts, session, by, kind, found)
     _log.info("roster_looked_at", kind=kind, count=len(rows))
-    return Look(now.version, now.published_at, list(rows))
+    return found
+
+
+def _note(parts: Office, session: Session, by: Person, kind: str, found: Look) -> None:
+    """Write down how many people were shown; classes, courses and orgs are nobody's."""
+    people = {"user": "sourced_id", "demographics": "sourced_id", "enrollment": "user"}.get(kind)
+    if people:
+        access.looked(parts, session, by, access.ROSTER, len({getattr(row, people) for row in found.rows}))
 
 
 def _version(parts: Office, session: Session, day: date) -> Any:

@@ -10,6 +10,8 @@ import orjson
 
 from gateway import errors
 from gateway.errors import Refused
+from gateway.flows import refusals
+from gateway.flows.parts import Office
 from gateway.flows.rosters.report import Report
 from gateway.ledger import entry, log
 from gateway.policy.collection import FRAME
@@ -92,9 +94,14 @@ def project(session: Session, staging: Staging, allowed: list[Seat], report: Rep
     return projection
 
 
-def publish(session: Session, report: Report, projection: Projection | Return, now: datetime, by: str) -> None:
-    """Publish, and note at each school that changed that its roster was imported."""
+def publish(
+    parts: Office, session: Session, report: Report, projection: Projection | Return, now: datetime, by: str
+) -> None:
+    """Publish, and note at each school that changed that its roster was imported. For who comes again after an erasure
+    stands what was refused for them."""
     versions = projection.publish(report.run, now)
+    refs = {seat.school: seat.ref for seat in projection.seats}
+    refusals.give_back(parts, session, {school: (refs[school], n) for school, n in versions.items()}, by)
     report.published = bool(versions)
     by_ref = {seat.ref: versions.get(seat.school, projection.versions.get(seat.school)) for seat in projection.seats}
     for school in report.schools:

@@ -225,7 +225,7 @@ class _Night:
         with self.progress.step("publish"):
             deltas.remember(staging, self.now)
             waiting.carry_refusals(self.parts, self.session, projection, absences.under_new_ids(staging), self.by)
-            publishing.publish(self.session, report, projection, self.now, self.by)
+            publishing.publish(self.parts, self.session, report, projection, self.now, self.by)
             number = staging.source
             holds.went_along(staging)
             holds.close_healed(self.session, report.source, number, self.now)

@@ -58,18 +58,20 @@ def _undo(
         report.code, report.hold = errors.SRC_HELD.code, {"hold": parts.ids.new("hold"), "kind": holds.UNDO}
         report.state = "held" if publish else "planned"
     elif publish:
-        publish_return(session, report, back, now, by)
+        publish_return(parts, session, report, back, now, by)
 
 
-def publish_return(session: Session, report: Report, back: history.Return, now: datetime, by: str) -> None:
+def publish_return(
+    parts: Office, session: Session, report: Report, back: history.Return, now: datetime, by: str
+) -> None:
     """Publish what schools go back to; what waits of the source waited for another roster."""
-    publishing.publish(session, report, back, now, by)
+    publishing.publish(parts, session, report, back, now, by)
     number = sources.number(session, report.source)
     holds.supersede(session, report.source, number, now, kinds=(holds.REMOVALS, holds.EVERYTHING))
     report.state = "published" if report.published else "unchanged"
 
 
-def carry_out(session: Session, report: Report, to: Mapping[str, int], now: datetime, by: str) -> None:
+def carry_out(parts: Office, session: Session, report: Report, to: Mapping[str, int], now: datetime, by: str) -> None:
     """Carry out an undo that was held, to the versions {school's reference: version}."""
     allowed, _ = publishing.seats(session, report, now)
     goal = {seat.school: to[seat.ref] for seat in allowed if seat.ref in to}
@@ -78,7 +80,7 @@ def carry_out(session: Session, report: Report, to: Mapping[str, int], now: date
     report.undone = dict(to)
     back.compare()
     report.describe(back.seats, back.changes())
-    publish_return(session, report, back, now, by)
+    publish_return(parts, session, report, back, now, by)
 
 
 def _goal(session: Session, report: Report, to: str | None) -> dict[int, int]:

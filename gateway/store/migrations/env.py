@@ -6,12 +6,14 @@ from alembic import context
 from sqlalchemy import create_engine, pool, text
 
 from gateway.store.tables import metadata
+from gateway.store.tenant import KEEPALIVES
 
 _LOCK = 7_246_811
 
 
 def run() -> None:
-    engine = create_engine(context.config.get_main_option("sqlalchemy.url") or "", poolclass=pool.NullPool)
+    url = context.config.get_main_option("sqlalchemy.url") or ""
+    engine = create_engine(url, poolclass=pool.NullPool, connect_args=dict(KEEPALIVES))
     with engine.connect() as connection:
         context.configure(connection=connection, target_metadata=metadata, include_schemas=True)
         with context.begin_transaction():

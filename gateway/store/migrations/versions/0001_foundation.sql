@@ -104,6 +104,8 @@ CREATE TABLE idempotency (
     PRIMARY KEY (district, access_grant, key)
 );
 
+CREATE INDEX idempotency_by_age ON idempotency (created_at);
+
 CREATE TABLE launch_nonce (
     nonce_hash BYTEA NOT NULL,
     expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
@@ -953,6 +955,16 @@ CREATE TABLE opt_out (
 );
 CREATE INDEX opt_out_by_person ON opt_out (district, school, person_id);
 
+CREATE TABLE kept_refusal (
+    district INTEGER NOT NULL,
+    school INTEGER NOT NULL,
+    mark BYTEA NOT NULL,
+    refusals JSONB NOT NULL,
+    kept_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    PRIMARY KEY (district, school, mark),
+    FOREIGN KEY(district, school) REFERENCES school (district, school)
+);
+
 CREATE TABLE source_policy (
     district INTEGER NOT NULL,
     version INTEGER NOT NULL,
@@ -1282,6 +1294,8 @@ CREATE POLICY of_school ON direction TO schoolgate_school USING (district = (SEL
 ALTER TABLE consent ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_erasure ON consent TO schoolgate_erasure USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
 CREATE POLICY of_school ON consent TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+ALTER TABLE kept_refusal ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_school ON kept_refusal TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
 ALTER TABLE opt_out ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_erasure ON opt_out TO schoolgate_erasure USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
 CREATE POLICY of_school ON opt_out TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
@@ -1437,6 +1451,7 @@ CREATE POLICY of_identity ON failed_launch TO schoolgate_identity USING (true) W
 CREATE POLICY of_onboarding ON failed_launch TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
 ALTER TABLE idempotency ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_erasure ON idempotency TO schoolgate_erasure USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+CREATE POLICY of_identity ON idempotency TO schoolgate_identity USING (true) WITH CHECK (true);
 CREATE POLICY of_school ON idempotency TO schoolgate_school USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
 
 -- Grants: each narrow role what it needs. The login role has nothing of its own.
@@ -1464,6 +1479,7 @@ GRANT SELECT, INSERT, UPDATE ON district_role TO schoolgate_onboarding;
 GRANT SELECT ON district_role TO schoolgate_identity;
 GRANT SELECT ON district_role TO schoolgate_school;
 GRANT SELECT, UPDATE ON idempotency TO schoolgate_erasure;
+GRANT SELECT, DELETE ON idempotency TO schoolgate_identity;
 GRANT SELECT, INSERT ON idempotency TO schoolgate_school;
 GRANT SELECT, INSERT, DELETE ON launch_nonce TO schoolgate_identity;
 GRANT SELECT, INSERT ON ledger_entry TO schoolgate_school;
@@ -1568,6 +1584,7 @@ GRANT SELECT ON agreement TO schoolgate_intake;
 GRANT SELECT, INSERT, UPDATE ON alias_state TO schoolgate_school;
 GRANT SELECT, DELETE ON consent TO schoolgate_erasure;
 GRANT SELECT, INSERT ON consent TO schoolgate_school;
+GRANT SELECT, INSERT, DELETE ON kept_refusal TO schoolgate_school;
 GRANT SELECT, DELETE ON opt_out TO schoolgate_erasure;
 GRANT SELECT, INSERT ON opt_out TO schoolgate_school;
 GRANT SELECT, INSERT ON policy_word TO schoolgate_school;
