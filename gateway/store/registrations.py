@@ -185,8 +185,10 @@ def keep_failure(
 
 
 def forget_launches(session: Session, now: datetime) -> None:
-    """Remove keys that open nothing any more, and what waited or failed longer ago than a month."""
+    """Remove keys that open nothing any more, readings of courses that nobody asked about since, and what waited or
+    failed longer ago than a month."""
     session.run("DELETE FROM doorkey WHERE expires_at < %(now)s", now=now)
+    session.run("DELETE FROM course_reading WHERE read_at < %(then)s", then=now - SPEAKS_FOR)
     for table, column in (("waiting_link", "seen_at"), ("failed_launch", "at")):
         session.run(f"DELETE FROM {table} WHERE {column} < %(then)s", then=now - timedelta(days=30))
 
@@ -380,6 +382,53 @@ def launched(session: Session, deployment: str, service: str = "") -> str | None
         deployment=deployment, service=service,
     )  # fmt: skip
     return str(row.context_id) if row else None
+
+
+# --- who was in a course when it was read last -------------------------------------------------------
+
+SPEAKS_FOR = timedelta(days=1)  # how long a reading is built upon, and believed where the LMS does not answer
+
+
+def reading(session: Session, deployment: str, context_id: str) -> Any | None:
+    """Return the last reading of a course at the session's school."""
+    return session.row(
+        "SELECT source, differences, version, subs, people, whole_at, read_at FROM course_reading WHERE district = "
+        "%(district)s AND school = %(school)s AND deployment = %(deployment)s AND context_id = %(context)s",
+        deployment=deployment, context=context_id,
+    )  # fmt: skip
+
+
+def keep_reading(
+    session: Session, deployment: str, context_id: str, source: str, differences: str, version: int,
+    people: Mapping[str, str], now: datetime,
+) -> None:  # fmt: skip
+    """Keep a course as it was read whole, {LMS user: our id}, unless it is linked here no more."""
+    session.run(
+        "INSERT INTO course_reading (district, school, deployment, context_id, source, differences, version, subs, "
+        "people, whole_at, read_at) SELECT district, school, deployment, context_id, %(source)s, %(differences)s, "
+        "%(version)s, %(subs)s::text[], %(people)s::text[], %(now)s, %(now)s FROM context_link WHERE district = "
+        "%(district)s AND school = %(school)s AND deployment = %(deployment)s AND context_id = %(context)s "
+        "ON CONFLICT (district, school, deployment, context_id) DO UPDATE SET source = excluded.source, differences = "
+        "excluded.differences, version = excluded.version, subs = excluded.subs, people = excluded.people, whole_at = "
+        "excluded.whole_at, read_at = excluded.read_at",
+        deployment=deployment, context=context_id, source=source, differences=differences, version=version,
+        subs=list(people), people=list(people.values()), now=now,
+    )  # fmt: skip
+
+
+def continue_reading(
+    session: Session, deployment: str, context_id: str, before: Any, differences: str, people: Mapping[str, str],
+    now: datetime,
+) -> None:  # fmt: skip
+    """Keep a course as it is by what changed since `before`; unless that is no longer what is kept of it: somebody was
+    quicker, or a person in it was erased."""
+    session.run(
+        "UPDATE course_reading SET differences = %(differences)s, subs = %(subs)s::text[], people = %(people)s::text[], "
+        "read_at = %(now)s WHERE district = %(district)s AND school = %(school)s AND deployment = %(deployment)s "
+        "AND context_id = %(context)s AND differences = %(before)s AND whole_at = %(whole_at)s",
+        deployment=deployment, context=context_id, differences=differences, subs=list(people),
+        people=list(people.values()), now=now, before=before.differences, whole_at=before.whole_at,
+    )  # fmt: skip
 
 
 # --- people in an LMS ------------------------------------------------------------------------------

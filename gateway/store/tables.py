@@ -173,6 +173,17 @@ context_link = _table(
     "deployment context_id class_id services:json linked_at:time linked_by", {SCHOOL: _SIUD, IDENTITY: _S},
     sa.UniqueConstraint("district", "deployment", "context_id"),
 )  # fmt: skip
+# Who was in a course when it was read last (LMS user `subs[n]` is our `people[n]`), and where its LMS says what changed
+# since. No truth of ours: whatever is missing or old is read anew.
+course_reading = _table(
+    "course_reading", "school", "deployment context_id",
+    """deployment context_id source differences version:int subs:ids people:ids whole_at:time read_at:time""",
+    {SCHOOL: _SIU, IDENTITY: "SELECT, DELETE"} | _ERASED,
+    sa.ForeignKeyConstraint(
+        ["district", "school", "deployment", "context_id"],
+        [f"context_link.{name}" for name in ("district", "school", "deployment", "context_id")], ondelete="CASCADE",
+    ),
+)  # fmt: skip
 launch_nonce = _table("launch_nonce", "shared", "nonce_hash", "nonce_hash:bytes expires_at:time", {IDENTITY: _SID})
 launch = _table(
     "launch", "school", "launch",

@@ -1003,6 +1003,23 @@ CREATE TABLE context_link (
     FOREIGN KEY(district, school) REFERENCES school (district, school)
 );
 
+CREATE TABLE course_reading (
+    district INTEGER NOT NULL,
+    school INTEGER NOT NULL,
+    deployment TEXT COLLATE "C" NOT NULL,
+    context_id TEXT COLLATE "C" NOT NULL,
+    source TEXT COLLATE "C" NOT NULL,
+    differences TEXT COLLATE "C" NOT NULL,
+    version INTEGER NOT NULL,
+    subs TEXT[] COLLATE "C" NOT NULL,
+    people TEXT[] COLLATE "C" NOT NULL,
+    whole_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    read_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    PRIMARY KEY (district, school, deployment, context_id),
+    FOREIGN KEY(district, school) REFERENCES school (district, school),
+    FOREIGN KEY(district, school, deployment, context_id) REFERENCES context_link (district, school, deployment, context_id) ON DELETE CASCADE
+);
+
 CREATE TABLE deletion_task (
     district INTEGER NOT NULL,
     school INTEGER NOT NULL,
@@ -1265,6 +1282,10 @@ CREATE POLICY of_school ON deployment_school TO schoolgate_school USING (distric
 ALTER TABLE context_link ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_school ON context_link TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
 CREATE POLICY of_identity ON context_link TO schoolgate_identity USING (true) WITH CHECK (true);
+ALTER TABLE course_reading ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_erasure ON course_reading TO schoolgate_erasure USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+CREATE POLICY of_school ON course_reading TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+CREATE POLICY of_identity ON course_reading TO schoolgate_identity USING (true) WITH CHECK (true);
 ALTER TABLE launch ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_erasure ON launch TO schoolgate_erasure USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
 CREATE POLICY of_school ON launch TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
@@ -1578,6 +1599,9 @@ GRANT SELECT ON source_policy TO schoolgate_intake;
 GRANT SELECT ON policy_version TO schoolgate_school;
 GRANT SELECT, INSERT, UPDATE, DELETE ON context_link TO schoolgate_school;
 GRANT SELECT ON context_link TO schoolgate_identity;
+GRANT SELECT, DELETE ON course_reading TO schoolgate_erasure;
+GRANT SELECT, INSERT, UPDATE ON course_reading TO schoolgate_school;
+GRANT SELECT, DELETE ON course_reading TO schoolgate_identity;
 GRANT SELECT, INSERT, UPDATE ON deletion_task TO schoolgate_school;
 GRANT SELECT, INSERT, UPDATE ON deployment_school TO schoolgate_onboarding;
 GRANT SELECT ON deployment_school TO schoolgate_identity;
