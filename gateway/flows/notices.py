@@ -66,6 +66,7 @@ def _act(parts: Parts, notice: notices.Notice, message: dict[str, Any]) -> str:
             raise Refused(errors.LTI_DEPLOYMENT)
         if row.registration_status != "active":
             raise Refused(errors.LTI_REGISTRATION_DISABLED)
+        parts.registrations.require_keys_at(notice.platform, row.jwks_url)
         if not registrations.take_notice(session, _hash(at, said["id"]), parts.clock.now() + REMEMBERED):
             return "repeated"
         if row.known and not row.linked:

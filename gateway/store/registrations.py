@@ -145,7 +145,7 @@ def noticed(session: Session, registration: str, deployment_id: str, context_id:
     """Return the deployment that a notice is about with its state, or None; whether the course it names is linked, and
     whether one of those it was copied from is."""
     return session.row(
-        "SELECT d.district, d.deployment, d.status, r.status AS registration_status, EXISTS (SELECT FROM context_link l "
+        "SELECT d.district, d.deployment, d.status, r.status AS registration_status, r.jwks_url, EXISTS (SELECT FROM context_link l "
         "WHERE l.district = d.district AND l.deployment = d.deployment AND l.context_id = %(c)s) AS linked, "
         "EXISTS (SELECT FROM context_link l JOIN deployment o ON o.district = l.district AND o.deployment = l.deployment "
         "WHERE o.registration = d.registration AND l.district = d.district AND l.context_id = ANY(%(origins)s)) AS "
