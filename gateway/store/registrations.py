@@ -155,6 +155,25 @@ def noticed(session: Session, registration: str, deployment_id: str, context_id:
     )  # fmt: skip
 
 
+def told(session: Session, district: int, deployment: str, notice_type: str, now: datetime) -> None:
+    """Remember when a platform told something of a kind last."""
+    session.run(
+        "INSERT INTO last_notice (district, deployment, notice_type, at) VALUES (%(home)s, %(deployment)s, %(type)s, "
+        "%(now)s) ON CONFLICT (district, deployment, notice_type) DO UPDATE SET at = excluded.at",
+        home=district, deployment=deployment, type=notice_type, now=now,
+    )  # fmt: skip
+
+
+def last_told(session: Session, deployment: str) -> dict[str, datetime]:
+    """Return when a platform told something last of a deployment of the session's district, by kind, the latest first."""
+    rows = session.rows(
+        "SELECT notice_type, at FROM last_notice WHERE district = %(district)s AND deployment = %(deployment)s "
+        "ORDER BY at DESC, notice_type",
+        deployment=deployment,
+    )  # fmt: skip
+    return {row.notice_type: row.at for row in rows}
+
+
 def no_longer_waits(session: Session, deployment: str, context_id: str = "") -> None:
     """Forget that a deployment waits, and a course of it: they are known and linked."""
     session.run(

@@ -158,6 +158,10 @@ failed_launch = _table(
     "failed_launch", "district", "support", "support registration at:time code facts:json",
     {IDENTITY: _SID, ONBOARDING: _S}, sa.Index("failed_launch_by_registration", "registration", "at"),
 )  # fmt: skip
+last_notice = _table(  # when a platform told something last of a deployment, by kind
+    "last_notice", "district", "deployment notice_type", "deployment notice_type at:time",
+    {IDENTITY: _SIU, ONBOARDING: _S},
+)  # fmt: skip
 platform_keys = _table(
     "platform_keys", "shared", "registration", "registration key_set:json fetched_at:time", {IDENTITY: _SIU}
 )

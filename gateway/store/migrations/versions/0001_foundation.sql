@@ -163,6 +163,14 @@ CREATE TABLE failed_launch (
 
 CREATE INDEX failed_launch_by_registration ON failed_launch (registration, at);
 
+CREATE TABLE last_notice (
+    district INTEGER NOT NULL,
+    deployment TEXT COLLATE "C" NOT NULL,
+    notice_type TEXT COLLATE "C" NOT NULL,
+    at TIMESTAMP WITH TIME ZONE NOT NULL,
+    PRIMARY KEY (district, deployment, notice_type)
+);
+
 CREATE TABLE lms_invite (
     district INTEGER NOT NULL,
     invite TEXT COLLATE "C" NOT NULL,
@@ -1453,6 +1461,9 @@ CREATE POLICY of_onboarding ON sync_fault TO schoolgate_onboarding USING (distri
 ALTER TABLE waiting_link ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_identity ON waiting_link TO schoolgate_identity USING (true) WITH CHECK (true);
 CREATE POLICY of_onboarding ON waiting_link TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+ALTER TABLE last_notice ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_identity ON last_notice TO schoolgate_identity USING (true) WITH CHECK (true);
+CREATE POLICY of_onboarding ON last_notice TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
 ALTER TABLE failed_launch ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_identity ON failed_launch TO schoolgate_identity USING (true) WITH CHECK (true);
 CREATE POLICY of_onboarding ON failed_launch TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
@@ -1495,6 +1506,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON relaxation TO schoolgate_onboarding;
 GRANT SELECT ON relaxation TO schoolgate_identity;
 GRANT SELECT, INSERT, UPDATE, DELETE ON waiting_link TO schoolgate_identity;
 GRANT SELECT ON waiting_link TO schoolgate_onboarding;
+GRANT SELECT, INSERT, UPDATE ON last_notice TO schoolgate_identity;
+GRANT SELECT ON last_notice TO schoolgate_onboarding;
 GRANT SELECT, INSERT, DELETE ON failed_launch TO schoolgate_identity;
 GRANT SELECT ON failed_launch TO schoolgate_onboarding;
 GRANT SELECT, INSERT, UPDATE ON lms_invite TO schoolgate_onboarding;
