@@ -15,7 +15,7 @@ from mappings import products
 from mappings.elements import CATEGORIES, REGISTER, Element
 from mappings.products import sis as sis_makes
 from mappings.products.lines import Habit, Line
-from mappings.products.shape import ASKED, LAUNCH, SERVICES, Entry, Product
+from mappings.products.shape import ASKED, LAUNCH, REGISTRATION, SERVICES, Entry, Product
 from mappings.products.sis import Sis
 from mappings.products.sis.shape import ASKED as ROSTER_ASKED
 from mappings.products.sis.shape import HABITS as ROSTER_HABITS
@@ -222,7 +222,7 @@ def _product(one: Product) -> Iterator[str]:
     filled = {**one.setup.values, "hosts": one.setup.hosts} if one.setup.hosts.value else {**one.setup.values}
     known = {**filled, **{f"grades: {name}": line for name, line in one.grades.items()}}
     yield from _rows("what", "value", [(name, _value(line), line) for name, line in known.items()])
-    habits = [*_habits(one.launch, LAUNCH), *_habits(one.services, SERVICES)]
+    habits = [*_habits(one.launch, LAUNCH), *_habits(one.services, SERVICES), *_habits(one.registration, REGISTRATION)]
     if habits:
         yield from _habit_rows(habits)
 

@@ -13,6 +13,7 @@
 | history_days | SCHOOLGATE_HISTORY_DAYS | days for which older versions of rosters, and what went, are kept |
 | spool | SCHOOLGATE_SPOOL | folder of deliveries that wait, shared by web and worker; `instance/spool` when absent |
 | watch_roots | SCHOOLGATE_WATCH_ROOTS | folders, listed as in PATH, within which one may be watched; none when absent |
+| operators | SCHOOLGATE_OPERATORS | staff (`st_… st_…`) who change what districts share; nobody when absent |
 | smtp_url | SCHOOLGATE_SMTP_URL | mail server, `smtps://` or `smtp://` with STARTTLS; no e-mail when absent |
 | mail_from | SCHOOLGATE_MAIL_FROM | the mailbox that notifications come from |
 
@@ -49,6 +50,7 @@ _ENVIRONMENT = {
     "history_days": "SCHOOLGATE_HISTORY_DAYS",
     "spool": "SCHOOLGATE_SPOOL",
     "watch_roots": "SCHOOLGATE_WATCH_ROOTS",
+    "operators": "SCHOOLGATE_OPERATORS",
     "smtp_url": "SCHOOLGATE_SMTP_URL",
     "mail_from": "SCHOOLGATE_MAIL_FROM",
 }
@@ -84,6 +86,7 @@ class SettingsSchema(Schema):
     history_days = fields.Integer(load_default=400, validate=validate.Range(30, 3_650))
     spool = fields.String(load_default="")
     watch_roots = fields.String(load_default="")
+    operators = fields.String(load_default="")
     smtp_url = fields.String(load_default="")
     mail_from = fields.String(load_default="schoolgate@localhost")
 
@@ -103,6 +106,7 @@ class Settings:
     history_days: int = 400
     spool: str = ""
     watch_roots: str = ""
+    operators: str = ""
     smtp_url: str = ""
     mail_from: str = "schoolgate@localhost"
 

@@ -48,6 +48,10 @@ def _address(**more: Any) -> Address:
     return Address(validate=validate.Length(1, _LONGEST), metadata=_SETUP, **more)
 
 
+def _deployment() -> Id:
+    return Id(allow_none=True, validate=[validate.Length(1, 255), validate.Regexp(r"[\x20-\x7e]*\Z")], metadata=_SETUP)
+
+
 class _Open(Schema):
     class Meta:
         unknown = EXCLUDE
@@ -124,10 +128,11 @@ def _parts(name: str) -> set[str]:
 
 
 def request(
-    url: str, domain: str, key_set: str, configuration: Mapping[str, Any], elements: Collection[str]
-) -> dict[str, Any]:
+    url: str, domain: str, key_set: str, configuration: Mapping[str, Any], elements: Collection[str],
+    habits: Mapping[str, Any] = MappingProxyType({}),
+) -> dict[str, Any]:  # fmt: skip
     """Return our client registration, of this gateway at `url`, where agreements list these elements: nothing that the
-    LMS says it has not."""
+    LMS says it has not, and what its make wants besides (`habits`, as `mappings.products` names them)."""
     claims = claims_for(elements)
     scopes = [*SCOPES, *(scope for scope, useful in USEFUL.items() if useful in elements)]
     platform, launch = configuration["platform"], f"{url}/lti/launch"
@@ -135,6 +140,7 @@ def request(
     messages: list[dict[str, Any]] = [{"type": RESOURCE_LINK_REQUEST}]
     if DEEP_LINKING_REQUEST in offered:
         messages.append({"type": DEEP_LINKING_REQUEST, "target_link_uri": launch, "label": NAME})
+    messages = [message | _placed(message["type"], habits) for message in messages]
     listed = {name.removeprefix("$") for name in platform.get("variables", ())}
     return {
         "application_type": "web", "response_types": ["id_token"], "grant_types": ["implicit", "client_credentials"],
@@ -145,8 +151,25 @@ def request(
             "domain": domain, "target_link_uri": launch, "messages": messages,
             "claims": [name for name in claims if known is None or name in known or name in ALWAYS],
             "custom_parameters": {name: f"${value}" for name, value in HISTORY.items() if value in listed},
+            **({habits["privacy_level"]: privacy_level(claims, elements)} if "privacy_level" in habits else {}),
         },
     }  # fmt: skip
+
+
+def _placed(message: str, habits: Mapping[str, Any]) -> dict[str, Any]:
+    """Where in an LMS a message is to begin, in the words of a make that wants to know; at one place off at first."""
+    pairs = [one.split() for one in habits.get("placements", ())]
+    places = [place for of, place in pairs if of == message]
+    place, member = habits.get("off_at_first", ("", ""))
+    off = {member: False} if place in places else {}
+    return {"label": NAME, "placements": places, **off} if places else {}
+
+
+def privacy_level(claims: Collection[str], elements: Collection[str]) -> str:
+    """The least with which a SIS id comes, where agreements have use for anybody at all; it brings names with it."""
+    if not elements:
+        return "anonymous"
+    return "public" if "email" in claims else "name_only"
 
 
 # --- what it answers ---------------------------------------------------------------------------------
@@ -162,13 +185,12 @@ class _Named(fields.Dict):
 @carries("lti_registration", "ToolMessage")
 class ToolMessage(_Open):
     type = _word(required=True)
+    placements = _words()
 
 
 @carries("lti_registration", "ToolConfiguration")
 class ToolConfiguration(_Open):
-    deployment_id = Id(
-        allow_none=True, validate=[validate.Length(1, 255), validate.Regexp(r"[\x20-\x7e]*\Z")], metadata=_SETUP
-    )
+    deployment_id = _deployment()
     domain = _word(allow_none=True)
     target_link_uri = _word(_LONGEST, allow_none=True)
     claims = _words()
@@ -188,6 +210,7 @@ class Registration(_Open):
     initiate_login_uri = _word(_LONGEST, allow_none=True)
     jwks_uri = _word(_LONGEST, allow_none=True)
     token_endpoint_auth_method = _word(allow_none=True)
+    deployment_id = _deployment()  # beside its place in the tool's configuration (Canvas)
     tool = fields.Nested(ToolConfiguration, data_key=TOOL, load_default=dict, metadata=_SETUP)
 
 
@@ -203,6 +226,7 @@ def summary(said: Mapping[str, Any]) -> dict[str, Any]:
         "scopes": said["scope"].split() if said.get("scope") is not None else None,
         "claims": tool.get("claims"),
         "messages": _types(tool["messages"]) if "messages" in tool else None,
+        "placements": _places(tool["messages"]) if "messages" in tool else None,
         "custom": sorted(tool["custom_parameters"]) if "custom_parameters" in tool else None,
     }  # fmt: skip
 
@@ -227,6 +251,15 @@ def differences(asked: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str
 
 
 _KEPT = ("redirect_uris", "initiate_login_uri", "jwks_uri", "token_endpoint_auth_method")
+
+
+def deployment_id(answer: Mapping[str, Any]) -> str | None:
+    """Return the deployment that the LMS made with a registration; None where it made none, or did not say."""
+    return answer["tool"].get("deployment_id") or answer.get("deployment_id")
+
+
+def _places(messages: Iterable[Mapping[str, Any]]) -> list[str]:
+    return [f"{message['type']} at {place}" for message in messages for place in message.get("placements", ())]
 
 
 def _types(messages: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -40,15 +40,19 @@ def waiting(parts: Office, by: Person, as_json: bool) -> None:
 @json_flag
 @acting
 def notices(parts: Office, by: Person, deployment: str, as_json: bool) -> None:
-    """Have an LMS tell us of what happens there, such as a course that is copied; show where its notices go.
+    """Have an LMS tell us of what happens there, such as a course that is copied; show where its notices go and when
+    one came last.
 
     What is as it should be is left alone, so it can be run at any time. A linked course must have been launched before.
     """
     from gateway.app import make_parts
     from gateway.flows import notices as flow
 
-    rows = [(h.notice_type, h.address, h.state) for h in flow.subscribe(make_parts(parts), by, deployment)]
-    table("Notices", ("notice", "goes to", "state"), rows, as_json)
+    rows = [
+        (h.notice_type, h.address, h.state, h.last.isoformat(timespec="seconds") if h.last else "")
+        for h in flow.subscribe(make_parts(parts), by, deployment)
+    ]
+    table("Notices", ("notice", "goes to", "state", "last came"), rows, as_json)
 
 
 @lms.command("launches")

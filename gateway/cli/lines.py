@@ -156,20 +156,26 @@ def lms_list(parts: Office, by: Person, as_json: bool) -> None:
 @json_flag
 @acting
 def lms_test(parts: Office, by: Person, deployment: str, as_json: bool) -> int:
-    """Try the connection to an LMS: nine checks, what was seen, and who must mend it.
+    """Try the connection to an LMS: nine checks, what was seen, and who must mend it; and when it last told something.
 
     Nothing is written in the LMS, and nothing of what is read there is kept. Exits with 0 when all nine are ok.
     """
     from dataclasses import asdict
 
     from gateway.app import make_parts
-    from gateway.flows import connection_test
+    from gateway.flows import connection_test, notices
 
     found = connection_test.run(make_parts(parts), by, deployment)
     ok = all(check.state == "ok" for check in found)
+    kind, came = next(iter(notices.last(parts, by, deployment).items()), ("", None))
     if as_json:
-        show(True, {"deployment": deployment, "ok": ok, "checks": [asdict(check) for check in found]}, [])
+        last = {"type": kind, "at": came.isoformat(timespec="seconds")} if came else None
+        said = {"deployment": deployment, "ok": ok, "checks": [asdict(check) for check in found], "last_notice": last}
+        show(True, said, [])
     else:
         rows = [(check.name, check.state.value, check.seen, check.who) for check in found]
         table("Connection", ("check", "state", "seen", "who must mend it"), rows, False)
+        click.echo(
+            f"The last notice came at {came:%Y-%m-%d %H:%M} UTC, of type {kind}." if came else "No notice came yet."
+        )
     return OK if ok else FAILED

@@ -129,6 +129,39 @@ def lms_update(
     show(as_json, {"changed": changed}, [f"Changed: {', '.join(changed)}."])
 
 
+@lms.command("move")
+@click.argument("issuer")
+@click.argument("client_id")
+@click.option("--auth-url", help="OIDC authorization endpoint.")
+@click.option("--token-url")
+@click.option("--jwks-url")
+@click.option("--token-audience", help="When the LMS wants another audience than its token URL.")
+@click.option("--apply", "applied", is_flag=True, help="Change them; without this, only say what would change.")
+@json_flag
+@acting
+def lms_move(
+    parts: Office, by: Person, issuer: str, client_id: str, applied: bool, as_json: bool, **said: str | None
+) -> None:  # fmt: skip
+    """Change the addresses of an LMS client that several districts share, for all of them at once.
+
+    For who runs this installation, as the setting `operators` says: no district changes these alone. The hosts of each
+    registration follow; every school that a deployment is granted finds the change in its ledger.
+    """
+    from gateway.flows import shared_clients
+
+    found = (shared_clients.move if applied else shared_clients.plan)(parts, by, issuer, client_id, said)
+    addresses = {name: {"before": old, "after": new} for name, (old, new) in found.addresses.items()}
+    touched = [
+        {"district": one.district, "registration": one.registration, "status": one.status,
+         "hosts": {"before": one.hosts[0], "after": one.hosts[1]}, "schools": len(one.schools)}
+        for one in found.touched
+    ]  # fmt: skip
+    text = [f"{name:14} {old} -> {new}" for name, (old, new) in found.addresses.items()]
+    text += [f"{one.district}: {one.registration}, {one.status}, schools: {len(one.schools)}" for one in found.touched]
+    text.append("Changed for all of them." if applied else "Nothing is changed: add --apply.")
+    show(as_json, {"applied": applied, "addresses": addresses, "touched": touched}, text)
+
+
 @lms.command("rotate")
 @click.argument("deployment")
 @json_flag

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from connectors.errors import ConnectorError
 from connectors.lti_advantage import Course, LtiAdvantage
+from gateway.flows import membership
+from gateway.flows.membership import Linked
 from gateway.flows.parts import Parts
 from gateway.identity import keys
-from gateway.store import credentials, registrations, roster
+from gateway.store import credentials, registrations
 from gateway.store.tenant import Place, Session
-from mappings import lti, vocabulary
 
 
 def open_course(parts: Parts, session: Session, deployment: str, context_id: str) -> LtiAdvantage | None:
@@ -68,32 +69,38 @@ def lists_groups(session: Session, class_id: str) -> bool:
 
 
 def refresh_members(parts: Parts, place: Place, class_id: str, groups: Wanted = Wanted.NOTHING) -> Present:
-    """Read the members of the courses linked to a class, and remember who is who by SIS id.
+    """Ask who is in the courses linked to a class, and remember who is who by SIS id.
 
     Returns our ids of those who are in a course, with their groups where these are wanted. An LMS that cannot be read
     teaches us nothing new; what is known from before stays.
     """
-    with parts.database.open_school(place) as session:
-        linked = registrations.course_of_class(session, class_id)
-        lines = [(row.registration, open_course(parts, session, row.deployment, row.context_id)) for row in linked]
     present = Present()
-    for registration, line in lines:
-        if line is None or not line.course.nrps:
+    for course in _linked(parts, place, class_id):
+        wants = groups if course.line.course.groups else Wanted.NOTHING
+        found = membership.read(parts, place, course, groups=wants is not Wanted.NOTHING)
+        present.people.update(found.people.values())
+        if wants is Wanted.NOTHING or not found.members:
             continue
-        wants = groups if line.course.groups else Wanted.NOTHING
-        try:
-            members = line.read_members(groups=wants is not Wanted.NOTHING).members
-        except ConnectorError:
-            continue
-        named = _named(line) if wants is Wanted.NAMES else {}
-        with parts.database.open_school(place) as session:
-            known = _learn(parts, session, registration, members)
-        present.people.update(known.values())
-        for member in members if wants is not Wanted.NOTHING else ():
-            if member["user_id"] in known:
-                there = present.groups.setdefault(known[member["user_id"]], [])
-                there += _groups_of(member, registration, named)
+        named = _named(course.line) if wants is Wanted.NAMES else {}
+        for member in found.members:
+            if member["user_id"] in found.people:
+                there = present.groups.setdefault(found.people[member["user_id"]], [])
+                there += _groups_of(member, course.row.registration, named)
     return present
+
+
+def _linked(parts: Parts, place: Place, class_id: str) -> list[Linked]:
+    """The courses of a class whose members can be asked for."""
+    with parts.database.open_school(place) as session:
+        rows = [
+            (row, open_course(parts, session, row.deployment, row.context_id))
+            for row in registrations.course_of_class(session, class_id)
+        ]
+        return [
+            Linked(row, line, registrations.reading(session, row.deployment, row.context_id))
+            for row, line in rows
+            if line is not None and line.course.nrps
+        ]
 
 
 def _named(line: LtiAdvantage) -> dict[str, dict[str, Any]]:
@@ -108,16 +115,3 @@ def _groups_of(member: dict[str, Any], registration: str, named: dict[str, dict[
     for one in (member.get("group_enrollments") or ())[:MOST_GROUPS]:
         known = named.get(one["group_id"], {})
         yield Group(f"{registration} {one['group_id']}", known.get("name"), known.get("set"))
-
-
-def _learn(parts: Parts, session: Session, registration: str, members: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """Join LMS users to roster people by the SIS id the LMS sends, {LMS user: our id}; an e-mail alone never joins."""
-    said = {m["user_id"]: lti.said(m.get("lis_person_sourcedid")) for m in members if _counts(m)}
-    known = {sub: person for sub, person in said.items() if person and roster.user(session, person) is not None}
-    if known:
-        registrations.know(session, registration, known, "nrps", parts.clock.now())
-    return known
-
-
-def _counts(member: dict[str, Any]) -> bool:
-    return member.get("status", "Active") == "Active" and vocabulary.TEST_USER not in member.get("roles", ())

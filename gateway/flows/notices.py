@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -18,7 +18,7 @@ from gateway import errors
 from gateway.errors import Refused
 from gateway.flows import courses
 from gateway.flows.onboarding.lines import deployment_named
-from gateway.flows.parts import Parts
+from gateway.flows.parts import Office, Parts
 from gateway.identity import notices
 from gateway.identity.staff import Person
 from gateway.identity.tokens import strict_json
@@ -66,8 +66,10 @@ def _act(parts: Parts, notice: notices.Notice, message: dict[str, Any]) -> str:
             raise Refused(errors.LTI_DEPLOYMENT)
         if row.registration_status != "active":
             raise Refused(errors.LTI_REGISTRATION_DISABLED)
+        parts.registrations.require_keys_at(notice.platform, row.jwks_url)
         if not registrations.take_notice(session, _hash(at, said["id"]), parts.clock.now() + REMEMBERED):
             return "repeated"
+        registrations.told(session, row.district, row.deployment, said["type"], parts.clock.now())
         if row.known and not row.linked:
             _suggest(parts, session, at, message, row)
     return "taken"
@@ -106,11 +108,13 @@ def _keep(parts: Parts, notice: notices.Notice, refused: Refused, support: str) 
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """One kind of notice, where its platform sends it, and whether that was so before: kept, changed, elsewhere."""
+    """One kind of notice, where its platform sends it, whether that was so before (kept, changed, elsewhere), and when
+    one came here last."""
 
     notice_type: str
     address: str
     state: str
+    last: datetime | None
 
 
 def subscribe(parts: Parts, by: Person, deployment: str) -> list[Handler]:
@@ -128,7 +132,17 @@ def subscribe(parts: Parts, by: Person, deployment: str) -> list[Handler]:
     except ConnectorError as error:
         raise Refused(errors.LTI_NOTICE_SERVICE, f"The LMS: {error}.") from error
     states = {one: "changed" if one in changed else "kept" for one in after if after[one] == ours}
-    return [Handler(one, after.get(one, ""), states.get(one, "elsewhere")) for one in sorted({*wanted, *after})]
+    came = last(parts, by, deployment)
+    kinds = sorted({*wanted, *after, *came})
+    return [Handler(one, after.get(one, ""), states.get(one, "elsewhere"), came.get(one)) for one in kinds]
+
+
+def last(parts: Office, by: Person, deployment: str) -> dict[str, datetime]:
+    """Return when a notice of a deployment came last, by its kind, the latest first. Raises Refused."""
+    by.acts_for_district()
+    with parts.database.open_district(by.district) as session:
+        found = deployment_named(session, deployment)
+        return registrations.last_told(session, found.deployment)
 
 
 def _line(parts: Parts, by: Person, deployment: str) -> LtiAdvantage:

@@ -1,21 +1,24 @@
 """An LMS registers itself at an address that a person gave it (LTI Dynamic Registration 1.0). It lands pending.
 
 Nothing is called without a live invite. The configuration is believed only as far as its own host reaches: issuer and
-endpoints stand there, or on a host that the invite names (SV-6 of the launch gate's table of checks on services). The
-LMS's token goes to its registration endpoint and is kept nowhere. An attempt that fails leaves the invite as it was.
+endpoints stand there, or on a host that the invite names (SV-6 of the launch gate's table of checks on services), or,
+of a make that is known, all on its maker's domains. The LMS's token goes to its registration endpoint, to a
+configuration that is not shown without it, and is kept nowhere. An attempt that fails leaves the invite as it was,
+with what the LMS said.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from connectors.egress import Origin, answer_json, origin_of, require_success
+from connectors.egress import GuardedSession, Origin, answer_json, origin_of, require_success
 from connectors.errors import AddressRefused, AnswerRefused, AnswerTooLarge, AnswerUnreadable, ConnectorError
 from gateway import errors
 from gateway.errors import Reason, Refused
@@ -33,6 +36,7 @@ CALL_SECONDS = 15.0
 MAX_ANSWER = 64 << 10
 MAX_PARAMETER = 8192
 MAX_INVITE = 128
+MAX_QUOTED = 400
 _TOKEN = re.compile(r"[\x21-\x7e]+\Z")
 _ERROR = re.compile(r"[a-z_]{1,60}\Z")
 _UNSAYABLE = re.compile(r"[^\x20-\x7e]")
@@ -69,7 +73,8 @@ def register(parts: Parts, said: Mapping[str, str]) -> Landed:
         configuration, home = _configuration(parts, attempt)
         url = parts.settings.url
         elements = _useful(parts, attempt.row)
-        asked = words.request(url, urlsplit(url).hostname or "", attempt.row.key_set, configuration, elements)
+        habits = {name: line.value for name, line in _make(configuration).registration.items()}
+        asked = words.request(url, urlsplit(url).hostname or "", attempt.row.key_set, configuration, elements, habits)
         answer = _answer(parts, attempt, configuration["registration_endpoint"], asked)
         return _land(parts, attempt, configuration, home, asked, answer)
 
@@ -85,7 +90,7 @@ def _attempt(parts: Parts, said: Mapping[str, str]) -> Iterator[_Attempt]:
         _require_form(attempt)
         yield attempt
     except BaseException as error:
-        problem = error.reason.code if isinstance(error, Refused) else errors.INT_UNEXPECTED.code
+        problem = f"{error.reason.code}: {error.detail}" if isinstance(error, Refused) else errors.INT_UNEXPECTED.code
         with parts.database.open_district(attempt.row.district) as session:
             registrations.release_invite(session, attempt.row.invite, attempt.until, problem)
         raise
@@ -120,9 +125,11 @@ def _configuration(parts: Parts, attempt: _Attempt) -> tuple[dict[str, Any], Ori
     with _heard(errors.LTI_REG_CONFIGURATION):
         home = origin_of(attempt.configuration_url)
         with parts.open_line({home.authority}, total_seconds=CALL_SECONDS, max_bytes=MAX_ANSWER) as line:
-            found = answer_json(
-                require_success(line.get(attempt.configuration_url, headers={"Accept": "application/json"}))
-            )
+            response = line.get(attempt.configuration_url, headers={"Accept": "application/json"})
+            if response.status_code == 401 and attempt.token:
+                headers = _bearer(line, attempt.configuration_url, attempt.token)
+                response = line.get(attempt.configuration_url, headers=headers)
+            found = answer_json(require_success(response))
     try:
         configuration = words.read_configuration(found if all_text(found) else None)
     except (ValueError, RecursionError) as error:
@@ -131,6 +138,19 @@ def _configuration(parts: Parts, attempt: _Attempt) -> tuple[dict[str, Any], Ori
     if missing := words.unsupported(configuration):
         raise Refused(errors.LTI_REG_UNSUPPORTED, f"it does not offer {', '.join(missing)}")
     return configuration, home
+
+
+def _bearer(line: GuardedSession, url: str, token: str) -> dict[str, str]:
+    """The headers of a call with the LMS's token, where it gave one."""
+    if not token:
+        return {"Accept": "application/json"}
+    line.authorize(url)
+    return {"Accept": "application/json", "Authorization": f"Bearer {token}"}
+
+
+def _make(configuration: Mapping[str, Any]) -> products.Product:
+    """What is known of the make that a configuration says it is of."""
+    return products.product(configuration["platform"].get("product_family_code") or "")
 
 
 @contextmanager
@@ -166,7 +186,8 @@ def _require_own(parts: Parts, home: Origin, hosts: Sequence[str], configuration
         there = _origin(configuration[name], name)
         if there.scheme != home.scheme:
             raise Refused(errors.LTI_REG_ADDRESS, f"{name} is not https")
-        if not (_within(there, home, sandbox=sandbox) or any(_same(there, one, sandbox=sandbox) for one in listed)):
+        named = any(_same(there, one, sandbox=sandbox) for one in listed)
+        if not (_within(there, home, sandbox=sandbox) or named or _both_at(_make(configuration).domains, home, there)):
             raise Refused(errors.LTI_REG_ENDPOINT, f"{name} is on another host")
 
 
@@ -179,6 +200,13 @@ def _origin(url: str, name: str) -> Origin:
 
 def _same(one: Origin, other: Origin, *, sandbox: bool) -> bool:
     return one.host == other.host and (one.port == other.port or sandbox)
+
+
+def _both_at(domains: Iterable[str], home: Origin, there: Origin) -> bool:
+    """Whether two hosts are both on a maker's domains, at the usual port: whoever says to be of a make is believed no
+    further than its own configuration's host is the maker's."""
+    sites = [f".{domain}" for domain in domains]
+    return all(one.port == 443 and any(f".{one.host}".endswith(site) for site in sites) for one in (home, there))
 
 
 def _within(there: Origin, home: Origin, *, sandbox: bool) -> bool:
@@ -203,15 +231,11 @@ def _useful(parts: Parts, row: Any) -> set[str]:
 
 def _answer(parts: Parts, attempt: _Attempt, endpoint: str, asked: Mapping[str, Any]) -> dict[str, Any]:
     """Send our registration and return the LMS's answer. Raises Refused."""
-    headers = {"Accept": "application/json"}
     with _heard(errors.LTI_REG_ANSWER):
         with parts.open_line({origin_of(endpoint).authority}, total_seconds=CALL_SECONDS, max_bytes=MAX_ANSWER) as line:
-            if attempt.token:
-                line.authorize(endpoint)
-                headers["Authorization"] = f"Bearer {attempt.token}"
-            response = line.post(endpoint, json=asked, headers=headers)
+            response = line.post(endpoint, json=asked, headers=_bearer(line, endpoint, attempt.token))
         if not 200 <= response.status_code < 300:
-            raise Refused(errors.LTI_REG_ANSWER, _complaint(response, attempt.token))
+            raise Refused(errors.LTI_REG_ANSWER, _complaint(response, attempt))
         found = answer_json(response)
     try:
         return words.read_registration(found if all_text(found) else None)
@@ -219,21 +243,26 @@ def _answer(parts: Parts, attempt: _Attempt, endpoint: str, asked: Mapping[str, 
         raise Refused(errors.LTI_REG_ANSWER, f"these do not fit: {error}") from None
 
 
-def _complaint(response: Any, token: str) -> str:
-    """What an LMS said against us (RFC 7591, section 3.2.2), cut short, in plain characters, without its token."""
+def _complaint(response: Any, attempt: _Attempt) -> str:
+    """What an LMS said against us, in its own words where they are JSON: as RFC 7591 has it (section 3.2.2), else all
+    of it; cut short, in plain characters, without its token and without our references."""
     said = f"the LMS answered with status {response.status_code}"
     try:
         found = answer_json(response)
     except AnswerUnreadable:
         return said
-    if not isinstance(found, dict):
-        return said
-    code, text = found.get("error"), found.get("error_description")
+    code, text = (found.get("error"), found.get("error_description")) if isinstance(found, dict) else (None, None)
     if isinstance(code, str) and _ERROR.match(code):
-        said += f", {code}"
-    if isinstance(text, str) and not (token and token[:8] in text):
-        said += f": {_UNSAYABLE.sub(' ', text[:200])}"
-    return said
+        return f"{said}, {code}" + (_quoted(text, attempt) if isinstance(text, str) else "")
+    return said + (_quoted(json.dumps(found), attempt) if found else "")
+
+
+def _quoted(text: str, attempt: _Attempt) -> str:
+    """Words of an LMS, or nothing where its token may be among them."""
+    if attempt.token and (attempt.token[:8] in text or attempt.token[-8:] in text):
+        return ""
+    plain = _UNSAYABLE.sub(" ", text.replace(attempt.row.key_set, "..."))
+    return f": {plain[:MAX_QUOTED]}"
 
 
 # --- landing -----------------------------------------------------------------------------------------
@@ -260,13 +289,13 @@ def _land(
         }  # fmt: skip
         kept = registrations.answer_invite(
             session, row.invite, attempt.until, parts.clock.now(), said, registration=ref, issuer=issuer,
-            client_id=client_id, deployment_id=answer["tool"].get("deployment_id"),
+            client_id=client_id, deployment_id=words.deployment_id(answer),
         )  # fmt: skip
         if not kept:
             raise Refused(errors.LTI_REG_INVITE)
     return Landed(
         row.invite, said["update"], issuer, columns["product"], said["asked"], said["granted"], said["differences"],
-        bool(answer["tool"].get("deployment_id")),
+        bool(words.deployment_id(answer)),
     )  # fmt: skip
 
 
@@ -284,14 +313,16 @@ def _pending(
 
 
 def _columns(row: Any, configuration: Mapping[str, Any], home: Origin) -> dict[str, Any]:
-    """What a registration keeps of a configuration."""
-    family = configuration["platform"].get("product_family_code") or ""
-    addresses = (configuration["token_endpoint"], configuration["jwks_uri"])
+    """What a registration keeps of a configuration. Where it registers it serves too: Canvas does at the school's host,
+    and its configuration is at the host of all."""
+    make, token_url = _make(configuration), configuration["token_endpoint"]
+    addresses = (token_url, configuration["jwks_uri"], configuration["registration_endpoint"])
+    audience = None if "no_audience" in make.registration else configuration.get("authorization_server")
     return {
         "auth_url": configuration["authorization_endpoint"],
-        "token_url": configuration["token_endpoint"],
-        "token_audience": configuration.get("authorization_server") or configuration["token_endpoint"],
+        "token_url": token_url,
+        "token_audience": audience or token_url,
         "jwks_url": configuration["jwks_uri"],
         "hosts": sorted({home.authority, *(origin_of(url).authority for url in addresses), *row.hosts}),
-        "product": family if family in products.names() else products.DEFAULT,
+        "product": make.name if make.name in products.names() else products.DEFAULT,
     }  # fmt: skip

@@ -106,9 +106,9 @@ def approve(parts: Office, by: Person, ref: str, deployment_id: str | None) -> A
         made = _deploy(parts, session, by, row, number, where)
         registrations.decide_invite(session, ref, "approved", now, by.ref)
         noted = registrations.schools_of(session, row.registration)
-        _note(parts, session, by, row.registration, row.vendor, noted, "accepted")
+        note(parts, session, by, row.registration, row.vendor, noted, "accepted")
     if row.said["update"]:
-        _forget_keys(parts, row.registration, row.said["old"], row.said["columns"])
+        forget_keys(parts, row.registration, row.said["old"], row.said["columns"])
     if made:
         with parts.database.open_identity() as session:
             registrations.no_longer_waits(session, made)
@@ -127,7 +127,7 @@ def reject(parts: Office, by: Person, ref: str) -> None:
         if not row.said["update"]:
             registrations.forget_pending(session, row.registration)
             credentials.retire_keys(session, row.registration, now)
-        _note(parts, session, by, row.registration, row.vendor, [place.school for place in where], "refused")
+        note(parts, session, by, row.registration, row.vendor, [place.school for place in where], "refused")
 
 
 def _pending(session: Session, ref: str) -> Any:
@@ -180,17 +180,19 @@ def _deploy(
     return ref
 
 
-def _note(
+def note(
     parts: Office, session: Session, by: Person, registration: str, vendor: str, schools: Sequence[int], outcome: str
 ) -> None:  # fmt: skip
-    """Write it into the ledger of each school: last in the transaction, in the order in which logs are locked."""
+    """Write it into the ledger of each school of the session's district: last in the transaction, in the order in which
+    logs are locked."""
+    district = session.district
     for school in sorted(schools):
-        session.narrow(Place(by.district, school))
+        session.narrow(Place(district, school))
         disclosure.event(parts, session, "grant", registration, outcome, vendor=vendor,
                          actor={"kind": "staff", "ref": by.ref})  # fmt: skip
 
 
-def _forget_keys(parts: Office, registration: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+def forget_keys(parts: Office, registration: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     if old["jwks_url"] != new["jwks_url"]:
         with parts.database.open_identity() as session:
             registrations.forget_key_set(session, registration)
@@ -211,7 +213,7 @@ def update(
     with parts.database.open_district(by.district) as session:
         known = _of_deployment(session, by, deployment)
         old = {name: getattr(known, name) for name in (*ADDRESSES, "hosts")}
-        new = _changed(old, wanted, sorted(map(_authority, hosts)))
+        new = moved(old, wanted, sorted(map(_authority, hosts)))
         changed = [name for name in old if old[name] != new[name]]
         if not changed:
             raise Refused(errors.REQ_INVALID, "nothing of the registration would change")
@@ -220,12 +222,12 @@ def update(
             require_common(session, known.issuer, known.client_id, new)
         registrations.change(session, known.registration, **new)
         schools = registrations.schools_of(session, known.registration)
-        _note(parts, session, by, known.registration, known.vendor, schools, "recorded")
-    _forget_keys(parts, known.registration, old, new)
+        note(parts, session, by, known.registration, known.vendor, schools, "recorded")
+    forget_keys(parts, known.registration, old, new)
     return changed
 
 
-def _changed(old: Mapping[str, Any], wanted: Mapping[str, str], hosts: Sequence[str]) -> dict[str, Any]:
+def moved(old: Mapping[str, Any], wanted: Mapping[str, str], hosts: Sequence[str]) -> dict[str, Any]:
     """The columns after a change: hosts that only the old addresses stood on go, and so does a default audience."""
     new = {**old, **wanted}
     if "token_audience" not in wanted and old["token_audience"] == old["token_url"]:

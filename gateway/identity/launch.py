@@ -170,6 +170,7 @@ class GatewayLaunch(FlaskMessageLaunch):  # type: ignore[misc]
             session, state.nonce_hash, state.forgotten_at, admitted.platform.ref, message["deployment_id"],
             message.get("context", {}).get("id"),
         )  # fmt: skip
+        self._tool_config.require_keys_at(admitted.platform, found.jwks_url)
         if not found.fresh:
             raise Refused(errors.LTI_REPLAYED)
         return admitted, found

@@ -91,6 +91,14 @@ class Registrations(ToolConfAbstract):  # type: ignore[misc]
         sharing = [one for one in found if one.client_id == live[0].client_id and one.status != "pending"]
         return live[0] if len(sharing) == 1 else live[0].shared()
 
+    def require_keys_at(self, platform: Platform, jwks_url: str | None) -> None:
+        """Whether a message was verified by keys from where they are now: what is remembered may be half a minute old.
+        Raises Refused, and remembers no longer what was wrong."""
+        if jwks_url is not None and jwks_url != platform.jwks_url:
+            for issuer, client in ((platform.issuer, platform.client_id), (platform.issuer, None)):
+                self._memory.pop((issuer, client), None)
+            raise Refused(errors.LTI_KEY_UNKNOWN)
+
     def of_issuer(self, issuer: str) -> Callable[[str], bool]:
         """Return a question: whether a client is one of this issuer's registered here."""
         return lambda client_id: bool(self._find(issuer, client_id))

@@ -89,6 +89,16 @@ class Tool:
     target_link_uri: str = ""
     custom: dict[str, str] = field(default_factory=dict)
     title: str = "Mastery check"
+    privacy: str = "public"  # what is sent of people: public, name_only, email_only, anonymous
+    places: dict[str, list[str]] | None = None  # where each message begins; None: wherever the LMS likes
+
+    def is_told(self, what: str) -> bool:
+        """Whether a `name`, an `email` or a `sis_id` is sent. A SIS id goes with the name."""
+        return self.privacy in ("public", "email_only" if what == "email" else "name_only")
+
+    def begins(self, message: str, *places: str) -> bool:
+        """Whether it asked for a message at one of these places."""
+        return self.places is None or bool(set(self.places.get(message, ())) & set(places))
 
 
 OF_TOOL = "ltiResourceLink"  # a picked link that opens the tool

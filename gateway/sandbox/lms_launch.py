@@ -130,7 +130,7 @@ def claims_of(launch: Launch, nonce: str) -> dict[str, Any]:
         del lti[absent]
     if launch.about:
         lti["for_user"] = {"user_id": launch.about}
-    if ours.profile.sis_ids:
+    if ours.profile.sis_ids and tool.is_told("sis_id"):
         known = {"person_sourcedid": user.person.sourced_id, "course_section_sourcedid": here.sourced_id}
         lti["lis"] = {name: value for name, value in known.items() if value}
     return {
@@ -143,17 +143,18 @@ def claims_of(launch: Launch, nonce: str) -> dict[str, Any]:
         **({"nbf": now} if ours.profile.not_before else {}),
         "nonce": nonce,
         **ours.profile.claims,
-        **_names(user),
+        **_names(user, tool),
         **{f"{_LTI}{name}": value for name, value in lti.items()},
         **({} if launch.message == PRIVACY else _service_claims(launch)),
         **({DEEP_LINKING: launch.settings} if launch.settings else {}),
     }
 
 
-def _names(user: User) -> dict[str, str]:
+def _names(user: User, tool: Tool) -> dict[str, str]:
     person = user.person
-    known = {"given_name": person.given, "family_name": person.family, "email": person.email}
-    return {k: v for k, v in ({"name": user.name} | known).items() if v}
+    names = {"name": user.name, "given_name": person.given, "family_name": person.family}
+    known = (names if tool.is_told("name") else {}) | ({"email": person.email} if tool.is_told("email") else {})
+    return {k: v for k, v in known.items() if v}
 
 
 def context_of(here: Course) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from gateway.sandbox.campus import Course, User
+from gateway.sandbox.campus import Course, Tool, User
 from gateway.sandbox.lms_services import (
     GROUPS,
     MEMBERS,
@@ -31,12 +31,12 @@ _MEDIA = "application/vnd.ims.lti-nrps.v2.membershipcontainer+json"
 @bp.get("/courses/<course_id>/members")
 def members(course_id: str) -> Response:
     """One page of a course's members; `role` and `rlid` choose, `limit` sizes, `since` asks for differences."""
-    campus().tokens.require(MEMBERS)
+    tool = campus().tools[campus().tokens.require(MEMBERS)]
     here, wanted = course(course_id), request.args.get("role")
     if not campus().is_link(here, request.args.get("rlid", here.link)):
         raise RefusalError(404, "not_found", "No such resource link.")
     people = _changed(here) if "since" in request.args else [(u, "Active") for u in here.members.values()]
-    rows = [_member(u, status) for u, status in people if wanted in (None, u.role(), u.role(short=True))]
+    rows = [_member(u, status, tool) for u, status in people if wanted in (None, u.role(), u.role(short=True))]
     if request.args.get("groups") == "true" and campus().profile.groups:
         rows = [row | {"group_enrollments": _groups_of(here, row["user_id"])} for row in rows]
     if "rlid" in request.args:
@@ -91,16 +91,16 @@ def _changed(here: Course) -> list[tuple[User, str]]:
     return list({one.user.id: (one.user, one.status) for one in later if one.course == here.id}.values())
 
 
-def _member(u: User, status: str) -> dict[str, Any]:
-    person, profile = u.person, campus().profile
+def _member(u: User, status: str, tool: Tool) -> dict[str, Any]:
+    person, profile, named = u.person, campus().profile, tool.is_told("name")
     known = {
         "status": status,
-        "name": u.name,
-        "given_name": person.given,
-        "family_name": person.family,
-        "email": person.email,
+        "name": u.name if named else "",
+        "given_name": person.given if named else "",
+        "family_name": person.family if named else "",
+        "email": person.email if tool.is_told("email") else "",
         "user_id": u.id,
-        "lis_person_sourcedid": person.sourced_id if profile.sis_ids else "",
+        "lis_person_sourcedid": person.sourced_id if profile.sis_ids and tool.is_told("sis_id") else "",
     }
     known = {k: v for k, v in known.items() if v}
     return known | {"roles": u.roles(profile, short=profile.short_roles)}

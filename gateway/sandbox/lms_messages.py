@@ -38,7 +38,7 @@ def offered(user: User, here: Course) -> Markup:
     shown = [_show(one) for one in campus().links_of(here)]
     shown += [_PRIVACY.format(here.id, tool.client_id, tool.title) for tool in tools]
     if user.person.role == "teacher":
-        shown += [_PICK.format(here.id, tool.client_id, tool.title) for tool in tools]
+        shown += [_PICK.format(here.id, tool.client_id, tool.title) for tool in tools if picks(tool)]
         shown += [
             _REVIEW.format(here.id, number, who, here.members[who].name, column.body["label"])
             for number, column in campus().columns.items() if column.course == here
@@ -46,6 +46,11 @@ def offered(user: User, here: Course) -> Markup:
         ]  # fmt: skip
         shown.append(_COPY.format(here.id))
     return Markup("").join(shown)
+
+
+def picks(tool: Tool) -> bool:
+    """Whether content is chosen in a tool where a teacher adds it to a course."""
+    return tool.begins(PICKING, "link_selection", "assignment_selection")
 
 
 def _show(link: Link) -> Markup:

@@ -41,6 +41,7 @@ HELD: dict[str, str] = {
     f"OR (kind = 'visitor' AND sourced_id IN ({_VISITOR})) "
     f"OR (kind = 'enrollment' AND sourced_id IN ({_ENROLLMENTS}) AND sourced_id NOT IN ({_OTHERS}))",
     "lms_identity": "person_id = %(person)s",
+    "course_reading": "%(person)s = ANY(people)",  # whole: who else is in the course, the LMS is asked again
     "roster_enrollment": '"user" = %(person)s',
     "roster_demographics": "sourced_id = %(person)s",
     "roster_user": "sourced_id = %(person)s",

@@ -15,7 +15,7 @@ from gateway.store.tenant import Session
 _ARRIVE = """
 WITH used AS (INSERT INTO launch_nonce (nonce_hash, expires_at) VALUES (%(nonce)s, %(forget_at)s)
     ON CONFLICT DO NOTHING RETURNING 1)
-SELECT EXISTS (SELECT FROM used) AS fresh, r.status AS registration_status, d.deployment, d.district,
+SELECT EXISTS (SELECT FROM used) AS fresh, r.status AS registration_status, r.jwks_url, d.deployment, d.district,
     d.status AS deployment_status,
     (SELECT array_agg(s.school) FROM deployment_school s WHERE s.district = d.district
         AND s.deployment = d.deployment) AS schools,
@@ -70,8 +70,8 @@ def arrive(
 ) -> Any:  # fmt: skip
     """Use up a nonce, durable with the caller's transaction, and return where its launch comes in.
 
-    `fresh` is false when the nonce was used before. Registration and deployment come with their state, the schools
-    of the deployment, and the course's links; what is unknown is None.
+    `fresh` is false when the nonce was used before. Registration and deployment come with their state, where its keys
+    are, the schools of the deployment, and the course's links; what is unknown is None.
     """
     return session.ask(
         _ARRIVE, nonce=nonce_hash, forget_at=forget_at, registration=registration, deployment_id=deployment_id,

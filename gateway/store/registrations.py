@@ -145,7 +145,7 @@ def noticed(session: Session, registration: str, deployment_id: str, context_id:
     """Return the deployment that a notice is about with its state, or None; whether the course it names is linked, and
     whether one of those it was copied from is."""
     return session.row(
-        "SELECT d.district, d.deployment, d.status, r.status AS registration_status, EXISTS (SELECT FROM context_link l "
+        "SELECT d.district, d.deployment, d.status, r.status AS registration_status, r.jwks_url, EXISTS (SELECT FROM context_link l "
         "WHERE l.district = d.district AND l.deployment = d.deployment AND l.context_id = %(c)s) AS linked, "
         "EXISTS (SELECT FROM context_link l JOIN deployment o ON o.district = l.district AND o.deployment = l.deployment "
         "WHERE o.registration = d.registration AND l.district = d.district AND l.context_id = ANY(%(origins)s)) AS "
@@ -153,6 +153,25 @@ def noticed(session: Session, registration: str, deployment_id: str, context_id:
         "AND d.deployment_id = %(d)s",
         r=registration, d=deployment_id, c=context_id, origins=list(origins),
     )  # fmt: skip
+
+
+def told(session: Session, district: int, deployment: str, notice_type: str, now: datetime) -> None:
+    """Remember when a platform told something of a kind last."""
+    session.run(
+        "INSERT INTO last_notice (district, deployment, notice_type, at) VALUES (%(home)s, %(deployment)s, %(type)s, "
+        "%(now)s) ON CONFLICT (district, deployment, notice_type) DO UPDATE SET at = excluded.at",
+        home=district, deployment=deployment, type=notice_type, now=now,
+    )  # fmt: skip
+
+
+def last_told(session: Session, deployment: str) -> dict[str, datetime]:
+    """Return when a platform told something last of a deployment of the session's district, by kind, the latest first."""
+    rows = session.rows(
+        "SELECT notice_type, at FROM last_notice WHERE district = %(district)s AND deployment = %(deployment)s "
+        "ORDER BY at DESC, notice_type",
+        deployment=deployment,
+    )  # fmt: skip
+    return {row.notice_type: row.at for row in rows}
 
 
 def no_longer_waits(session: Session, deployment: str, context_id: str = "") -> None:
@@ -185,8 +204,10 @@ def keep_failure(
 
 
 def forget_launches(session: Session, now: datetime) -> None:
-    """Remove keys that open nothing any more, and what waited or failed longer ago than a month."""
+    """Remove keys that open nothing any more, readings of courses that nobody asked about since, and what waited or
+    failed longer ago than a month."""
     session.run("DELETE FROM doorkey WHERE expires_at < %(now)s", now=now)
+    session.run("DELETE FROM course_reading WHERE read_at < %(then)s", then=now - SPEAKS_FOR)
     for table, column in (("waiting_link", "seen_at"), ("failed_launch", "at")):
         session.run(f"DELETE FROM {table} WHERE {column} < %(then)s", then=now - timedelta(days=30))
 
@@ -380,6 +401,53 @@ def launched(session: Session, deployment: str, service: str = "") -> str | None
         deployment=deployment, service=service,
     )  # fmt: skip
     return str(row.context_id) if row else None
+
+
+# --- who was in a course when it was read last -------------------------------------------------------
+
+SPEAKS_FOR = timedelta(days=1)  # how long a reading is built upon, and believed where the LMS does not answer
+
+
+def reading(session: Session, deployment: str, context_id: str) -> Any | None:
+    """Return the last reading of a course at the session's school."""
+    return session.row(
+        "SELECT source, differences, version, subs, people, whole_at, read_at FROM course_reading WHERE district = "
+        "%(district)s AND school = %(school)s AND deployment = %(deployment)s AND context_id = %(context)s",
+        deployment=deployment, context=context_id,
+    )  # fmt: skip
+
+
+def keep_reading(
+    session: Session, deployment: str, context_id: str, source: str, differences: str, version: int,
+    people: Mapping[str, str], now: datetime,
+) -> None:  # fmt: skip
+    """Keep a course as it was read whole, {LMS user: our id}, unless it is linked here no more."""
+    session.run(
+        "INSERT INTO course_reading (district, school, deployment, context_id, source, differences, version, subs, "
+        "people, whole_at, read_at) SELECT district, school, deployment, context_id, %(source)s, %(differences)s, "
+        "%(version)s, %(subs)s::text[], %(people)s::text[], %(now)s, %(now)s FROM context_link WHERE district = "
+        "%(district)s AND school = %(school)s AND deployment = %(deployment)s AND context_id = %(context)s "
+        "ON CONFLICT (district, school, deployment, context_id) DO UPDATE SET source = excluded.source, differences = "
+        "excluded.differences, version = excluded.version, subs = excluded.subs, people = excluded.people, whole_at = "
+        "excluded.whole_at, read_at = excluded.read_at",
+        deployment=deployment, context=context_id, source=source, differences=differences, version=version,
+        subs=list(people), people=list(people.values()), now=now,
+    )  # fmt: skip
+
+
+def continue_reading(
+    session: Session, deployment: str, context_id: str, before: Any, differences: str, people: Mapping[str, str],
+    now: datetime,
+) -> None:  # fmt: skip
+    """Keep a course as it is by what changed since `before`; unless that is no longer what is kept of it: somebody was
+    quicker, or a person in it was erased."""
+    session.run(
+        "UPDATE course_reading SET differences = %(differences)s, subs = %(subs)s::text[], people = %(people)s::text[], "
+        "read_at = %(now)s WHERE district = %(district)s AND school = %(school)s AND deployment = %(deployment)s "
+        "AND context_id = %(context)s AND differences = %(before)s AND whole_at = %(whole_at)s",
+        deployment=deployment, context=context_id, differences=differences, subs=list(people),
+        people=list(people.values()), now=now, before=before.differences, whole_at=before.whole_at,
+    )  # fmt: skip
 
 
 # --- people in an LMS ------------------------------------------------------------------------------

@@ -158,6 +158,10 @@ failed_launch = _table(
     "failed_launch", "district", "support", "support registration at:time code facts:json",
     {IDENTITY: _SID, ONBOARDING: _S}, sa.Index("failed_launch_by_registration", "registration", "at"),
 )  # fmt: skip
+last_notice = _table(  # when a platform told something last of a deployment, by kind
+    "last_notice", "district", "deployment notice_type", "deployment notice_type at:time",
+    {IDENTITY: _SIU, ONBOARDING: _S},
+)  # fmt: skip
 platform_keys = _table(
     "platform_keys", "shared", "registration", "registration key_set:json fetched_at:time", {IDENTITY: _SIU}
 )
@@ -172,6 +176,17 @@ context_link = _table(
     "context_link", "school", "deployment context_id",
     "deployment context_id class_id services:json linked_at:time linked_by", {SCHOOL: _SIUD, IDENTITY: _S},
     sa.UniqueConstraint("district", "deployment", "context_id"),
+)  # fmt: skip
+# Who was in a course when it was read last (LMS user `subs[n]` is our `people[n]`), and where its LMS says what changed
+# since. No truth of ours: whatever is missing or old is read anew.
+course_reading = _table(
+    "course_reading", "school", "deployment context_id",
+    """deployment context_id source differences version:int subs:ids people:ids whole_at:time read_at:time""",
+    {SCHOOL: _SIU, IDENTITY: "SELECT, DELETE"} | _ERASED,
+    sa.ForeignKeyConstraint(
+        ["district", "school", "deployment", "context_id"],
+        [f"context_link.{name}" for name in ("district", "school", "deployment", "context_id")], ondelete="CASCADE",
+    ),
 )  # fmt: skip
 launch_nonce = _table("launch_nonce", "shared", "nonce_hash", "nonce_hash:bytes expires_at:time", {IDENTITY: _SID})
 launch = _table(

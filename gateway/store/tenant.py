@@ -280,6 +280,10 @@ class Session:
         """Become a session of one school, in the same transaction. There is no way back."""
         self.enter(roles.SCHOOL, place.district, (place.school,))
 
+    def administer(self, district: int) -> None:
+        """Become a session for a district's schools, staff, vendors and registrations, in the same transaction."""
+        self.enter(roles.ONBOARDING, district, ())
+
     def enter(self, role: str, district: int, schools: Sequence[int]) -> None:
         """Act from here on in this role, for these schools."""
         self.write_rest()
@@ -466,7 +470,7 @@ class Database:
         """A session for a district that does not exist yet."""
         with self._open(roles.ONBOARDING, 0, ()) as session:
             number = session.rows("SELECT nextval('district_number')")[0][0]
-            session.enter(roles.ONBOARDING, number, ())
+            session.administer(number)
             yield session
 
     @contextmanager

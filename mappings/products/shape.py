@@ -26,6 +26,7 @@ from mappings.products.lines import (
 )  # fmt: skip
 
 _SECTIONS = frozenset({"label", "grades", "setup", "paste", "launch", "services"})
+_OPTIONAL = frozenset({"registration"})
 
 # What may be asked of a person, and the option that takes it.
 ASKED = MappingProxyType(
@@ -87,6 +88,7 @@ class Product:
     paste: Paste
     launch: Mapping[str, Line]
     services: Mapping[str, Line]
+    registration: Mapping[str, Line]
 
     @property
     def domains(self) -> frozenset[str]:
@@ -127,6 +129,14 @@ def _hosts(value: Any) -> bool:
 
 def _asks(value: Any) -> bool:
     return is_words(value) and set(value) <= set(ASKED) and len(set(value)) == len(value)
+
+
+def _placements(value: Any) -> bool:
+    return is_words(value) and all(len(one.split()) == 2 for one in value)
+
+
+def _pair(value: Any) -> bool:
+    return is_words(value) and len(value) == 2
 
 
 def _method(value: Any) -> bool:
@@ -196,12 +206,23 @@ SERVICES: Mapping[str, Habit] = MappingProxyType(
 )
 
 
+# What it wants or says otherwise than others where it registers itself.
+REGISTRATION: Mapping[str, Habit] = MappingProxyType(
+    {
+        "placements": Habit(_placements, "A tool shows where it asks to; ours, each message with its place: {}."),
+        "off_at_first": Habit(_pair, "Until a teacher puts it there a tool is not shown at a place: {}."),
+        "privacy_level": Habit(is_text, "How much of a person it sends is a member of its own: {}."),
+        "no_audience": Habit(is_yes, "Its authorization server is named by host; the audience is its token URL."),
+    }
+)  # fmt: skip
+
+
 # --- reading ---------------------------------------------------------------------------------------
 
 
 def read(name: str, said: Mapping[str, Any]) -> Product:
     """Return the profile that a TOML document says. Raises ProfileError."""
-    same(name, set(said), _SECTIONS)
+    same(name, set(said) - _OPTIONAL, _SECTIONS)
     if not is_text(said["label"]):
         raise ProfileError(f"{name}: label")
     return Product(
@@ -209,6 +230,10 @@ def read(name: str, said: Mapping[str, Any]) -> Product:
         _setup(f"{name}.setup", said["setup"]), _paste(f"{name}.paste", said["paste"], said["setup"]),
         lines_of(f"{name}.launch", said["launch"], {key: habit.check for key, habit in LAUNCH.items()}),
         lines_of(f"{name}.services", said["services"], {key: habit.check for key, habit in SERVICES.items()}),
+        lines_of(
+            f"{name}.registration", said.get("registration", {}),
+            {key: habit.check for key, habit in REGISTRATION.items()},
+        ),
     )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from gateway.identity import staff
 from gateway.identity.keys import PlatformKeys
 from gateway.sandbox import lms as sandbox_lms
 from gateway.sandbox.loopback import running
+from gateway.store import registrations
 from mappings import lti, lti_messages
 from tests.gradebooks import Gradebook
 from tests.platforms import AGS, HOST, NRPS, Platform, application, public_jwk, rsa_key
@@ -379,6 +380,17 @@ def test_the_sandbox_over_sockets(loopback):
     assert "not https, which is allowed only in a sandbox" in said["tls"]["seen"]
     assert "members, " in said["members"]["seen"]
     assert loopback.command().stdout.count("ok") >= 9
+
+
+def test_when_the_lms_told_something_last_stands_below(loopback):
+    assert told(loopback.command("--json"))["last_notice"] is None
+    assert "No notice came yet." in loopback.command().stdout
+    world, when = loopback.world, loopback.world.clock.at
+    with world.office.database.open_identity() as session:
+        registrations.told(session, world.by.district, loopback.deployment, "LtiHelloWorldNotice", when)
+    assert told(loopback.command("--json"))["last_notice"] == {"type": "LtiHelloWorldNotice", "at": when.isoformat()}
+    said = f"The last notice came at {when:%Y-%m-%d %H:%M} UTC, of type LtiHelloWorldNotice."
+    assert said in loopback.command().stdout
 
 
 def test_a_person_reads_what_to_mend(loopback):

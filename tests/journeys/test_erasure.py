@@ -442,7 +442,10 @@ NOBODY = {
     "roster_class": "sourced_id", "roster_course": "sourced_id", "roster_org": "sourced_id",
     "roster_session": "sourced_id",
 }  # fmt: skip
-NAMES = {"person_id", "sourced_id", "user", "sub", "agents", "handles", "payload_key", "holder", "directed_by"}
+NAMES = {
+    "person_id", "sourced_id", "user", "sub", "subs", "people", "agents", "handles", "payload_key", "holder",
+    "directed_by",
+}  # fmt: skip
 
 
 def test_every_column_that_could_name_a_person_is_looked_after():

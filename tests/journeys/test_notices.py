@@ -15,6 +15,7 @@ from mappings import lti_notices
 from tests.journeys.test_grades import Lesson
 from tests.journeys.test_messages import hidden, press, unlinked
 from tests.platforms import HOST, LTI, refusal_of
+from tests.worlds import World
 
 OURS, SERVICE = "https://gateway.example/lti/notices", f"{HOST}/pns/7?type_id=1"
 COPY, HELLO = lti_notices.CONTEXT_COPY, lti_notices.HELLO
@@ -89,6 +90,26 @@ def test_an_administrator_links_it_and_it_waits_no_more(lesson):
 def test_a_history_that_says_nothing_says_nothing(lesson, said):
     assert refusal_of(unlinked(lesson, "p0", "Learner", **history(said))) == "LTI_CONTEXT_UNLINKED"
     assert suggested(lesson) == {"course-9": []}
+
+
+def test_when_something_was_told_last_is_known_by_kind(lesson):
+    def last() -> dict[str, Any]:
+        return notices.last(lesson.world.office, lesson.world.by, lesson.lms.deployment)
+
+    assert last() == {}
+    tell(lesson, "course-1")
+    first = lesson.world.clock.at
+    assert last() == {COPY: first}
+    lesson.world.clock.forward(minutes=2)
+    tell(lesson, "course-1")  # the same again, and one that is not genuine: neither is news
+    tell(lesson, "course-1", course="course-8", **{LTI + "version": "0"})
+    assert last() == {COPY: first}
+    hello = {"id": "h", "timestamp": "2026-11-02T09:00:00Z", "type": HELLO}
+    tell(lesson, course="course-7", **{LTI + "notice": hello})
+    assert list(last().items()) == [(HELLO, lesson.world.clock.at), (COPY, first)]
+    other = World(lesson.world.office, lesson.world.clock)
+    with pytest.raises(Refused, match="there is no LMS deployment"):
+        notices.last(other.office, other.by, lesson.lms.deployment)
 
 
 # --- which notices are sent here -----------------------------------------------------------------------

@@ -135,10 +135,10 @@ class Make(Lesson):
 
 
 @contextmanager
-def at(addresses: Any, settings: Any, name: str, **habits: Any) -> Iterator[Make]:
+def at(addresses: Any, settings: Any, name: str, kind: type[Make] = Make, **habits: Any) -> Iterator[Make]:
     settings = replace(settings, url=f"http://127.0.0.1:{free_port()}")
     with world_on(addresses, settings, Live()) as world, ExitStack() as stack:  # type: ignore[arg-type]
-        yield Make(world, stack, name, **habits)
+        yield kind(world, stack, name, **habits)
 
 
 @pytest.mark.parametrize("name", MAKES)

@@ -12,6 +12,7 @@ from gateway.identity import keys
 from gateway.jobs import make_worker
 from gateway.sandbox import lms as sandbox
 from gateway.sandbox.loopback import running
+from gateway.sandbox.products import PROFILES
 from gateway.sandbox.wire import fetch
 from gateway.store import credentials
 from mappings import lti_groups, lti_notices
@@ -399,9 +400,9 @@ def test_an_lms_of_the_sandbox_registers_itself_over_loopback(world, profile):
         assert answer.status_code == 200, answer.text
         waits = pending(world, invited.ref)
         assert waits.said["columns"]["hosts"] == sorted({*hosts, urlsplit(lms).netloc})
-        assert fetch("POST", f"{lms}/register", json={}, headers={"Authorization": f"Bearer {begun['token']}"}).json()[
-            "error"
-        ] == "token_already_used"  # fmt: skip
+        again = fetch("POST", lms + PROFILES[profile].register_at, json={},
+                      headers={"Authorization": f"Bearer {begun['token']}"})  # fmt: skip
+        assert again.json()["error"] == "token_already_used"
         tool = fetch("POST", f"{lms}/_sandbox/activate", json={"client_id": waits.client_id}).json()
     assert (waits.deployment_id, tool["redirect_uris"]) == (tool["deployment_id"], [world.parts.launch_url])
     found = waits.said["differences"]

@@ -76,6 +76,7 @@ def test_a_hello_comes_when_the_gateway_asks_to_be_told(make):
         assert set(subscribe(make).values()) == {"kept", "elsewhere"}
     assert heard(log) == ["taken"]
     assert [(one["type"], one["status"]) for one in make.campus.noticed] == [(HELLO, 200)]
+    assert list(notices.last(make.world.office, make.world.by, make.deployment)) == [HELLO]
 
 
 @pytest.mark.parametrize("made_by", ["canvas", "brightspace"])

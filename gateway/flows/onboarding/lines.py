@@ -91,7 +91,7 @@ def require_common(session: Session, issuer: str, client_id: str, addresses: Map
         if theirs and any(getattr(row, name) != addresses[name] for name in ADDRESSES):
             raise Refused(
                 errors.REQ_CONFLICT, "this client id stands here with other addresses, not of this district alone; "
-                "ask the operator"
+                "ask the operator (schoolgate lms move)"
             )  # fmt: skip
 
 

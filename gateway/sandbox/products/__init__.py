@@ -77,6 +77,19 @@ class Profile:
     notice_copies: int = 1
     notice_tries: int = 1
 
+    # Where tools register themselves: what it wants of them, and what it sends of people to one that did.
+    configuration: str = "/.well-known/openid-configuration"
+    configuration_token: bool = False  # whether the configuration is shown to a registration token only
+    authorization_server: str = ""
+    register_at: str = "/register"
+    judges: bool = (
+        False  # whether every member is looked at, and what is wrong listed with 422; the token is good again
+    )
+    placements: dict[str, list[str]] = field(default_factory=dict)  # by message
+    place_unsaid: str = ""
+    privacy_member: str = ""
+    deployment_beside: bool = False
+
     # How many calls of its services in how many seconds; 0: as many as you like.
     throttle_calls: int = 0
     throttle_seconds: float = 10

@@ -165,6 +165,14 @@ CREATE TABLE failed_launch (
 
 CREATE INDEX failed_launch_by_registration ON failed_launch (registration, at);
 
+CREATE TABLE last_notice (
+    district INTEGER NOT NULL,
+    deployment TEXT COLLATE "C" NOT NULL,
+    notice_type TEXT COLLATE "C" NOT NULL,
+    at TIMESTAMP WITH TIME ZONE NOT NULL,
+    PRIMARY KEY (district, deployment, notice_type)
+);
+
 CREATE TABLE lms_invite (
     district INTEGER NOT NULL,
     invite TEXT COLLATE "C" NOT NULL,
@@ -1015,6 +1023,23 @@ CREATE TABLE context_link (
     FOREIGN KEY(district, school) REFERENCES school (district, school)
 );
 
+CREATE TABLE course_reading (
+    district INTEGER NOT NULL,
+    school INTEGER NOT NULL,
+    deployment TEXT COLLATE "C" NOT NULL,
+    context_id TEXT COLLATE "C" NOT NULL,
+    source TEXT COLLATE "C" NOT NULL,
+    differences TEXT COLLATE "C" NOT NULL,
+    version INTEGER NOT NULL,
+    subs TEXT[] COLLATE "C" NOT NULL,
+    people TEXT[] COLLATE "C" NOT NULL,
+    whole_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    read_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    PRIMARY KEY (district, school, deployment, context_id),
+    FOREIGN KEY(district, school) REFERENCES school (district, school),
+    FOREIGN KEY(district, school, deployment, context_id) REFERENCES context_link (district, school, deployment, context_id) ON DELETE CASCADE
+);
+
 CREATE TABLE deletion_task (
     district INTEGER NOT NULL,
     school INTEGER NOT NULL,
@@ -1277,6 +1302,10 @@ CREATE POLICY of_school ON deployment_school TO schoolgate_school USING (distric
 ALTER TABLE context_link ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_school ON context_link TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
 CREATE POLICY of_identity ON context_link TO schoolgate_identity USING (true) WITH CHECK (true);
+ALTER TABLE course_reading ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_erasure ON course_reading TO schoolgate_erasure USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+CREATE POLICY of_school ON course_reading TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
+CREATE POLICY of_identity ON course_reading TO schoolgate_identity USING (true) WITH CHECK (true);
 ALTER TABLE launch ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_erasure ON launch TO schoolgate_erasure USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
 CREATE POLICY of_school ON launch TO schoolgate_school USING (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[])) WITH CHECK (district = (SELECT session_district()) AND school = ANY ((SELECT session_schools())::integer[]));
@@ -1446,6 +1475,9 @@ CREATE POLICY of_onboarding ON sync_fault TO schoolgate_onboarding USING (distri
 ALTER TABLE waiting_link ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_identity ON waiting_link TO schoolgate_identity USING (true) WITH CHECK (true);
 CREATE POLICY of_onboarding ON waiting_link TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
+ALTER TABLE last_notice ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY of_identity ON last_notice TO schoolgate_identity USING (true) WITH CHECK (true);
+CREATE POLICY of_onboarding ON last_notice TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
 ALTER TABLE failed_launch ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_identity ON failed_launch TO schoolgate_identity USING (true) WITH CHECK (true);
 CREATE POLICY of_onboarding ON failed_launch TO schoolgate_onboarding USING (district = (SELECT session_district())) WITH CHECK (district = (SELECT session_district()));
@@ -1490,6 +1522,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON relaxation TO schoolgate_onboarding;
 GRANT SELECT ON relaxation TO schoolgate_identity;
 GRANT SELECT, INSERT, UPDATE, DELETE ON waiting_link TO schoolgate_identity;
 GRANT SELECT ON waiting_link TO schoolgate_onboarding;
+GRANT SELECT, INSERT, UPDATE ON last_notice TO schoolgate_identity;
+GRANT SELECT ON last_notice TO schoolgate_onboarding;
 GRANT SELECT, INSERT, DELETE ON failed_launch TO schoolgate_identity;
 GRANT SELECT ON failed_launch TO schoolgate_onboarding;
 GRANT SELECT, INSERT, UPDATE ON lms_invite TO schoolgate_onboarding;
@@ -1595,6 +1629,9 @@ GRANT SELECT ON source_policy TO schoolgate_intake;
 GRANT SELECT ON policy_version TO schoolgate_school;
 GRANT SELECT, INSERT, UPDATE, DELETE ON context_link TO schoolgate_school;
 GRANT SELECT ON context_link TO schoolgate_identity;
+GRANT SELECT, DELETE ON course_reading TO schoolgate_erasure;
+GRANT SELECT, INSERT, UPDATE ON course_reading TO schoolgate_school;
+GRANT SELECT, DELETE ON course_reading TO schoolgate_identity;
 GRANT SELECT, INSERT, UPDATE ON deletion_task TO schoolgate_school;
 GRANT SELECT, INSERT, UPDATE ON deployment_school TO schoolgate_onboarding;
 GRANT SELECT ON deployment_school TO schoolgate_identity;
