@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from gateway.errors import AGE_CHILD_NO_SCHOOL_AGREEMENT, VOCABULARY
@@ -91,26 +91,42 @@ def _refusal(refusal: dict[str, str]) -> Iterator[str]:
 
 
 def _changes(report: Report) -> Iterator[str]:
-    totals: Counter[tuple[str, str]] = Counter()
-    for school in report.schools:
-        for kind, counts in school["kinds"].items():
-            for what, n in counts.items():
-                totals[kind, what] += n
     if not report.schools:
         return
-    aside: Counter[tuple[str, str]] = Counter()
-    for school in report.schools:
-        for word in ("quarantined", "waiting"):
-            for kind, n in school.get(word, {}).items():
-                aside[kind, word] += n
+    totals = _summed(report, lambda school: school["kinds"].items())
+    aside = _summed(
+        report, lambda school: ((kind, {word: n}) for word in _ASIDE for kind, n in school.get(word, {}).items())
+    )
     yield f"  {len(report.schools)} schools        same    added  changed  removed  quarantined  waiting"
     for kind, word in _WORDS.items():
         before, added, changed, removed = (totals[kind, w] for w in ("before", "added", "changed", "removed"))
         bad, waits = aside[kind, "quarantined"], aside[kind, "waiting"]
         moves = f"{added:9,}{changed:9,}{removed:9,}{bad:13,}{waits:9,}"
         yield f"  {word:14}{before - changed - removed:9,}{moves}"
+    for what, words in _BY_US.items():
+        counts = ", ".join(f"{n:,} {word}" for kind, word in _WORDS.items() if (n := aside[kind, what]))
+        if counts:
+            yield f"  {words}: {counts}"
 
 
+def _summed(
+    report: Report, of: Callable[[dict[str, Any]], Iterable[tuple[str, dict[str, int]]]]
+) -> Counter[tuple[str, str]]:
+    """Counts by kind and word, of all schools together."""
+    totals: Counter[tuple[str, str]] = Counter()
+    for school in report.schools:
+        for kind, counts in of(school):
+            for what, n in counts.items():
+                totals[kind, what] += n
+    return totals
+
+
+# Of what changes and goes: it does so whatever came, and no guard counts it.
+_BY_US = {
+    "narrowed": "of those that change, only lose elements which the agreement no longer names",
+    "left_out": "of those that go, are no longer let in by the agreement",
+}
+_ASIDE = ("quarantined", "waiting", *_BY_US)
 _ABSENT = {
     "source-deleted": "the source deleted them", "filtered": "of schools that are left out", "quarantined": "bad rows",
     "cut-off": "the delivery does not show that they are gone", "re-keyed": "come again under new ids",
@@ -176,10 +192,13 @@ def _not_collected(report: Report) -> Iterator[str]:
     for name, columns in sorted(by_element.items()):
         yield f"    {name}: {', '.join(sorted(columns))}"
     for school in report.children:
-        yield (
-            f"  {school['school']}: {school['pupils']:,} pupils not let in, who are children or of unknown age "
-            f"[{AGE_CHILD_NO_SCHOOL_AGREEMENT.code}]"
-        )
+        if school["pupils"]:
+            yield (
+                f"  {school['school']}: {school['pupils']:,} pupils not let in, who are children or of unknown age "
+                f"[{AGE_CHILD_NO_SCHOOL_AGREEMENT.code}]"
+            )
+        if school.get("relatives"):
+            yield f"  {school['school']}: {school['relatives']:,} relatives not let in, of nobody who is"
 
 
 def _held(report: Report) -> Iterator[str]:

@@ -22,7 +22,8 @@ from gateway.flows.rosters.report import Report, described
 from gateway.policy.guards import Trip
 from gateway.store import absences, deltas, holds, runs, sources, timetable
 from gateway.store.checks import Checks
-from gateway.store.publish import Projection, Seat
+from gateway.store.letting_in import Seat
+from gateway.store.publish import Projection
 from gateway.store.rules import Rules
 from gateway.store.staging import Staging
 from gateway.store.tenant import Session, Undo
@@ -158,10 +159,10 @@ class _Night:
             collected = publishing.collected(report, allowed, self.now)
             last = again.the_last_one(self.session, report) if self.publish else None
             if last:
-                again.say(report, last)
+                again.say(report, last, allowed)
                 return None
             staging = Staging(self.session, number, waits=holds.kinds_waiting(self.session, number))
-            publishing.begin_anew(self.session, report, staging)
+            publishing.begin_anew(self.session, report, staging, collected)
             read = reading.Reading(delivery, staging, report, collected, self.progress)
             with self.progress.step("read"):
                 read.read()
@@ -214,6 +215,8 @@ class _Night:
         report, refs = self.report, {seat.school: seat.ref for seat in projection.seats}
         report.children = projection.children()
         report.describe(projection.seats, projection.changes())
+        for word in ("narrowed", "left_out"):  # by our own agreements, whatever came
+            report.note(word, {(refs[c.school], c.kind): n for c in projection.changes() if (n := getattr(c, word))})
         bad = projection.quarantined() if report.faults else {}
         report.note("quarantined", {(refs[school], kind): n for (school, kind), n in bad.items()})
         if waiting.keeps_removals(report) and report.hold:
