@@ -12,7 +12,8 @@ from gateway import errors
 from gateway.errors import Refused
 from gateway.flows import erasure, rosters
 from gateway.flows.rosters import looking
-from gateway.store import absences, history, roster, runs
+from gateway.jobs import work
+from gateway.store import absences, history, holds, roster, runs, sources
 from mappings.oneroster.records import PROJECTED
 from tests.flows.test_roster_holds import bodies, everybody_changed, hold_of, release
 from tests.flows.test_roster_sync import PUPILS, THREE_GONE, gone, night, second_person, versions
@@ -203,6 +204,37 @@ def test_older_versions_are_forgotten_and_the_one_that_serves_is_not(standing: W
         assert roster.current_version(session) == 3
     assert undo(standing).state == "published"
     assert (undo(standing, to=None).state, looking.forget(standing.office, standing.by.district)) == ("published", 0)
+
+
+def test_the_timetable_forgets_every_night_in_every_district(standing: World) -> None:
+    other = World(standing.office, standing.clock).unseeded().standing(PUPILS)
+    for world in (standing, other):
+        world.deliver(night(changed))
+    standing.clock.forward(days=standing.office.settings.history_days + 1)
+    for world in (standing, other):
+        world.deliver(night(changed, to.cells("users.csv", "p4", givenName="Late")))
+    hold = hold_of(standing, standing.deliver(night(everybody_changed)).hold["hold"])
+    standing.clock.at = hold.expires_at
+    with standing.office.database.open_intake(standing.by.district) as session:
+        standing.parts.defer(session, "forget_rosters", timestamp=0)
+    work(standing.parts, once=True)
+    for world in (standing, other):
+        with world.office.database.open_school(world.places["A"]) as session:
+            assert history.kept_from(session) == 2
+    assert hold_of(standing, hold.hold).state == "expired"
+    with standing.office.database.open_intake(standing.by.district) as session:
+        assert holds.waiting(session, sources.number(session, standing.source), hold.hold) == 0
+
+
+def test_what_a_hold_keeps_back_is_not_forgotten_under_a_run(standing: World) -> None:
+    hold = hold_of(standing, standing.deliver(night(everybody_changed)).hold["hold"])
+    standing.clock.at = hold.expires_at
+    with standing.office.database.open_intake(standing.by.district) as session:
+        assert sources.lock(session, standing.source)
+        looking.forget(standing.office, standing.by.district)
+    assert hold_of(standing, hold.hold).state == "open"
+    looking.forget(standing.office, standing.by.district)
+    assert hold_of(standing, hold.hold).state == "expired"
 
 
 def test_a_walk_over_a_version_that_is_not_kept_any_more_is_refused(standing: World) -> None:

@@ -16,13 +16,13 @@ from gateway import errors
 from gateway.errors import Refused
 from gateway.flows import notifications
 from gateway.flows.parts import Parts
-from gateway.flows.rosters import arrivals, nights, pull, services
+from gateway.flows.rosters import arrivals, looking, nights, pull, services
 from gateway.flows.rosters.kinds import REST
 from gateway.flows.rosters.report import Report
 from gateway.flows.rosters.sync import refuse
 from gateway.flows.rosters.timetable import plan_of
 from gateway.policy.persons import TIMETABLE
-from gateway.store import sources, timetable
+from gateway.store import directory, sources, timetable
 from gateway.store.notifications import due as unsent
 from gateway.store.tenant import Session
 
@@ -41,6 +41,14 @@ def tick(parts: Parts) -> None:
         _apart(lambda r=row: arrivals.look(parts, r.district, r.source))  # type: ignore[misc]
     for district in telling:
         _apart(lambda d=district: _send(parts, d))  # type: ignore[misc]
+
+
+def tidy(parts: Parts) -> None:
+    """Forget in every district what is kept no longer."""
+    with parts.database.open_identity() as session:
+        districts = directory.places(session)
+    for district in districts:
+        _apart(lambda d=district: looking.forget(parts, d))  # type: ignore[misc]
 
 
 def _apart(work: Callable[[], Any]) -> None:
