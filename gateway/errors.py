@@ -931,6 +931,11 @@ CSV_FILE_CUT = _reason(
     "A file ends in the middle of a line.",
     "Export again and send the whole file.",
 )  # fmt: skip
+CSV_CHANGED = _reason(
+    "CSV_CHANGED", 422, _R,
+    "The delivery was written to while it was read.",
+    "Bring it in when whoever writes it has finished; a watched folder waits for that.",
+)  # fmt: skip
 CSV_ENCODING = _reason(
     "CSV_ENCODING", 422, _R,
     "The file is not UTF-8.",

@@ -153,7 +153,7 @@ class _Night:
         report, number = self.report, sources.number(self.session, self.report.source)
         repairs = sources.repairs(self.session, report.source)
         with reading.opened(self.parts, self.path, repairs) as delivery:
-            report.read(delivery.manifest, delivery.fingerprint(), repairs)
+            report.read(delivery.manifest, delivery.fingerprint, repairs)
             self.progress.take_up()
             allowed, left_out = publishing.let_in(self.session, report, self.now)
             collected = publishing.collected(report, allowed, self.now)
@@ -164,7 +164,7 @@ class _Night:
             staging = Staging(self.session, number, waits=holds.kinds_waiting(self.session, number))
             publishing.begin_anew(self.session, report, staging, collected)
             read = reading.Reading(delivery, staging, report, collected, self.progress)
-            with self.progress.step("read"):
+            with self.progress.step("read"), delivery.lying_still():
                 read.read()
             with self.progress.step("check"):
                 report.unchanged(deltas.order(staging, self.now))
