@@ -1156,6 +1156,12 @@ SRC_HISTORY = _reason(
     "This is older than what is kept of the roster's history, so it cannot be answered truly.",
     "Ask for a later day, or read the whole roster again.",
 )  # fmt: skip
+SRC_NOTHING_BEFORE = _reason(
+    "SRC_NOTHING_BEFORE", 409, _C,
+    "There is no earlier roster to go back to.",
+    "Correct it at the source and bring in what it delivers then. Any run that published, as `schoolgate sync history` "
+    "lists them, can be gone back to with `--to`, for as long as rosters are kept.",
+)  # fmt: skip
 SRC_NO_SCHOOL = _reason(
     "SRC_NO_SCHOOL", 409, _S,
     "None of the schools in the delivery is onboarded.",

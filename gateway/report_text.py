@@ -228,7 +228,8 @@ def _next(report: Report, source: str) -> str:
     if report.state == "planned" and not report.schools:
         return f"Next: schoolgate school add --source {source} --all-in DELIVERY, and an agreement to import"
     if report.refusal and not report.refusal["code"].startswith("CSV_"):
-        return f"Next: {report.refusal['remedy']} Then plan it again."
+        once_more = "" if report.refusal["file"] == "undo" else " Then plan it again."
+        return f"Next: {report.refusal['remedy']}{once_more}"
     if report.undone is not None and report.state == "planned":
         return f"Next: schoolgate sync undo {source} --apply, with the same --to"
     return {

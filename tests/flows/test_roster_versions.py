@@ -13,6 +13,7 @@ from gateway.errors import Refused
 from gateway.flows import erasure, rosters
 from gateway.flows.rosters import looking
 from gateway.jobs import work
+from gateway.report_text import lines
 from gateway.store import absences, history, holds, roster, runs, sources
 from mappings.oneroster.records import PROJECTED
 from tests.flows.test_roster_holds import bodies, everybody_changed, hold_of, release
@@ -140,12 +141,37 @@ def test_an_undo_overtakes_what_waits(standing: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("to_", "code"), [(None, "SRC_HISTORY"), ("run_0000000000000000", "REQ_UNKNOWN")], ids=["first version", "no run"]
+    ("to_", "code"),
+    [(None, "SRC_NOTHING_BEFORE"), ("run_0000000000000000", "REQ_UNKNOWN")],
+    ids=["first version", "no run"],
 )
 def test_an_undo_to_nothing_is_refused(standing: World, to_: str | None, code: str) -> None:
     before, report = holdings(standing), undo(standing, to=to_)
     assert (report.state, report.code) == ("refused", code)
     assert holdings(standing) == before
+
+
+def test_an_undo_to_nothing_says_why_there_is_nothing(standing: World, world: World) -> None:
+    other = World(world.office, world.clock).unseeded().onboard("A")
+    refused = other.deliver(night(to.dropped("users.csv"))).run
+    assert why(undo(other)) == "Nothing of this source was published yet."
+    other.clock.forward(days=1)
+    other.deliver(night())
+    assert why(undo(other)) == "What they have is the first one."
+    assert why(undo(other, to=refused)).startswith(f"The schools had none after run {refused}")
+    standing.deliver(night(changed))
+    standing.clock.forward(days=standing.office.settings.history_days + 1)
+    looking.forget(standing.office, standing.by.district)
+    assert why(undo(standing)) == "The one before is not kept any more."
+
+
+def why(report: rosters.Report) -> str:
+    """What a refused undo says of itself, once, and what to do then."""
+    text = list(lines(report, "sis"))
+    assert report.refusal is not None
+    assert (report.refusal["code"], text[-1]) == ("SRC_NOTHING_BEFORE", f"Next: {report.refusal['remedy']}")
+    assert text[1] == f"  undo: There is no earlier roster to go back to. {report.refusal['detail']}"
+    return report.refusal["detail"]
 
 
 # --- as it was on that day -------------------------------------------------------------------------
