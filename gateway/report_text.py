@@ -191,14 +191,16 @@ def _not_collected(report: Report) -> Iterator[str]:
         yield f"  read past, because no agreement names them ({len(report.dropped)} columns, up to {lines:,} lines):"
     for name, columns in sorted(by_element.items()):
         yield f"    {name}: {', '.join(sorted(columns))}"
+    names = {school["school"]: school["name"] for school in report.schools}
     for school in report.children:
+        where = f"{names.get(school['school'], '')} {school['school']}".lstrip()
         if school["pupils"]:
             yield (
-                f"  {school['school']}: {school['pupils']:,} pupils not let in, who are children or of unknown age "
+                f"  {where}: {school['pupils']:,} pupils not let in, who are children or of unknown age "
                 f"[{AGE_CHILD_NO_SCHOOL_AGREEMENT.code}]"
             )
-        if school.get("relatives"):
-            yield f"  {school['school']}: {school['relatives']:,} relatives not let in, of nobody who is"
+        if school["relatives"]:
+            yield f"  {where}: {school['relatives']:,} guardians or relatives not let in, as no pupil of theirs is"
 
 
 def _held(report: Report) -> Iterator[str]:
@@ -231,7 +233,7 @@ def _next(report: Report, source: str) -> str:
         once_more = "" if report.refusal["file"] == "undo" else " Then plan it again."
         return f"Next: {report.refusal['remedy']}{once_more}"
     if report.undone is not None and report.state == "planned":
-        return f"Next: schoolgate sync undo {source} --apply, with the same --to"
+        return f"Next: schoolgate sync undo {source} --apply, and the --to of this plan if it had one"
     return {
         "planned": f"Next: schoolgate sync apply {source} with the same delivery",
         "held": "Next: send a corrected delivery, or let a second person run: "

@@ -149,6 +149,7 @@ class Staging:
         self._later: dict[str, IO[bytes]] = {}
         self.roles_in_users = False  # 1.1: a user's row holds the roles
         self.delta: frozenset[str] = frozenset()  # kinds of which only what changed is delivered
+        self.unread: set[str] = set()  # kinds of which nothing is collected, whatever comes
         self.elsewhere: set[str] = set()  # kinds that are not kept, of which this delivery does not hold all
         session.run("SET LOCAL work_mem = '256MB'")
         self.fresh = {kind for kind in KINDS if not self._has_rows(kind)} | set(CHECKED)

@@ -35,7 +35,7 @@ def test_a_plan_says_what_a_narrower_agreement_takes_away(world: World, package:
     renewed(world, "SNM", "ENR")
     plan = world.sync(package, publish=False)
     people, rows = len(of_kind(world, "user")), len(of_kind(world, "demographics"))
-    assert (plan.held_by, plan.hold) == ([], None)
+    assert (plan.held_by, plan.hold, plan.absences) == ([], None, {})
     assert (said(plan, "narrowed"), said(plan, "left_out")) == ({"user": people}, {"demographics": rows})
     text = "\n".join(lines(plan, "sis"))
     assert f"only lose elements which the agreement no longer names: {people} people" in text

@@ -49,7 +49,8 @@ def test_nobody_comes_in_for_a_left_out_childs_sake_alone(world: World, version:
     report = world.deliver(family(version))
     assert people(world) == {"tA", "old", "uncle", "both", "olds"}
     assert report.children == [{"school": world.refs["A"], "pupils": 1, "relatives": 4}]
-    assert f"{world.refs['A']}: 4 relatives not let in, of nobody who is" in "\n".join(lines(report, "sis"))
+    told = f"School A {world.refs['A']}: 4 guardians or relatives not let in, as no pupil of theirs is"
+    assert told in "\n".join(lines(report, "sis"))
     assert {at[2] for at in live(world, "A") if at[1] == "demographics"} <= {"old"}
     assert sorted(live(world)["A", "user", "old"].agents) == ["both", "uncle"]
     assert world.deliver(family(version)).state == "unchanged"
