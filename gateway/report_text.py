@@ -63,6 +63,8 @@ def _pulled(report: Report) -> Iterator[str]:
         found = report.pulled["collections"]
         came = ", ".join(f"{one['objects']:,} {one['collection']}" for one in found)
         yield f"  read {report.pulled['mode']} in {report.pulled['requests']} requests: {came}"
+        if report.pulled["unasked"]:
+            yield f"  not asked for, because no agreement names what they hold: {', '.join(report.pulled['unasked'])}"
         for one in found:
             if one["repairs"]:
                 yield f"  {one['collection']}: respelt by {', '.join(one['repairs'])}"

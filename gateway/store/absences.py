@@ -29,8 +29,7 @@ def classify(staging: Staging, left_out: Sequence[Seat]) -> None:
     """
     staging.run(f"CREATE TEMP TABLE absence (kind text, sourced_id {ID}, person_id text, cause text, "
                 "PRIMARY KEY (kind, sourced_id)) ON COMMIT DROP")  # fmt: skip
-    looked_for = [kind for kind in KINDS if kind not in staging.fresh | staging.all_met | staging.unread]
-    missing = [kind for kind in looked_for if _note(staging, kind)]
+    missing = [kind for kind in KINDS if kind not in staging.fresh | staging.all_met and _note(staging, kind)]
     pair(staging, look="user" in missing)
     if not missing:
         return

@@ -149,7 +149,6 @@ class Staging:
         self._later: dict[str, IO[bytes]] = {}
         self.roles_in_users = False  # 1.1: a user's row holds the roles
         self.delta: frozenset[str] = frozenset()  # kinds of which only what changed is delivered
-        self.unread: set[str] = set()  # kinds of which nothing is collected, whatever comes
         self.elsewhere: set[str] = set()  # kinds that are not kept, of which this delivery does not hold all
         session.run("SET LOCAL work_mem = '256MB'")
         self.fresh = {kind for kind in KINDS if not self._has_rows(kind)} | set(CHECKED)
@@ -279,9 +278,14 @@ class Staging:
         """Have every record read anew, whatever was accepted before: other elements are collected than then. Of those
         that are not any more nothing stays, also of a record of which nothing comes."""
         for kind in KINDS.values():
-            if kind.name not in self.fresh:
-                closed = "".join(f', "{c.name}" = NULL' for c in kind.columns if c.element not in collected)
-                self.run(f"UPDATE {mirror(kind.name)} SET hash = {NO_HASH}{closed} WHERE source = %(source)s")
+            if kind.name in self.fresh:
+                continue
+            closed = [column.name for column in kind.columns if column.element not in collected]
+            if len(closed) == len(kind.columns):
+                self.run(f"DELETE FROM {mirror(kind.name)} WHERE source = %(source)s")
+            else:
+                emptied = "".join(f', "{name}" = NULL' for name in closed)
+                self.run(f"UPDATE {mirror(kind.name)} SET hash = {NO_HASH}{emptied} WHERE source = %(source)s")
 
     def copy(self, kind: str, batches: Iterable[Batch]) -> None:
         """Copy rows in. Rows of another kind among them (roles of 1.1 users) are set aside, then copied.

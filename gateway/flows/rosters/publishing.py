@@ -10,6 +10,7 @@ import orjson
 
 from gateway import errors
 from gateway.errors import Refused
+from gateway.flows.parts import Office
 from gateway.flows.rosters.report import Report
 from gateway.ledger import entry, log
 from gateway.policy.collection import FRAME
@@ -60,6 +61,16 @@ def collected(report: Report, allowed: list[Seat], now: datetime) -> frozenset[s
     there = [(seat.ref, seat.org_id, sorted(seat.elements), _from_age(seat, now)) for seat in allowed]
     report.let_in = _mark([RULES.decode(), there])
     return elements
+
+
+def collects_otherwise(parts: Office, district: int, source: Any) -> bool:
+    """Whether other elements are collected of a source now than when something of it was last taken."""
+    report, now = Report("", source.source), parts.clock.now()
+    with parts.database.open_intake(district) as session:
+        allowed, _ = let_in(session, report, now)
+        collected(report, allowed, now)
+        last = runs.last_accepted(session, source.source)
+    return bool(last and last.report.get("collected") and last.report["collected"] != report.collected)
 
 
 def _from_age(seat: Seat, now: datetime) -> int | None:

@@ -124,7 +124,6 @@ class Reading:
         columns = self.headers[name].file.columns
         if name != KINDS["demographics"].file or any(c.to for c in columns if c.to != "sourced_id"):
             return False
-        self.staging.unread.add(self.files[name].kind)
         lines = sum(map(len, self.delivery.blocks(name))) - 1
         self.report.drop(self.files[name], self.dropped[name], lines)
         return True
