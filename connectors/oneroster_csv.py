@@ -12,12 +12,12 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import chain, takewhile
 from pathlib import Path
 from types import TracebackType
-from typing import IO, cast
+from typing import IO, Any, cast
 
 from mappings.oneroster.csv import FILES, NAMES, REQUIRED, V1P0, Unreadable
 from mappings.oneroster.heads import (
@@ -42,23 +42,29 @@ _CANNOT_UNPACK = RuntimeError  # what zipfile raises for a version, an encryptio
 
 @dataclass
 class Delivery:
-    """An open delivery: its manifest, and the lines of each file. `whole` says that it can show it is complete."""
+    """An open delivery: its manifest, and the lines of each file. `whole` says that it can show it is complete;
+    `fingerprint` is the SHA-256 of the whole delivery, in hex."""
 
     path: Path
     limit: int
     repairs: Repairs = NONE
     whole: bool = True
     manifest: Manifest = field(init=False)
+    fingerprint: str = field(init=False)
     sizes: dict[str, int] = field(default_factory=dict)
     _zip: zipfile.ZipFile | None = None
+    _file: IO[bytes] | None = None
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Delivery:
         try:
             if self.path.is_dir():
                 self._open_folder()
+                self.fingerprint = self._hashed()
             else:
-                self._open_zip()
+                self._file = self._stack.enter_context(self.path.open("rb"))
+                self.fingerprint = self._hashed()
+                self._open_zip(self._file)
             self._check_names()
             self.manifest = self._read_manifest()
             self._check_manifest()
@@ -99,14 +105,35 @@ class Delivery:
         with self._open(name) as raw, io.BufferedReader(cast("io.RawIOBase", raw), 1 << 20) as buffered:
             yield from _bounded_blocks(buffered, name)
 
-    def fingerprint(self) -> str:
-        """Return the SHA-256 of the whole delivery, in hex."""
+    @contextmanager
+    def lying_still(self) -> Iterator[None]:
+        """Raise Unreadable where the delivery is another one after the block: its fingerprint would not be that of what
+        was read, and what was met in the block may come of that."""
+        try:
+            yield
+        except (Unreadable, OSError) as met:
+            self._require_same(met)
+            raise
+        self._require_same(None)
+
+    def _require_same(self, met: Exception | None) -> None:
+        try:
+            same = self._hashed() == self.fingerprint
+        except OSError:
+            same = False
+        if not same:
+            raise Unreadable("CSV_CHANGED", self.path.name) from met
+
+    def _hashed(self) -> str:
         digest = hashlib.sha256()
-        for part in sorted(self.path / name for name in self.sizes) if self.path.is_dir() else [self.path]:
-            digest.update(part.name.encode() + b"\0" if self.path.is_dir() else b"")
-            with part.open("rb") as file:
-                while chunk := file.read(1 << 20):
-                    digest.update(chunk)
+        if self._file is not None:
+            self._file.seek(0)
+            _add(digest, self._file)
+            return digest.hexdigest()
+        for name in sorted(self.sizes):
+            digest.update(name.encode() + b"\0")
+            with (self.path / name).open("rb") as file:
+                _add(digest, file)
         return digest.hexdigest()
 
     # --- opening ---------------------------------------------------------------------------------
@@ -120,9 +147,9 @@ class Delivery:
                 raise Unreadable("CSV_PATH_UNSAFE", entry.name[:60], "not a plain file")
             self._note(entry.name, entry.stat().st_size)
 
-    def _open_zip(self) -> None:
+    def _open_zip(self, file: IO[bytes]) -> None:
         try:
-            self._zip = self._stack.enter_context(zipfile.ZipFile(self.path))
+            self._zip = self._stack.enter_context(zipfile.ZipFile(file))
         except (zipfile.BadZipFile, OSError, ValueError, _CANNOT_UNPACK) as error:
             raise Unreadable("CSV_NOT_A_ZIP", self.path.name) from error
         entries = self._zip.infolist()
@@ -200,6 +227,11 @@ def open_delivery(path: Path, limit: int, repairs: Repairs = NONE) -> Delivery:
     """Return a delivery, a file or folder that is there, to be entered with `with`. `limit` is the most it may unpack
     to, in bytes; `repairs` are those of its source."""
     return Delivery(path, limit, repairs)
+
+
+def _add(digest: Any, file: IO[bytes]) -> None:
+    while chunk := file.read(1 << 20):
+        digest.update(chunk)
 
 
 def _check_overlap(entries: list[zipfile.ZipInfo], path: Path) -> None:

@@ -931,6 +931,11 @@ CSV_FILE_CUT = _reason(
     "A file ends in the middle of a line.",
     "Export again and send the whole file.",
 )  # fmt: skip
+CSV_CHANGED = _reason(
+    "CSV_CHANGED", 422, _R,
+    "The delivery was written to while it was read.",
+    "Bring it in when whoever writes it has finished; a watched folder waits for that.",
+)  # fmt: skip
 CSV_ENCODING = _reason(
     "CSV_ENCODING", 422, _R,
     "The file is not UTF-8.",
@@ -1150,6 +1155,12 @@ SRC_HISTORY = _reason(
     "SRC_HISTORY", 422, _C,
     "This is older than what is kept of the roster's history, so it cannot be answered truly.",
     "Ask for a later day, or read the whole roster again.",
+)  # fmt: skip
+SRC_NOTHING_BEFORE = _reason(
+    "SRC_NOTHING_BEFORE", 409, _C,
+    "There is no earlier roster to go back to.",
+    "Correct it at the source and bring in what it delivers then. Any run that published, as `schoolgate sync history` "
+    "lists them, can be gone back to with `--to`, for as long as rosters are kept.",
 )  # fmt: skip
 SRC_NO_SCHOOL = _reason(
     "SRC_NO_SCHOOL", 409, _S,

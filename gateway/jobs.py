@@ -94,6 +94,14 @@ def _add_rosters(app: procrastinate.App, parts: Parts) -> None:
 
         running.tick(parts)
 
+    @app.periodic(cron="47 3 * * *")
+    @app.task(name="forget_rosters", queueing_lock="forget_rosters")
+    def forget_rosters(timestamp: int) -> None:  # noqa: ARG001
+        """Forget the rosters of long ago, and what expired holds kept back."""
+        from gateway.flows.rosters import running
+
+        running.tidy(parts)
+
     @app.task(name="sync_source")
     def sync_source(district: int, source: str) -> None:
         from gateway.flows.rosters import running

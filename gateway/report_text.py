@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from gateway.errors import AGE_CHILD_NO_SCHOOL_AGREEMENT, VOCABULARY
@@ -63,6 +63,8 @@ def _pulled(report: Report) -> Iterator[str]:
         found = report.pulled["collections"]
         came = ", ".join(f"{one['objects']:,} {one['collection']}" for one in found)
         yield f"  read {report.pulled['mode']} in {report.pulled['requests']} requests: {came}"
+        if report.pulled["unasked"]:
+            yield f"  not asked for, because no agreement names what they hold: {', '.join(report.pulled['unasked'])}"
         for one in found:
             if one["repairs"]:
                 yield f"  {one['collection']}: respelt by {', '.join(one['repairs'])}"
@@ -91,26 +93,42 @@ def _refusal(refusal: dict[str, str]) -> Iterator[str]:
 
 
 def _changes(report: Report) -> Iterator[str]:
-    totals: Counter[tuple[str, str]] = Counter()
-    for school in report.schools:
-        for kind, counts in school["kinds"].items():
-            for what, n in counts.items():
-                totals[kind, what] += n
     if not report.schools:
         return
-    aside: Counter[tuple[str, str]] = Counter()
-    for school in report.schools:
-        for word in ("quarantined", "waiting"):
-            for kind, n in school.get(word, {}).items():
-                aside[kind, word] += n
+    totals = _summed(report, lambda school: school["kinds"].items())
+    aside = _summed(
+        report, lambda school: ((kind, {word: n}) for word in _ASIDE for kind, n in school.get(word, {}).items())
+    )
     yield f"  {len(report.schools)} schools        same    added  changed  removed  quarantined  waiting"
     for kind, word in _WORDS.items():
         before, added, changed, removed = (totals[kind, w] for w in ("before", "added", "changed", "removed"))
         bad, waits = aside[kind, "quarantined"], aside[kind, "waiting"]
         moves = f"{added:9,}{changed:9,}{removed:9,}{bad:13,}{waits:9,}"
         yield f"  {word:14}{before - changed - removed:9,}{moves}"
+    for what, words in _BY_US.items():
+        counts = ", ".join(f"{n:,} {word}" for kind, word in _WORDS.items() if (n := aside[kind, what]))
+        if counts:
+            yield f"  {words}: {counts}"
 
 
+def _summed(
+    report: Report, of: Callable[[dict[str, Any]], Iterable[tuple[str, dict[str, int]]]]
+) -> Counter[tuple[str, str]]:
+    """Counts by kind and word, of all schools together."""
+    totals: Counter[tuple[str, str]] = Counter()
+    for school in report.schools:
+        for kind, counts in of(school):
+            for what, n in counts.items():
+                totals[kind, what] += n
+    return totals
+
+
+# Of what changes and goes: it does so whatever came, and no guard counts it.
+_BY_US = {
+    "narrowed": "of those that change, only lose elements which the agreement no longer names",
+    "left_out": "of those that go, are no longer let in by the agreement",
+}
+_ASIDE = ("quarantined", "waiting", *_BY_US)
 _ABSENT = {
     "source-deleted": "the source deleted them", "filtered": "of schools that are left out", "quarantined": "bad rows",
     "cut-off": "the delivery does not show that they are gone", "re-keyed": "come again under new ids",
@@ -175,11 +193,16 @@ def _not_collected(report: Report) -> Iterator[str]:
         yield f"  read past, because no agreement names them ({len(report.dropped)} columns, up to {lines:,} lines):"
     for name, columns in sorted(by_element.items()):
         yield f"    {name}: {', '.join(sorted(columns))}"
+    names = {school["school"]: school["name"] for school in report.schools}
     for school in report.children:
-        yield (
-            f"  {school['school']}: {school['pupils']:,} pupils not let in, who are children or of unknown age "
-            f"[{AGE_CHILD_NO_SCHOOL_AGREEMENT.code}]"
-        )
+        where = f"{names.get(school['school'], '')} {school['school']}".lstrip()
+        if school["pupils"]:
+            yield (
+                f"  {where}: {school['pupils']:,} pupils not let in, who are children or of unknown age "
+                f"[{AGE_CHILD_NO_SCHOOL_AGREEMENT.code}]"
+            )
+        if school["relatives"]:
+            yield f"  {where}: {school['relatives']:,} guardians or relatives not let in, as no pupil of theirs is"
 
 
 def _held(report: Report) -> Iterator[str]:
@@ -209,9 +232,10 @@ def _next(report: Report, source: str) -> str:
     if report.state == "planned" and not report.schools:
         return f"Next: schoolgate school add --source {source} --all-in DELIVERY, and an agreement to import"
     if report.refusal and not report.refusal["code"].startswith("CSV_"):
-        return f"Next: {report.refusal['remedy']} Then plan it again."
+        once_more = "" if report.refusal["file"] == "undo" else " Then plan it again."
+        return f"Next: {report.refusal['remedy']}{once_more}"
     if report.undone is not None and report.state == "planned":
-        return f"Next: schoolgate sync undo {source} --apply, with the same --to"
+        return f"Next: schoolgate sync undo {source} --apply, and the --to of this plan if it had one"
     return {
         "planned": f"Next: schoolgate sync apply {source} with the same delivery",
         "held": "Next: send a corrected delivery, or let a second person run: "

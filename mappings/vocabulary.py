@@ -24,6 +24,8 @@ ENROLLMENT_ROLES = frozenset({"administrator", "proctor", "student", "teacher"})
 ENROLLMENT_ROLES_1P1 = frozenset(
     {"administrator", "aide", "guardian", "parent", "proctor", "relative", "student", "teacher"}
 )
+# Who is at a school for somebody else's sake.
+RELATIVES = frozenset({"guardian", "parent", "relative"})
 ROLE_TYPES = frozenset({"primary", "secondary"})
 SCORE_STATUSES = frozenset({"exempt", "fully graded", "not submitted", "partially graded", "submitted"})
 OBJECTIVE_SOURCES = frozenset({"case", "unknown"})

@@ -490,13 +490,24 @@ class Ear(logging.Handler):
             everywhere(f"log of {record.name}", f"{record.getMessage()} {record.exc_info} {vars(record)}")
 
 
+def _heard(_logger: Any, _name: str, event: Any) -> Any:
+    if OPEN:
+        everywhere("log line", str(event))
+    return event
+
+
+_configure = structlog.configure
+
+
+def _hearing(processors: Any = None, **said: Any) -> None:
+    others = structlog.get_config()["processors"] if processors is None else processors
+    said |= {"cache_logger_on_first_use": False}  # a logger that was used before hears as well
+    _configure(processors=[_heard, *(one for one in others if one is not _heard)], **said)
+
+
 def hear_logs() -> None:
-    """Hear every log line there is, before anything is filtered out of it."""
+    """Hear every log line there is, before anything is filtered out of it, whoever sets logging up anew: what a test
+    starts of ours does so for its whole process, and that is this one."""
     logging.getLogger().addHandler(Ear())
-
-    def heard(_logger: Any, _name: str, event: Any) -> Any:
-        if OPEN:
-            everywhere("log line", str(event))
-        return event
-
-    structlog.configure(processors=[heard, *structlog.get_config()["processors"]])
+    structlog.configure = _hearing
+    structlog.configure()

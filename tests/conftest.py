@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import itertools
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -84,6 +85,12 @@ class Cluster:
     def drop(self, name: str) -> None:
         with psycopg.connect(self.template.admin, autocommit=True) as admin:
             admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(autouse=True)
+def listening() -> None:
+    """Each test hears what libraries log, as at the beginning of a process, whatever the one before it set up."""
+    logging.getLogger().setLevel(logging.WARNING)
 
 
 @pytest.fixture(scope="session")

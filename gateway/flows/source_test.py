@@ -34,6 +34,7 @@ class _Trial(checks.Trial):
     """One test under way: the source, the line to its service, and what was found so far."""
 
     parts: Parts
+    by: Person
     source: Any
     service: RestSource
     looks: dict[str, Look] = field(default_factory=dict)
@@ -59,7 +60,7 @@ def run(parts: Parts, by: Person, name: str) -> list[Check]:
         raise Refused(errors.REQ_UNKNOWN, f"there is no source {name} in this district")
     if source.kind != REST:
         raise Refused(errors.REQ_INVALID, "only a source of --kind rest is tested; plan a delivery of the others")
-    trial = _Trial(parts, source, services.open_service(parts, by.district, source))
+    trial = _Trial(parts, by, source, services.open_service(parts, by.district, source))
     found = checks.run_all(trial, _CHECKS)
     if trial.looks and not {"collections", "paging"} & trial.failed:
         statuses = {path: look.status for path, look in trial.looks.items()}
@@ -96,14 +97,20 @@ def _credentials(trial: _Trial) -> str:
 
 
 def _collections(trial: _Trial) -> str:
-    """What a roster needs is offered; what else is not is said, and not asked for again."""
+    """What a roster needs is offered; what else is not is said, and not asked for again. What no agreement names is not
+    looked at."""
     trial.needs("address", "tls", "credentials")
-    trial.looks = {path: trial.service.look(path, limit="1") for path in COLLECTIONS}
+    trial.looks = {
+        path: trial.service.look(path, limit="1")
+        for path in services.wanted(trial.parts, trial.by.district, trial.source)
+    }
     missing = {path: look.status for path, look in trial.looks.items() if look.status != 200}
     said = ", ".join(f"{path} ({status})" for path, status in missing.items())
     if any(not COLLECTIONS[path].optional for path in missing):
         raise Unlike(f"not offered: {said}; license or allow them there")
-    return f"all that a roster needs; not {said}" if missing else f"all {len(COLLECTIONS)} are offered"
+    return (
+        f"all that a roster needs; not {said}" if missing else f"all {len(trial.looks)} that are asked for are offered"
+    )
 
 
 def _people(trial: _Trial) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway.store import tables
-from gateway.store.publish import Seat
+from gateway.store.letting_in import Seat
 from gateway.store.staging import ID, Staging, mirror
 from gateway.store.tenant import Session
 from mappings.oneroster.records import KINDS

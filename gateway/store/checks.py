@@ -215,7 +215,7 @@ class Checks:
                 f"WITH moved AS (UPDATE in_enrollment i SET org = c.org, hash = 0 FROM {classes} c "
                 f'WHERE c.sourced_id = i."class" AND c.org <> i.org {more} RETURNING i.line, i.sourced_id) '
                 "INSERT INTO fault SELECT 'enrollments.csv', line, 'schoolSourcedId', 'CSV_SCHOOL_MISMATCH', "
-                "'value', '', 'the school of the class counts', sourced_id FROM moved"
+                "'value', '', '', sourced_id FROM moved"
             )
 
     def _follow_class(self) -> None:

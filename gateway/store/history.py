@@ -15,9 +15,12 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from gateway.store.publish import Change, Seat, stored_columns
+from gateway.store import letting_in
+from gateway.store.letting_in import Narrowing, Seat
+from gateway.store.publish import Change, stored_columns
 from gateway.store.tenant import Session
-from mappings.oneroster.records import PROJECTED
+from mappings.oneroster.records import PROJECTED, Kind
+from mappings.oneroster.rows import NO_HASH
 
 _HERE = "r.district = %(district)s AND r.school = %(school)s"
 _THEN = "r.since <= %(version)s AND (r.until IS NULL OR r.until > %(version)s)"
@@ -132,7 +135,8 @@ def kept(session: Session, to: Mapping[int, int]) -> bool:
 
 @dataclass(slots=True)
 class Return:
-    """Schools going back to older versions `to`, in one intake transaction."""
+    """Schools going back to older versions `to`, in one intake transaction. What they do not let in any more does not
+    come back."""
 
     session: Session
     seats: list[Seat]
@@ -150,16 +154,28 @@ class Return:
         self._run(
             "CREATE TEMP TABLE goal ON COMMIT DROP AS SELECT * FROM unnest(%(at)s::int[], %(to)s::int[]) g(school, version)"
         )
+        if letting_in.bars(self.seats):
+            then = "{0}.since <= g.version AND ({0}.until IS NULL OR {0}.until > g.version)"
+            letting_in.bar(self._run, "barred_then", self.seats, letting_in.held_people(then, "goal"))
+        now = Narrowing(self.seats, "barred_then" if letting_in.bars(self.seats) else "")
         for kind in PROJECTED:
+            self._go_back(kind, now)
             self._compare(kind.name, [f'"{c}"' for c in stored_columns(kind)])
+
+    def _go_back(self, kind: Kind, now: Narrowing) -> None:
+        """Make `back_<kind>`. What was cut of a row is not in its hash: it has none, and is compared by what it says."""
+        columns = stored_columns(kind)
+        cut = ", ".join(f'{now.cut(kind, "r", c)} AS "{c}"' for c in columns)
+        self._run(
+            f"CREATE TEMP TABLE back_{kind.name} ON COMMIT DROP AS SELECT r.school, r.sourced_id, "
+            f"{NO_HASH if now.cuts(kind) else 'r.hash'} AS hash, {cut} FROM goal g JOIN roster_{kind.name} r "
+            "ON r.district = %(district)s AND r.school = g.school AND r.since <= g.version AND r.until > g.version "
+            f"WHERE NOT {now.left_out(kind, 'r')}"
+        )
 
     def _compare(self, kind: str, columns: list[str]) -> None:
         mine = "r.district = %(district)s AND r.school = g.school"
         ours, theirs = (", ".join(f"{side}.{c}" for c in columns) for side in "bl")
-        self._run(
-            f"CREATE TEMP TABLE back_{kind} ON COMMIT DROP AS SELECT r.* FROM goal g JOIN roster_{kind} r ON {mine} "
-            "AND r.since <= g.version AND r.until > g.version"
-        )
         self._run(
             f"CREATE TEMP TABLE undo_{kind} ON COMMIT DROP AS SELECT coalesce(b.school, l.school) AS school, "
             "coalesce(b.sourced_id, l.sourced_id) AS sourced_id, CASE WHEN l.school IS NULL THEN 'a' "

@@ -8,36 +8,22 @@ and tombstones follow its own projection alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from gateway.policy.collection import Collection
+from gateway.store import letting_in
+from gateway.store.letting_in import Narrowing, Seat
 from gateway.store.staging import ID, Staging, mirror
-from mappings.oneroster.records import KINDS, PROJECTED, Column, Kind
-
-
-@dataclass(frozen=True, slots=True)
-class Seat:
-    """A school of ours that a source delivers, and what may be brought in there: of its pupils only those born by
-    `born_by`, where that is given."""
-
-    school: int
-    ref: str
-    name: str
-    org_id: str
-    elements: frozenset[str] = frozenset()
-    born_by: date | None = None
-
-    def letting_in(self, what: Collection) -> Seat:
-        return replace(self, elements=what.elements, born_by=what.born_by)
+from mappings.oneroster.records import KINDS, PROJECTED, Kind
 
 
 @dataclass(slots=True)
 class Change:
-    """What a version would change for one school and kind of record."""
+    """What a version would change for one school and kind of record; of what changes and goes, how much does so only
+    because the school lets less in than what it holds."""
 
     school: int
     kind: str
@@ -45,6 +31,8 @@ class Change:
     added: int = 0
     changed: int = 0
     removed: int = 0
+    narrowed: int = 0
+    left_out: int = 0
 
     @property
     def after(self) -> int:
@@ -69,9 +57,10 @@ class Projection:
         return not self.versions
 
     def note_touched(self) -> None:
-        """Remember which records may look different, before what the source says is brought up to date."""
+        """Remember which records may look different, before what the source says is brought up to date: all of them where
+        a child may have grown up without a word of the source."""
         self._read_versions()
-        self.everything = self.everything or self._places_move()
+        self.everything = self.everything or letting_in.bars(self.seats) or self._places_move()
         if self.everything:
             return
         for kind in PROJECTED:
@@ -170,11 +159,12 @@ class Projection:
             )
             self._run("ANALYZE whose")
             only = 'JOIN whose t ON t.user_id = x."user"'
+        said = f"x.\"user\" AS user_id, x.role = 'student' AS pupil, x.role {letting_in.IS_RELATIVE} AS relative"
         self._run(
-            "CREATE TEMP TABLE assoc ON COMMIT DROP AS SELECT school, user_id, bool_or(pupil) AS is_pupil FROM ("
-            f"SELECT s.school, x.\"user\" AS user_id, x.role = 'student' AS pupil FROM {mirror('role')} x {only} "
-            "JOIN seat s ON s.org = x.org WHERE x.source = %(source)s UNION ALL "
-            f"SELECT s.school, x.\"user\", x.role = 'student' FROM {mirror('enrollment')} x {only} "
+            "CREATE TEMP TABLE assoc ON COMMIT DROP AS SELECT school, user_id, bool_or(pupil) AS is_pupil, "
+            f"bool_and(relative) AS is_relative FROM (SELECT s.school, {said} FROM {mirror('role')} x {only} "
+            f"JOIN seat s ON s.org = x.org WHERE x.source = %(source)s UNION ALL "
+            f"SELECT s.school, {said} FROM {mirror('enrollment')} x {only} "
             "JOIN seat s ON s.org = x.org WHERE x.source = %(source)s) a GROUP BY school, user_id"
         )
         self._bar_children()
@@ -182,33 +172,28 @@ class Projection:
         self._run("ANALYZE assoc")
 
     def _bar_children(self) -> None:
-        """Take out of a school's people the pupils that nobody there agreed to let in: who is not known to be older than
-        a child. A school that does not collect birth dates knows of nobody."""
-        self._run(f"CREATE TEMP TABLE barred (school int, user_id {ID}, PRIMARY KEY (school, user_id)) ON COMMIT DROP")
-        for seat in (seat for seat in self.seats if seat.born_by):
-            known = BIRTH_DATE in seat.elements
-            older = (
-                f"EXISTS (SELECT FROM {mirror('demographics')} d WHERE d.source = %(source)s "
-                "AND d.sourced_id = a.user_id AND d.birth_date <= %(born_by)s)"
-            )
-            self._run(
-                "WITH out AS (DELETE FROM assoc a WHERE a.school = %(number)s AND a.is_pupil "
-                f"AND NOT {older if known else 'FALSE'} RETURNING a.school, a.user_id) "
-                "INSERT INTO barred SELECT school, user_id FROM out",
-                number=seat.school, born_by=seat.born_by,
-            )  # fmt: skip
+        """Take out of a school's people the pupils that nobody there agreed to let in, and whoever is there for nobody
+        else's sake; and see who of those that it holds would be such now."""
+        if not letting_in.bars(self.seats):
+            return
+        people = (
+            "SELECT a.school, a.user_id, a.is_pupil, a.is_relative, d.birth_date, m.agents FROM assoc a "
+            f"JOIN {mirror('user')} m ON m.source = %(source)s AND m.sourced_id = a.user_id "
+            f"LEFT JOIN {mirror('demographics')} d ON d.source = %(source)s AND d.sourced_id = a.user_id"
+        )
+        letting_in.bar(self._run, "barred", self.seats, people)
+        self._run("DELETE FROM assoc a USING barred b WHERE b.school = a.school AND b.user_id = a.user_id")
+        if not self.first:
+            letting_in.bar(self._run, "barred_there", self.seats, letting_in.held_people("{0}.until IS NULL", "place"))
 
     def children(self) -> list[dict[str, Any]]:
-        """Return how many pupils were not let in, by school."""
-        if not any(seat.born_by for seat in self.seats):
+        """Return how many pupils were not let in, and how many relatives of nobody who is, by school."""
+        if not letting_in.bars(self.seats):
             return []
         refs = {seat.school: seat.ref for seat in self.seats}
-        rows = self._rows("SELECT school, count(*) AS n FROM barred GROUP BY school ORDER BY school")
-        return [{"school": refs[row.school], "pupils": row.n} for row in rows]
-
-    def closed(self, column: Column) -> list[int]:
-        """Return the schools that do not collect what a column holds."""
-        return [seat.school for seat in self.seats if column.element not in seat.elements]
+        rows = self._rows("SELECT school, count(*) FILTER (WHERE NOT relative) AS pupils, count(*) FILTER (WHERE relative) "
+                          "AS relatives FROM barred GROUP BY school ORDER BY school")  # fmt: skip
+        return [{"school": refs[row.school], "pupils": row.pupils, "relatives": row.relatives} for row in rows]
 
     def of(self, kind: str) -> str:
         """The mirror of a kind, narrowed to what was touched."""
@@ -220,20 +205,26 @@ class Projection:
     # --- comparing -------------------------------------------------------------------------------
 
     def _compare(self, kind: Kind) -> None:
-        """Make `diff_<kind>`: school, id and what happens to the row (a added, c changed, r removed).
+        """Make `diff_<kind>`: school, id, what happens to the row (a added, c changed, r removed), and whether only so
+        because its school lets less in than what it holds.
 
         Where hashes differ, what the row says decides: one that is only spelled otherwise is no change.
         """
         name, columns = kind.name, stored_columns(kind)
+        now = Narrowing(self.seats, "barred_there" if letting_in.bars(self.seats) else "")
         live = (
             f"SELECT l.* FROM roster_{name} l {{}} WHERE l.district = %(district)s "
             "AND l.school IN (SELECT school FROM place) AND l.until IS NULL"
         )
         ours, theirs = (", ".join(f'{side}."{c}"' for c in columns) for side in "pl")
         live = live.format("" if self.everything else f"JOIN touched_{name} t USING (sourced_id)")
+        held = ", ".join(now.cut(kind, "l", c) for c in columns)
+        narrowed = f"ROW({ours}) IS NOT DISTINCT FROM ROW({held})" if now.cuts(kind) else "FALSE"
         joined = (
             f"SELECT coalesce(p.school, l.school) AS school, coalesce(p.sourced_id, l.sourced_id) AS sourced_id, "
-            "CASE WHEN l.school IS NULL THEN 'a' WHEN p.school IS NULL THEN 'r' ELSE 'c' END AS what "
+            "CASE WHEN l.school IS NULL THEN 'a' WHEN p.school IS NULL THEN 'r' ELSE 'c' END AS what, "
+            f"CASE WHEN l.school IS NULL THEN FALSE WHEN p.school IS NULL THEN {now.left_out(kind, 'l')} "
+            f"ELSE {narrowed} END AS by_us "
             f"FROM proj_{name} p FULL JOIN ({live}) l USING (school, sourced_id) "
             "WHERE l.school IS NULL OR p.school IS NULL "
             f"OR (p.hash <> l.hash AND ROW({ours}) IS DISTINCT FROM ROW({theirs}))"
@@ -255,12 +246,20 @@ class Projection:
             for kind in PROJECTED
         }
         words = {"a": "added", "c": "changed", "r": "removed"}
+        ours = {"c": "narrowed", "r": "left_out"}
         for kind in self._moving():
             told = (
-                f"(SELECT school, 'a' AS what FROM ({self._rows_of(kind)}) p) d" if self.first else f"diff_{kind.name}"
+                f"(SELECT school, 'a' AS what, FALSE AS by_us FROM ({self._rows_of(kind)}) p) d"
+                if self.first
+                else f"diff_{kind.name}"
             )
-            for row in self._rows(f"SELECT school, what, count(*) AS n FROM {told} GROUP BY school, what"):
-                setattr(found[row.school, kind.name], words[row.what], row.n)
+            for row in self._rows(
+                f"SELECT school, what, count(*) AS n, count(*) FILTER (WHERE by_us) AS ours FROM {told} GROUP BY school, what"
+            ):
+                change = found[row.school, kind.name]
+                setattr(change, words[row.what], row.n)
+                if row.ours:
+                    setattr(change, ours[row.what], row.ours)
         return list(found.values())
 
     def _rows_of(self, kind: Kind) -> str:
@@ -286,7 +285,7 @@ class Projection:
             kind.name: [
                 (row.sourced_id, row.school)
                 for row in self._rows(
-                    f"SELECT d.sourced_id, d.school FROM diff_{kind.name} d WHERE d.what = 'r' AND (d.school = "
+                    f"SELECT d.sourced_id, d.school FROM diff_{kind.name} d WHERE d.what = 'r' AND NOT d.by_us AND (d.school = "
                     "ANY(%(at)s) OR EXISTS (SELECT FROM absence a WHERE a.kind = %(kind)s AND a.sourced_id = "
                     "d.sourced_id AND a.cause = ANY(%(causes)s)))",
                     at=list(schools), kind=kind.name, causes=list(causes),
@@ -394,7 +393,6 @@ class Projection:
         )
 
 
-BIRTH_DATE = "demographics.birth_date"
 _ROLES = "jsonb_array_length(coalesce({}.roles, '[]'))"
 
 
@@ -413,7 +411,7 @@ def _hashed(p: Projection, kind: str, school: str, source: str, replaced: dict[s
     """A projection whose hash covers what was cut or added for the school. What a school does not collect is cut."""
     replaced = dict(replaced)
     for column in KINDS[kind].columns:
-        if there := p.closed(column):
+        if there := letting_in.closed(p.seats, column):
             value = replaced.get(column.name, f'm."{column.name}"')
             replaced[column.name] = f"CASE WHEN {school} <> ALL (ARRAY{there}) THEN {value} END"
     inner = f"SELECT {school} AS school, m.sourced_id, m.hash AS of_row, {_select(kind, replaced)} FROM {source}"
@@ -476,14 +474,14 @@ def _user(p: Projection) -> str:
 
 def _enrollment(p: Projection) -> str:
     source = f"{p.of('enrollment')} JOIN seat s ON s.org = m.org"
-    if any(seat.born_by for seat in p.seats):
+    if letting_in.bars(p.seats):
         source += ' AND NOT EXISTS (SELECT FROM barred b WHERE b.school = s.school AND b.user_id = m."user")'
     return _hashed(p, "enrollment", "s.school", source, {})
 
 
 def _demographics(p: Projection) -> str:
     """Of a school that collects nothing of them, nobody's."""
-    told = [s.school for s in p.seats if any(c.element in s.elements for c in KINDS["demographics"].columns)]
+    told = letting_in.told_of_people(p.seats)
     source = f"{p.of('demographics')} JOIN assoc a ON a.user_id = m.sourced_id AND a.school = ANY (ARRAY{told}::int[])"
     return _hashed(p, "demographics", "a.school", source, {})
 

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 from gateway.policy.collection import Collection, collection
 from gateway.store import tables
 from gateway.store.facts import agreement_of
-from gateway.store.publish import Seat
+from gateway.store.letting_in import Seat
 from gateway.store.tenant import Session
 from mappings.oneroster.repairs import Repairs, repairs_of
 from mappings.oneroster.rows import Fault

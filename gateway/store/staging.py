@@ -274,11 +274,18 @@ class Staging:
         hashes.byteswap()  # int8send writes network order
         return hashes
 
-    def forget_hashes(self) -> None:
-        """Have every record read anew, whatever was accepted before: other columns are collected than then."""
-        for kind in KINDS:
-            if kind not in self.fresh:
-                self.run(f"UPDATE {mirror(kind)} SET hash = {NO_HASH} WHERE source = %(source)s")
+    def begin_anew(self, collected: Collection[str]) -> None:
+        """Have every record read anew, whatever was accepted before: other elements are collected than then. Of those
+        that are not any more nothing stays, also of a record of which nothing comes."""
+        for kind in KINDS.values():
+            if kind.name in self.fresh:
+                continue
+            closed = [column.name for column in kind.columns if column.element not in collected]
+            if len(closed) == len(kind.columns):
+                self.run(f"DELETE FROM {mirror(kind.name)} WHERE source = %(source)s")
+            else:
+                emptied = "".join(f', "{name}" = NULL' for name in closed)
+                self.run(f"UPDATE {mirror(kind.name)} SET hash = {NO_HASH}{emptied} WHERE source = %(source)s")
 
     def copy(self, kind: str, batches: Iterable[Batch]) -> None:
         """Copy rows in. Rows of another kind among them (roles of 1.1 users) are set aside, then copied.

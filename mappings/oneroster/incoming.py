@@ -67,6 +67,12 @@ class Collection:
     def file(self) -> str:
         return f"{self.path}.csv"
 
+    @property
+    def elements(self) -> frozenset[str]:
+        """The data elements that its objects hold, who they are aside."""
+        file, headers = FILES[VERSION][self.file], {member.header for member in self.members}
+        return frozenset(file.element(column) for column in file.columns if column.header in headers)
+
 
 @dataclass(slots=True)
 class Notes:

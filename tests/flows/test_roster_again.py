@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.flows import on_file, onboarding, rosters
+from gateway.flows.rosters import progress
 from gateway.report_text import lines
 from gateway.store import runs
 from tests.deliveries import Delivery, two_schools
@@ -186,3 +187,83 @@ def test_a_child_grows_up_without_a_word_of_the_source(world: World, tmp_path: P
     assert any(who == "p1" for _, kind, who in live(world) if kind == "user")
     world.clock.forward(days=5)
     assert not was_read(sync(world, path))
+
+
+# --- written to meanwhile ---------------------------------------------------------------------------
+
+
+def sync_while(world: World, path: Path, happens: Callable[[], object]) -> rosters.Report:
+    """Bring a delivery in; as soon as it is being read, something happens."""
+    waiting = [happens]
+
+    def listen(moment: progress.Moment) -> None:
+        if moment.step == "read" and waiting:
+            waiting.pop()()
+
+    world.clock.forward(days=1)
+    return rosters.sync(
+        world.office, world.by.district, world.source, path, world.by.ref, publish=True, listeners=[listen]
+    )
+
+
+@pytest.fixture
+def folder(world: World, package: Path, tmp_path: Path) -> Path:
+    """A delivery that lies in a folder, one pupil more than was taken."""
+    assert package.exists()
+    return two_schools(PUPILS + 1).folder(tmp_path / "folder")
+
+
+def _longer(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"half a li")
+
+
+WRITES: dict[str, Callable[[Path], object]] = {
+    "another delivery": lambda folder: two_schools(PUPILS + 2).folder(folder),
+    "half a line": lambda folder: _longer(folder / "enrollments.csv"),
+    "nothing": lambda folder: (folder / "users.csv").unlink(),
+    "another manifest": lambda folder: _longer(folder / "manifest.csv"),
+}
+
+
+@pytest.mark.parametrize("what", WRITES)
+def test_a_folder_that_is_written_to_while_it_is_read_is_refused(world: World, folder: Path, what: str) -> None:
+    before = live(world)
+    report = sync_while(world, folder, lambda: WRITES[what](folder))
+    assert (report.state, report.code, live(world)) == ("refused", "CSV_CHANGED", before)
+    for file in folder.iterdir():
+        file.unlink()
+    two_schools(PUPILS + 2).folder(folder)
+    whole_ = sync(world, folder)
+    assert (whole_.state, was_read(whole_)) == ("published", True)
+
+
+def test_a_zip_that_is_written_to_while_it_is_read_is_refused(world: World, package: Path, tmp_path: Path) -> None:
+    more, before = two_schools(PUPILS + 1).zip(tmp_path / "more.zip"), live(world)
+    report = sync_while(world, more, lambda: more.write_bytes(package.read_bytes()))
+    assert (report.state, report.code, live(world)) == ("refused", "CSV_CHANGED", before)
+
+
+def test_of_a_zip_that_is_replaced_while_it_is_read_the_old_one_was_taken(
+    world: World, package: Path, tmp_path: Path
+) -> None:
+    """What is remembered are the bytes that were read, whatever lies under their name by then."""
+    more, other = (two_schools(PUPILS + n).zip(tmp_path / f"{n}.zip") for n in (1, 2))
+    assert package.exists()
+    report = sync_while(world, more, lambda: other.replace(more))
+    assert report.state == "published"
+    assert len([at for at in live(world, "A") if at[1] == "user"]) == len(
+        [row for row in two_schools(PUPILS + 1).rows["roles.csv"] if row["orgSourcedId"] == "A"]
+    )
+    after = sync(world, more)
+    assert (after.state, was_read(after)) == ("published", True)
+    assert not was_read(again(world, more))
+
+
+def test_a_school_that_was_renamed_is_told_by_its_name_of_today(world: World, package: Path) -> None:
+    with world.office.database.open_district(world.by.district) as session:
+        session.run("UPDATE school SET name = 'School of Tomorrow' WHERE district = %(district)s AND ref = %(ref)s",
+                    ref=world.refs["A"])  # fmt: skip
+    report = again(world, package)
+    assert not was_read(report)
+    assert {one["name"] for one in report.schools} == {"School of Tomorrow", "School B"}

@@ -157,7 +157,7 @@ def test_children_come_in_only_where_the_school_agreed_for_them(world: World) ->
     agreed(world.unseeded(), *COLLECTED, school_agent=False)
     report = world.deliver(ages())
     assert (report.state, pupils(world)) == ("published", {"old"})
-    assert report.children == [{"school": world.refs["A"], "pupils": 3}]
+    assert report.children == [{"school": world.refs["A"], "pupils": 3, "relatives": 0}]
     assert "AGE_CHILD_NO_SCHOOL_AGREEMENT" in "\n".join(lines(report, "sis"))
     mine = {at[2] for at in live(world, "A") if at[1] == "enrollment"}
     assert "e.kA.old" in mine

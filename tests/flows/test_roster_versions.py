@@ -12,7 +12,9 @@ from gateway import errors
 from gateway.errors import Refused
 from gateway.flows import erasure, rosters
 from gateway.flows.rosters import looking
-from gateway.store import absences, history, roster, runs
+from gateway.jobs import work
+from gateway.report_text import lines
+from gateway.store import absences, history, holds, roster, runs, sources
 from mappings.oneroster.records import PROJECTED
 from tests.flows.test_roster_holds import bodies, everybody_changed, hold_of, release
 from tests.flows.test_roster_sync import PUPILS, THREE_GONE, gone, night, second_person, versions
@@ -139,12 +141,37 @@ def test_an_undo_overtakes_what_waits(standing: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("to_", "code"), [(None, "SRC_HISTORY"), ("run_0000000000000000", "REQ_UNKNOWN")], ids=["first version", "no run"]
+    ("to_", "code"),
+    [(None, "SRC_NOTHING_BEFORE"), ("run_0000000000000000", "REQ_UNKNOWN")],
+    ids=["first version", "no run"],
 )
 def test_an_undo_to_nothing_is_refused(standing: World, to_: str | None, code: str) -> None:
     before, report = holdings(standing), undo(standing, to=to_)
     assert (report.state, report.code) == ("refused", code)
     assert holdings(standing) == before
+
+
+def test_an_undo_to_nothing_says_why_there_is_nothing(standing: World, world: World) -> None:
+    other = World(world.office, world.clock).unseeded().onboard("A")
+    refused = other.deliver(night(to.dropped("users.csv"))).run
+    assert why(undo(other)) == "Nothing of this source was published yet."
+    other.clock.forward(days=1)
+    other.deliver(night())
+    assert why(undo(other)) == "What they have is the first one."
+    assert why(undo(other, to=refused)).startswith(f"The schools had none after run {refused}")
+    standing.deliver(night(changed))
+    standing.clock.forward(days=standing.office.settings.history_days + 1)
+    looking.forget(standing.office, standing.by.district)
+    assert why(undo(standing)) == "The one before is not kept any more."
+
+
+def why(report: rosters.Report) -> str:
+    """What a refused undo says of itself, once, and what to do then."""
+    text = list(lines(report, "sis"))
+    assert report.refusal is not None
+    assert (report.refusal["code"], text[-1]) == ("SRC_NOTHING_BEFORE", f"Next: {report.refusal['remedy']}")
+    assert text[1] == f"  undo: There is no earlier roster to go back to. {report.refusal['detail']}"
+    return report.refusal["detail"]
 
 
 # --- as it was on that day -------------------------------------------------------------------------
@@ -203,6 +230,37 @@ def test_older_versions_are_forgotten_and_the_one_that_serves_is_not(standing: W
         assert roster.current_version(session) == 3
     assert undo(standing).state == "published"
     assert (undo(standing, to=None).state, looking.forget(standing.office, standing.by.district)) == ("published", 0)
+
+
+def test_the_timetable_forgets_every_night_in_every_district(standing: World) -> None:
+    other = World(standing.office, standing.clock).unseeded().standing(PUPILS)
+    for world in (standing, other):
+        world.deliver(night(changed))
+    standing.clock.forward(days=standing.office.settings.history_days + 1)
+    for world in (standing, other):
+        world.deliver(night(changed, to.cells("users.csv", "p4", givenName="Late")))
+    hold = hold_of(standing, standing.deliver(night(everybody_changed)).hold["hold"])
+    standing.clock.at = hold.expires_at
+    with standing.office.database.open_intake(standing.by.district) as session:
+        standing.parts.defer(session, "forget_rosters", timestamp=0)
+    work(standing.parts, once=True)
+    for world in (standing, other):
+        with world.office.database.open_school(world.places["A"]) as session:
+            assert history.kept_from(session) == 2
+    assert hold_of(standing, hold.hold).state == "expired"
+    with standing.office.database.open_intake(standing.by.district) as session:
+        assert holds.waiting(session, sources.number(session, standing.source), hold.hold) == 0
+
+
+def test_what_a_hold_keeps_back_is_not_forgotten_under_a_run(standing: World) -> None:
+    hold = hold_of(standing, standing.deliver(night(everybody_changed)).hold["hold"])
+    standing.clock.at = hold.expires_at
+    with standing.office.database.open_intake(standing.by.district) as session:
+        assert sources.lock(session, standing.source)
+        looking.forget(standing.office, standing.by.district)
+    assert hold_of(standing, hold.hold).state == "open"
+    looking.forget(standing.office, standing.by.district)
+    assert hold_of(standing, hold.hold).state == "expired"
 
 
 def test_a_walk_over_a_version_that_is_not_kept_any_more_is_refused(standing: World) -> None:

@@ -16,19 +16,20 @@ from click.testing import CliRunner, Result
 from connectors.oneroster_rest import MOST_WAITS
 from gateway.cli import main
 from gateway.errors import Refused
-from gateway.flows import onboarding, source_test
+from gateway.flows import on_file, onboarding, source_test
 from gateway.flows.onboarding.sources import Service
 from gateway.flows.rosters import pull, timetable
 from gateway.flows.rosters import running as running_nights
 from gateway.flows.rosters.pull import Asked
 from gateway.policy.persons import TIMETABLE
+from gateway.report_text import lines
 from gateway.sandbox import sis
 from gateway.sandbox.district import ALDER, BIRCH, CAST
 from gateway.sandbox.loopback import running
 from gateway.sandbox.sis_makes import MAKES
 from gateway.sandbox.sis_rest import CLIENT_ID, CLIENT_SECRET
 from gateway.store import notifications, sources
-from tests.worlds import World
+from tests.worlds import COLLECTED, World
 
 CHECKS = ["address", "tls", "credentials", "collections", "people", "paging", "changes", "clock"]
 METHODS = {"oauth2": "oauth2", "bearer": "bearer", "oauth1": "oauth1-sha1"}
@@ -361,6 +362,53 @@ def test_what_a_service_offers_otherwise_than_before_is_told(standing):
     standing.world.clock.forward(days=1)
     standing.night_of_the_timetable()
     assert len(standing.told()) == 1
+
+
+def test_what_no_agreement_names_is_not_asked_for(standing):
+    """Neither by a pull nor by a probe nor by a test: a service that would refuse it is not heard of it."""
+    world = standing.world
+    on_file.end(world.office, world.by, "agreement", world.agreements["SIS Inc"])
+    less = [element for element in COLLECTED if element != "DEM"]
+    world.agree("SIS Less", "sis", less, ("roster.import",), ("rostering",), (ALDER, BIRCH), directed=False)
+    standing.behave(largest_page=50, lacks=["demographics"])
+    report = standing.pull()
+    assert (report.state, report.pulled["unasked"]) == ("published", ["demographics"])
+    assert "demographics" not in {one["collection"] for one in report.pulled["collections"]}
+    assert "no agreement names what they hold: demographics" in "\n".join(lines(report, "sis"))
+    assert standing.counts()["demographics"] == 0
+    world.clock.forward(days=1)
+    assert standing.night_of_the_timetable().state == "unchanged"
+    assert "demographics" not in standing.source.capabilities["collections"]
+    assert standing.test()["collections"].seen == "All 6 that are asked for are offered."
+    assert standing.told() == []
+
+
+def test_what_an_agreement_names_again_is_looked_for_first(standing):
+    test_what_no_agreement_names_is_not_asked_for(standing)
+    world = standing.world
+    on_file.end(world.office, world.by, "agreement", world.agreements["SIS Less"])
+    world.agree("SIS More", "sis", COLLECTED, ("roster.import",), ("rostering",), (ALDER, BIRCH), directed=False)
+    assert standing.pull().pulled["unasked"] == []
+    assert standing.source.capabilities["collections"]["demographics"] == 404
+    assert standing.counts()["demographics"] == 0
+    standing.behave(largest_page=50)
+    world.clock.forward(days=1)
+    report = standing.night_of_the_timetable()
+    assert (report.state, report.pulled["mode"]) == ("published", "everything")
+    assert standing.counts()["demographics"] > 90
+    assert standing.told() == [("changed", "SRC_OFFER_CHANGED", {"changes": 1})]
+
+
+def test_a_night_after_another_agreement_reads_everything(standing):
+    """What changed there holds nothing of what was not collected before."""
+    world = standing.world
+    world.clock.forward(days=1)
+    assert standing.night_of_the_timetable().pulled["mode"] == "changes"
+    on_file.end(world.office, world.by, "agreement", world.agreements["SIS Inc"])
+    world.agree("SIS Less", "sis", ["SNM", "DEM"], ("roster.import",), ("rostering",), (ALDER, BIRCH), directed=False)
+    for mode in ("everything", "changes"):
+        world.clock.forward(days=1)
+        assert standing.night_of_the_timetable().pulled["mode"] == mode
 
 
 def test_what_drifted_is_told(standing):

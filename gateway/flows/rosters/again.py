@@ -11,8 +11,11 @@ from typing import Any
 
 from gateway.flows.rosters.report import Report
 from gateway.store import history, holds, runs, sources
+from gateway.store.letting_in import Seat
 from gateway.store.staging import is_sure
 from gateway.store.tenant import Session
+
+_OF_A_NIGHT = ("quarantined", "narrowed", "left_out")  # said of a school's rows on the night on which it happens
 
 
 def the_last_one(session: Session, report: Report) -> Any | None:
@@ -35,13 +38,14 @@ def the_last_one(session: Session, report: Report) -> Any | None:
     return last if is_sure(session, sources.number(session, report.source)) else None
 
 
-def say(report: Report, last: Any) -> None:
-    """Say what reading it again would have said."""
-    said = last.report
+def say(report: Report, last: Any, allowed: list[Seat]) -> None:
+    """Say what reading it again would have said; of schools, under the names that they have now."""
+    said, names = last.report, {seat.ref: seat.name for seat in allowed}
     report.same_as, report.state = last.run, "unchanged"
     report.dropped = said["dropped"]
     report.files = [{**file, "unchanged": file["accepted"] if file["kept"] else 0} for file in said["files"]]
     for school in said["schools"]:
         after = {kind: n["before"] + n["added"] - n["removed"] for kind, n in school["kinds"].items()}
         kinds = {kind: {"before": n, "added": 0, "changed": 0, "removed": 0} for kind, n in after.items()}
-        report.schools.append({**school, "kinds": kinds, "same": after, "quarantined": {}})
+        now = {"name": names[school["school"]], "kinds": kinds, "same": after}
+        report.schools.append(school | now | {word: {} for word in _OF_A_NIGHT})

@@ -12,7 +12,8 @@ from gateway.policy.guards import DEFAULTS, Limits, Trip
 from gateway.store import absences, sources
 from gateway.store.history import Return
 from gateway.store.holds import EVERYTHING, REMOVALS
-from gateway.store.publish import Projection, Seat
+from gateway.store.letting_in import Seat
+from gateway.store.publish import Change, Projection
 from gateway.store.staging import Staging
 from gateway.store.tenant import Session
 from mappings.oneroster.records import KINDS
@@ -27,11 +28,17 @@ def limits(session: Session, source: str) -> Limits:
 
 
 def of_schools(projection: Projection | Return, allowed: Limits) -> list[Trip]:
-    """Return the guards that the movements of rows at the schools trip."""
+    """Return the guards that the movements of rows at the schools trip. What a school lets go of because its own
+    agreements let in less is no danger of the delivery."""
     refs = {seat.school: seat.ref for seat in projection.seats}
     changes = [*projection.changes(), *projection.roles_lost()]
-    movements = (guards.Movement(refs[c.school], c.kind, c.before, c.added, c.changed, c.removed) for c in changes)
-    return guards.judge(movements, allowed)
+    return guards.judge((_movement(refs[change.school], change) for change in changes), allowed)
+
+
+def _movement(school: str, c: Change) -> guards.Movement:
+    return guards.Movement(
+        school, c.kind, c.before - c.left_out, c.added, c.changed - c.narrowed, c.removed - c.left_out
+    )
 
 
 def of_source(staging: Staging, report: Report) -> list[Trip]:

@@ -73,9 +73,14 @@ def _version(parts: Office, session: Session, day: date) -> Any:
 
 def forget(parts: Office, district: int) -> int:
     """Forget what schools of a district held longer ago than rosters are kept, and what holds kept back that have
-    expired; return how many rows of rosters. For the timetable."""
+    expired; return how many rows of rosters. For the timetable. A source of which a run is under way keeps its holds
+    until the next time."""
     now = parts.clock.now()
     with parts.database.open_intake(district) as session:
-        for source in sources.listing(session):
-            holds.expire(session, source.source, source.number, now)
+        waiting = {hold.source for hold in holds.listing(session, state="open") if hold.expires_at <= now}
+    for source in sorted(waiting):
+        with parts.database.open_intake(district) as session:
+            if sources.lock(session, source):
+                holds.expire(session, source, sources.number(session, source), now)
+    with parts.database.open_intake(district) as session:
         return history.forget(session, now - timedelta(days=parts.settings.history_days))

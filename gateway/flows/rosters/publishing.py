@@ -18,7 +18,8 @@ from gateway.policy.collection import FRAME
 from gateway.policy.persons import actor_kind
 from gateway.store import runs, sources
 from gateway.store.history import Return
-from gateway.store.publish import Projection, Seat
+from gateway.store.letting_in import Seat
+from gateway.store.publish import Projection
 from gateway.store.staging import Staging
 from gateway.store.tenant import Session
 from mappings.oneroster.rows import RULES
@@ -63,16 +64,26 @@ def collected(report: Report, allowed: list[Seat], now: datetime) -> frozenset[s
     return elements
 
 
+def collects_otherwise(parts: Office, district: int, source: Any) -> bool:
+    """Whether other elements are collected of a source now than when something of it was last taken."""
+    report, now = Report("", source.source), parts.clock.now()
+    with parts.database.open_intake(district) as session:
+        allowed, _ = let_in(session, report, now)
+        collected(report, allowed, now)
+        last = runs.last_accepted(session, source.source)
+    return bool(last and last.report.get("collected") and last.report["collected"] != report.collected)
+
+
 def _from_age(seat: Seat, now: datetime) -> int | None:
     """How old a pupil must be to be let in at a school: the same every day, unless another policy governs."""
     return now.year - seat.born_by.year if seat.born_by else None
 
 
-def begin_anew(session: Session, report: Report, staging: Staging) -> None:
+def begin_anew(session: Session, report: Report, staging: Staging, elements: frozenset[str]) -> None:
     """Have every record read anew where other elements are collected than the last time."""
     last = runs.last_accepted(session, report.source)
     if last is None or last.report.get("collected") != report.collected:
-        staging.forget_hashes()
+        staging.begin_anew(elements)
 
 
 def _mark(said: Any) -> str:
@@ -81,13 +92,11 @@ def _mark(said: Any) -> str:
 
 def project(session: Session, staging: Staging, allowed: list[Seat], report: Report) -> Projection:
     """Accept what is staged, and project it to its schools. All of it is compared, not only what was touched, where the
-    schools let in something else than the last time (of an undo and a release nothing is known), and where a child may
-    have grown up without a word of the source."""
+    schools let in something else than the last time (of an undo and a release nothing is known)."""
     projection = Projection(staging, allowed)
     last = runs.last_accepted(session, report.source)
     if last is not None:
-        older = any(seat.born_by for seat in allowed)
-        projection.everything = older or not report.let_in or last.report.get("let_in") != report.let_in
+        projection.everything = not report.let_in or last.report.get("let_in") != report.let_in
     projection.note_touched()
     staging.accept()
     projection.project()

@@ -26,6 +26,7 @@ from gateway.flows.rosters.report import Report
 from gateway.flows.rosters.sync import refuse, sync
 from gateway.identity.staff import Person
 from gateway.store import sources
+from mappings.oneroster.incoming import COLLECTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +92,17 @@ def sftp(parts: Office, url: str, secret: str, host_key: str, limit: int) -> Sft
 
 
 def _read(parts: Parts, district: int, source: Any, asked: Asked, path: Path) -> Fetched:
-    """Read a service page by page. What it offers is found first where nobody looked yet."""
-    if source.capabilities is None:
+    """Read a service page by page, but for what no agreement names. What it offers is found out first."""
+    paths = services.wanted(parts, district, source)
+    if not services.is_probed(source, paths):
         services.probe_and_note(parts, district, source)
         source = reloaded(parts, district, source.source)
     line = services.open_service(parts, district, source, changes=asked.changes)
     line.pull_roster(path)
     told = {"mode": "changes" if asked.changes else "everything", "requests": line.asked,
             "since": line.service.since and line.service.since.isoformat(),
-            "collections": [one.as_dict() for one in line.told]}  # fmt: skip
+            "collections": [one.as_dict() for one in line.told],
+            "unasked": [path for path in COLLECTIONS if path not in paths]}  # fmt: skip
     return Fetched(path, told, line.latest)
 
 

@@ -10,7 +10,8 @@ from typing import Any
 from gateway import errors
 from gateway.errors import VOCABULARY
 from gateway.store.absences import Missing
-from gateway.store.publish import Change, Seat
+from gateway.store.letting_in import Seat
+from gateway.store.publish import Change
 from mappings.oneroster.csv import FILES, CsvColumn, CsvFile
 from mappings.oneroster.expected import rule_of
 from mappings.oneroster.heads import Manifest
@@ -74,7 +75,7 @@ class Report:
             self.schools.append({"school": seat.ref, "name": seat.name, "kinds": kinds, "same": same})
 
     def note(self, word: str, found: dict[tuple[str, str], int]) -> None:
-        """Say of each school, by (its reference, kind), how many rows are quarantined or wait."""
+        """Say of each school, by (its reference, kind), how many rows a word is true of: are quarantined, or wait."""
         for school in self.schools:
             school[word] = {kind: n for (ref, kind), n in found.items() if ref == school["school"]}
 

@@ -16,13 +16,13 @@ from gateway import errors
 from gateway.errors import Refused
 from gateway.flows import notifications
 from gateway.flows.parts import Parts
-from gateway.flows.rosters import arrivals, nights, pull, services
+from gateway.flows.rosters import arrivals, looking, nights, publishing, pull, services
 from gateway.flows.rosters.kinds import REST
 from gateway.flows.rosters.report import Report
 from gateway.flows.rosters.sync import refuse
 from gateway.flows.rosters.timetable import plan_of
 from gateway.policy.persons import TIMETABLE
-from gateway.store import sources, timetable
+from gateway.store import directory, sources, timetable
 from gateway.store.notifications import due as unsent
 from gateway.store.tenant import Session
 
@@ -41,6 +41,14 @@ def tick(parts: Parts) -> None:
         _apart(lambda r=row: arrivals.look(parts, r.district, r.source))  # type: ignore[misc]
     for district in telling:
         _apart(lambda d=district: _send(parts, d))  # type: ignore[misc]
+
+
+def tidy(parts: Parts) -> None:
+    """Forget in every district what is kept no longer."""
+    with parts.database.open_identity() as session:
+        districts = directory.places(session)
+    for district in districts:
+        _apart(lambda d=district: looking.forget(parts, d))  # type: ignore[misc]
 
 
 def _apart(work: Callable[[], Any]) -> None:
@@ -136,12 +144,15 @@ def _run(parts: Parts, district: int, source: str) -> Report:
 
 
 def _read(parts: Parts, district: int, found: Any) -> Report:
-    """Look at what a service offers, and read what changed there; now and then everything, to see what drifted."""
+    """Look at what a service offers, and read what changed there; now and then everything, to see what drifted, and
+    where something else is offered or collected than before: of that the changes hold only what is newest."""
     other = services.probe_and_note(parts, district, found)
     if other:
         with parts.database.open_intake(district) as session:
             notifications.tell(parts, session, "changed", found.source, said={"changes": len(other)})
     found = pull.reloaded(parts, district, found.source)
+    if other or publishing.collects_otherwise(parts, district, found):
+        return pull.bring(parts, district, found, TIMETABLE)  # what is new in it has not drifted
     if services.wants_everything(found, parts.clock.now()):
         return pull.bring_whole(parts, district, found, TIMETABLE)[1]
     return pull.bring(parts, district, found, TIMETABLE, pull.Asked(changes=True))

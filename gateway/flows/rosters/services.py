@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -32,12 +32,28 @@ _SCOPES: Mapping[str, tuple[str, ...]] = {
 }
 
 
+def wanted(parts: Parts, district: int, source: Any) -> tuple[str, ...]:
+    """Return the collections that a source is asked for: those that a roster needs, and the others where an agreement
+    of one of its schools names anything that they hold. What nobody may bring in is not fetched either."""
+    now = parts.clock.now()
+    with parts.database.open_intake(district) as session:
+        covered, seats = sources.covered(session, now), sources.seats(session, source.source)
+    named = frozenset[str]().union(*(covered[seat.school].elements for seat in seats if seat.school in covered))
+    return tuple(path for path, one in COLLECTIONS.items() if not one.optional or one.elements & named)
+
+
+def is_probed(source: Any, paths: Iterable[str]) -> bool:
+    """Whether it was found out already if a source offers these collections."""
+    return source.capabilities is not None and set(paths) <= set(source.capabilities.get("collections", ()))
+
+
 def open_service(parts: Parts, district: int, source: Any, *, changes: bool = False) -> RestSource:
     """Return the line to a source; with `changes` it reads what changed since the last reading. Raises Refused."""
     make, offered = sis(source.product or DEFAULT), source.capabilities or {}
     service = Service(
         source.url, make.says("page_size", 1000), make.says("sort", True) and offered.get("sort", True),
-        make.says("pause_ms", 0) / 1000, make.says("revision", ""), _read(offered),
+        make.says("pause_ms", 0) / 1000, make.says("revision", ""),
+        _offered(offered, wanted(parts, district, source)),
     )  # fmt: skip
     if changes:
         service = replace(service, since=_since(source, offered, make.says("overlap_hours", None)))
@@ -47,10 +63,10 @@ def open_service(parts: Parts, district: int, source: Any, *, changes: bool = Fa
     return RestSource(service, _credentials(parts, district, source), parts.open_line, keeper, parts.wait, limit)
 
 
-def _read(offered: Mapping[str, Any]) -> tuple[str, ...]:
+def _offered(offered: Mapping[str, Any], paths: Iterable[str]) -> tuple[str, ...]:
     """The collections to read: those a roster needs, and the others unless they were found not to be offered."""
     found = offered.get("collections", {})
-    return tuple(path for path, one in COLLECTIONS.items() if not one.optional or found.get(path, 200) == 200)
+    return tuple(path for path in paths if not COLLECTIONS[path].optional or found.get(path, 200) == 200)
 
 
 def _since(source: Any, offered: Mapping[str, Any], overlap: int | None) -> datetime:
@@ -94,9 +110,9 @@ class Offer:
         }  # fmt: skip
 
 
-def probe(source: RestSource) -> Offer:
-    """Ask each collection for one object, and the people in order and by date. Raises ConnectorError."""
-    looks = {path: source.look(path, limit="1") for path in COLLECTIONS}
+def probe(source: RestSource, paths: Iterable[str]) -> Offer:
+    """Ask each of these collections for one object, and the people in order and by date. Raises ConnectorError."""
+    looks = {path: source.look(path, limit="1") for path in paths}
     statuses, people = {path: look.status for path, look in looks.items()}, looks["users"]
     sort, since = source.look("users", **ORDERED), source.look("users", **SINCE_EVER)
     return Offer(statuses, people, sort.status == 200, filters(people, since))
@@ -118,7 +134,7 @@ def shape_of(people: Look) -> str:
 def probe_and_note(parts: Parts, district: int, source: Any) -> list[str]:
     """Find what a source offers, keep it, and return what is different from before. Raises Refused."""
     try:
-        found = probe(open_service(parts, district, source)).as_dict()
+        found = probe(open_service(parts, district, source), wanted(parts, district, source)).as_dict()
     except ConnectorError as error:
         raise Refused(VOCABULARY[error.code], str(error)) from error
     note(parts, district, source, found)
@@ -132,9 +148,9 @@ def note(parts: Parts, district: int, source: Any, found: dict[str, Any]) -> Non
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Say what a source offers otherwise than before."""
+    """Say what a source offers otherwise than before, of what it was asked about both times."""
     was, is_ = _flat(before), _flat(now)
-    return [f"{name}: {was.get(name)} before, {is_[name]} now" for name in is_ if was.get(name) != is_[name]]
+    return [f"{name}: {was[name]} before, {is_[name]} now" for name in is_ if name in was and was[name] != is_[name]]
 
 
 def _flat(offered: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,8 @@ from gateway.flows.rosters.report import Report, described
 from gateway.policy.guards import Trip
 from gateway.store import absences, deltas, holds, runs, sources, timetable
 from gateway.store.checks import Checks
-from gateway.store.publish import Projection, Seat
+from gateway.store.letting_in import Seat
+from gateway.store.publish import Projection
 from gateway.store.rules import Rules
 from gateway.store.staging import Staging
 from gateway.store.tenant import Session, Undo
@@ -152,18 +153,18 @@ class _Night:
         report, number = self.report, sources.number(self.session, self.report.source)
         repairs = sources.repairs(self.session, report.source)
         with reading.opened(self.parts, self.path, repairs) as delivery:
-            report.read(delivery.manifest, delivery.fingerprint(), repairs)
+            report.read(delivery.manifest, delivery.fingerprint, repairs)
             self.progress.take_up()
             allowed, left_out = publishing.let_in(self.session, report, self.now)
             collected = publishing.collected(report, allowed, self.now)
             last = again.the_last_one(self.session, report) if self.publish else None
             if last:
-                again.say(report, last)
+                again.say(report, last, allowed)
                 return None
             staging = Staging(self.session, number, waits=holds.kinds_waiting(self.session, number))
-            publishing.begin_anew(self.session, report, staging)
+            publishing.begin_anew(self.session, report, staging, collected)
             read = reading.Reading(delivery, staging, report, collected, self.progress)
-            with self.progress.step("read"):
+            with self.progress.step("read"), delivery.lying_still():
                 read.read()
             with self.progress.step("check"):
                 report.unchanged(deltas.order(staging, self.now))
@@ -214,6 +215,8 @@ class _Night:
         report, refs = self.report, {seat.school: seat.ref for seat in projection.seats}
         report.children = projection.children()
         report.describe(projection.seats, projection.changes())
+        for word in ("narrowed", "left_out"):  # by our own agreements, whatever came
+            report.note(word, {(refs[c.school], c.kind): n for c in projection.changes() if (n := getattr(c, word))})
         bad = projection.quarantined() if report.faults else {}
         report.note("quarantined", {(refs[school], kind): n for (school, kind), n in bad.items()})
         if waiting.keeps_removals(report) and report.hold:

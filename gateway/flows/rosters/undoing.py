@@ -100,11 +100,23 @@ def _goal(session: Session, report: Report, to: str | None) -> dict[int, int]:
             )
         goal = history.after(session, seats, to, run.finished_at)
     if not goal:
-        raise Refused(errors.SRC_HISTORY, "there is no version before that which is kept")
+        raise Refused(
+            errors.SRC_NOTHING_BEFORE, _why_none(to, published=history.last_published(session, seats) is not None)
+        )
     _require_kept(session, goal)
     return goal
 
 
+def _why_none(to: str | None, *, published: bool) -> str:
+    if not published:
+        return "Nothing of this source was published yet."
+    return (
+        f"The schools had none after run {to}, or it is not kept any more."
+        if to
+        else "What they have is the first one."
+    )
+
+
 def _require_kept(session: Session, goal: Mapping[int, int]) -> None:
     if not history.kept(session, goal):
-        raise Refused(errors.SRC_HISTORY, "the version before that is not kept any more")
+        raise Refused(errors.SRC_NOTHING_BEFORE, "The one before is not kept any more.")
