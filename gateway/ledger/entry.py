@@ -155,10 +155,11 @@ def decode(body: bytes) -> dict[str, Any]:
     return entry
 
 
-# What differs between entries that are otherwise alike, each with the very form its field must have.
+# What differs between entries that are otherwise alike: its name, where the value has the very form its field must
+# have, and the value.
 _HOLES = re.compile(
-    rf'("(?:(?:id|ref|grant)":"{_REF}|at":"{_AT}|(?:subjects_root|payload_hmac|facts)":"{_HASH})"'
-    r'|"(?:subjects|payload_bytes|attempt|n)":(?:0|[1-9]\d{0,11})(?=[,}]))'.encode(),
+    rf'("(?:(?:id|ref|grant)":(?="{_REF}")|at":(?="{_AT}")|(?:subjects_root|payload_hmac|facts)":(?="{_HASH}")'
+    r'|(?:subjects|payload_bytes|attempt|n)":(?=(?:0|[1-9]\d{0,11})[,}])))("[^"]*"|\d+)'.encode(),
     re.ASCII,
 )
 _MOST_SHAPES = 10_000
@@ -177,13 +178,14 @@ class Reader:
     def read(self, body: bytes) -> tuple[str, str, str]:
         """Return (type, school, id) of the entry in canonical bytes. Raises InvalidEntry for any other bytes."""
         parts = _HOLES.split(body)
-        shape = (*parts[::2], *(part.partition(b":")[0] for part in parts[1::2]))
+        values = parts[2::3]
+        del parts[2::3]
+        shape = tuple(parts)
         known = self._shapes.get(shape)
         if known is None:
             said = decode(body)
-            places = [n for n, part in enumerate(parts) if n % 2 and part.startswith(b'"id":')]
-            known = (said["type"], said["school"], places[0])
+            known = (said["type"], said["school"], shape[1::2].index(b'"id":'))
             if len(self._shapes) < _MOST_SHAPES:
                 self._shapes[shape] = known
         type_, school, place = known
-        return type_, school, parts[place][6:-1].decode()
+        return type_, school, values[place][1:-1].decode()

@@ -139,23 +139,25 @@ def _check_leaves(bodies: list[bytes], leaves: list[str]) -> list[bytes]:
     if len(leaves) != len(bodies):
         raise BundleInvalid(f"{len(bodies)} entries and {len(leaves)} leaf hashes")
     hashes = [merkle.leaf_hash(body) for body in bodies]
-    for index, (own, leaf) in enumerate(zip(hashes, leaves, strict=True)):
-        if own.hex() != leaf:
-            raise BundleInvalid(f"entry {index} was changed")
+    own = list(map(bytes.hex, hashes))
+    if own != leaves:
+        changed = next(index for index, leaf in enumerate(leaves) if own[index] != leaf)
+        raise BundleInvalid(f"entry {changed} was changed")
     return hashes
 
 
 def _check_entries(bodies: list[bytes], origin: str) -> dict[str, int]:
     intents: set[str] = set()
     by_type: dict[str, int] = {}
-    reader = entry.Reader()
+    reader, last = entry.Reader(), ""
     for index, body in enumerate(bodies):
         try:
             type_, school, id_ = reader.read(body)
         except entry.InvalidEntry as error:
             raise BundleInvalid(f"entry {index}: {error}") from error
-        if log_name(school) != origin:
+        if school != last and log_name(school) != origin:
             raise BundleInvalid(f"entry {index} belongs to another school")
+        last = school
         if type_ == "intent":
             intents.add(id_)
         elif type_ == "outcome" and id_ not in intents:

@@ -130,8 +130,7 @@ class Session:
         call = self._called(statement, values)
         cursor = self._driver.cursor(row_factory=_named)
         cursor.execute((self._take_unsaid() + call).encode(), prepare=False)
-        while cursor.nextset():
-            """What was said before answers nothing; the last answer is the statement's."""
+        cursor.set_result(-1)  # what was said before answers nothing
         return cursor.fetchone()
 
     def soon(self, statement: str, **values: Any) -> None:

@@ -151,7 +151,11 @@ def nonsense() -> Answer:
     return said(200, {"members": [{"user_id": 7}]})
 
 
-@pytest.mark.parametrize("answer", [failing(400), failing(404), failing(410), failing(500), nonsense], ids=str)
+@pytest.mark.parametrize(
+    "answer",
+    [failing(400), failing(404), failing(410), failing(500), nonsense],
+    ids=["400", "404", "410", "500", "nonsense"],
+)
 def test_where_it_cannot_say_what_changed_it_is_read_whole(lesson, answer):
     lesson.present()
     lesson.asked()
@@ -178,7 +182,9 @@ def test_changes_whose_pages_go_round_are_not_believed(lesson):
     assert lesson.asked()[-1] == "rest"
 
 
-@pytest.mark.parametrize("cut", [failing(500), failing(403), failing(429), nonsense], ids=str)
+@pytest.mark.parametrize(
+    "cut", [failing(500), failing(403), failing(429), nonsense], ids=["500", "403", "429", "nonsense"]
+)
 def test_nobody_is_missing_because_a_list_ended_half_way(lesson, cut):
     lesson.present()
     for _ in range(3):
