@@ -118,7 +118,7 @@ _queues_lock = threading.Lock()
 
 def _queue(session: Session, schools: tuple[int, ...]) -> _Queue:
     with _queues_lock:
-        return _queues.setdefault(session.pooled.engine, {}).setdefault((session.district, *schools), _Queue())
+        return _queues.setdefault(session.engine, {}).setdefault((session.district, *schools), _Queue())
 
 
 @dataclass(frozen=True, slots=True)

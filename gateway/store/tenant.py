@@ -10,16 +10,19 @@ from __future__ import annotations
 import re
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any, NamedTuple, Protocol, cast
 
 import psycopg
 import sqlalchemy as sa
+from psycopg.adapt import Transformer
 from psycopg.pq import ExecStatus, TransactionStatus
+from psycopg.pq.abc import PGresult
 from psycopg.rows import tuple_row
 from psycopg.types.json import Jsonb
+from sqlalchemy import PoolProxiedConnection
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -78,7 +81,8 @@ class _Ending:
 class Session:
     """One transaction for named schools. Statements are psycopg's: `%(name)s`."""
 
-    pooled: sa.Connection  # of the pool: perhaps not begun yet
+    pooled: PoolProxiedConnection  # perhaps not begun yet
+    engine: sa.Engine
     district: int
     schools: tuple[int, ...]
     watch: Callable[[str], None] | None = None  # told of every statement
@@ -94,7 +98,7 @@ class Session:
     def connection(self) -> sa.Connection:
         """SQLAlchemy's connection, in this session's transaction."""
         _ = self.raw
-        return self.pooled
+        return sa.Connection(self.engine, self.pooled)
 
     @property
     def raw(self) -> psycopg.Connection[Any]:
@@ -104,7 +108,7 @@ class Session:
 
     @property
     def _driver(self) -> psycopg.Connection[Any]:
-        return cast("psycopg.Connection[Any]", self.pooled.connection.driver_connection)
+        return cast("psycopg.Connection[Any]", self.pooled.driver_connection)
 
     def rows(self, statement: str, **values: Any) -> Sequence[Any]:
         """Return all rows. `%(district)s`, `%(school)s` and `%(schools)s` are those of the session."""
@@ -128,10 +132,12 @@ class Session:
         was to be said before it. Its plan is made once on a connection, for whatever values."""
         self._saw(statement)
         call = self._called(statement, values)
-        cursor = self._driver.cursor(row_factory=_named)
-        cursor.execute((self._take_unsaid() + call).encode(), prepare=False)
-        cursor.set_result(-1)  # what was said before answers nothing
-        return cursor.fetchone()
+        result = say(self._driver, self._take_unsaid() + call)  # what was said before answers nothing
+        if not result.ntuples:
+            return None
+        loading = Transformer(self._driver)
+        loading.set_pgresult(result)
+        return loading.load_row(0, _row_of(result))
 
     def soon(self, statement: str, **values: Any) -> None:
         """Run a statement in one message with the next one, whose failure is then also this one's."""
@@ -155,7 +161,7 @@ class Session:
 
     def at(self, school: int) -> Session:
         """The same transaction and role, seen as a session of one school of its district."""
-        return Session(self.pooled, self.district, (school,), self.watch, self.ending)
+        return Session(self.pooled, self.engine, self.district, (school,), self.watch, self.ending)
 
     def flush_after_commit(self) -> None:
         """Let go of this transaction's locks before it is on disk, and wait for the disk after: a lock that everybody
@@ -170,8 +176,8 @@ class Session:
     def settle(self) -> None:
         """Wait until whatever this session has seen is on disk: another's commit shows before it is. Takes a second
         connection for it."""
-        with self.pooled.engine.connect() as other:
-            say(cast("psycopg.Connection[Any]", other.connection.driver_connection), _FLUSH)
+        with closing(self.engine.raw_connection()) as other:
+            say(cast("psycopg.Connection[Any]", other.driver_connection), _FLUSH)
 
     def commit(self) -> None:
         """Make everything true that was done here. Raises psycopg.Error when any statement had failed, even if
@@ -180,17 +186,17 @@ class Session:
             return  # nothing was asked of the database
         if self.is_begun and self._driver.info.transaction_status is not TransactionStatus.INTRANS:
             raise psycopg.errors.InFailedSqlTransaction("a statement had failed: nothing was written")
-        closing, self.ending.closing = self.ending.closing, None
-        if closing:
-            closing.end(self)
+        last, self.ending.closing = self.ending.closing, None
+        if last:
+            last.end(self)
         else:
             self.end()
 
     def write_rest(self) -> None:
         """Write now what was left for the end of this transaction."""
-        closing, self.ending.closing = self.ending.closing, None
-        if closing:
-            closing.write(self)
+        last, self.ending.closing = self.ending.closing, None
+        if last:
+            last.write(self)
 
     def end(self) -> None:
         """End this transaction; for who closes it."""
@@ -220,13 +226,13 @@ class Session:
 
     def _called(self, statement: str, values: dict[str, Any]) -> str:
         """Return the command that calls a planned statement with these values."""
-        call, info = self._planned(statement), self.pooled.connection.info
+        call, info = self._planned(statement), self.pooled.info
         quoting = info.get("quoting") or info.setdefault("quoting", psycopg.ClientCursor(self._driver))
         return str(quoting.mogrify(call, self._with_place(values)))
 
     def _planned(self, statement: str) -> str:
         """Return the call of a statement that this connection has planned once, for whatever values."""
-        planned = self.pooled.connection.info.setdefault("planned", {})
+        planned = self.pooled.info.setdefault("planned", {})
         call = planned.get(statement)
         if call is None:
             names, body = _numbered(statement)
@@ -366,16 +372,20 @@ def _entering(role: str, district: int, schools: Sequence[int]) -> str:
     )
 
 
-def say(raw: psycopg.Connection[Any], command: str) -> None:
-    """Send a command of our own, in which no value of anybody's stands. Raises psycopg.Error."""
+def say(raw: psycopg.Connection[Any], command: str) -> PGresult:
+    """Send commands, whose values were quoted by the driver; return the answer to the last. Raises psycopg.Error."""
     result = raw.pgconn.exec_(command.encode())
     if result.status not in (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK):
         raise psycopg.errors.error_from_result(result, encoding="utf-8")
+    return result
 
 
 def _named(cursor: psycopg.Cursor[Any]) -> Callable[[Sequence[Any]], Any]:
+    return _row_of(cursor.pgresult)
+
+
+def _row_of(result: PGresult | None) -> Callable[[Sequence[Any]], Any]:
     """Rows whose columns are attributes; a column that Python could not name so is reached by its place."""
-    result = cursor.pgresult
     return partial(tuple.__new__, _row_class(tuple(result.fname(n) for n in range(result.nfields)) if result else ()))
 
 
@@ -407,14 +417,14 @@ class Database:
         self.url = url
         self.watch: Callable[[str], None] | None = None
         self.engine = sa.create_engine(
-            driver(url), pool_size=pool_size, max_overflow=8, pool_timeout=5, isolation_level="AUTOCOMMIT",
+            driver(url), pool_size=pool_size, max_overflow=8, pool_timeout=5, isolation_level="AUTOCOMMIT", pool_reset_on_return=None,
             connect_args={"connect_timeout": 5, "prepare_threshold": 3, "options": _OPTIONS} | KEEPALIVES,
         )  # fmt: skip
 
     @contextmanager
     def _open(self, role: str, district: int, schools: Sequence[int]) -> Iterator[Session]:
-        with self.engine.connect() as connection:
-            session = Session(connection, district, tuple(schools), self.watch)
+        with closing(self.engine.raw_connection()) as connection:
+            session = Session(connection, self.engine, district, tuple(schools), self.watch)
             session.ending.unsaid = f"{_BEGIN}{_entering(role, district, schools)}"
             try:
                 yield session
@@ -424,7 +434,7 @@ class Database:
                 if not isinstance(error, Undo):
                     raise
 
-    def _roll_back(self, connection: sa.Connection, session: Session) -> None:
+    def _roll_back(self, connection: PoolProxiedConnection, session: Session) -> None:
         """Leave nothing of a transaction; a connection that is gone takes its idle neighbours along."""
         try:
             session.leave()
