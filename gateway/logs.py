@@ -22,8 +22,8 @@ def _only_allowed(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> 
     return {name: value for name, value in event.items() if name in ALLOWED and value is not None}
 
 
-def _line(event: Any, **_options: Any) -> str:
-    return orjson.dumps(event, default=str).decode()
+def _line(event: Any, **_options: Any) -> bytes:
+    return orjson.dumps(event, default=str)
 
 
 def configure(level: int = logging.INFO) -> None:
@@ -36,7 +36,7 @@ def configure(level: int = logging.INFO) -> None:
             structlog.processors.JSONRenderer(_line),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
         cache_logger_on_first_use=True,
     )
     logging.getLogger().setLevel(logging.ERROR)
