@@ -12,12 +12,12 @@ _NOW = "district = %(district)s AND school = %(school)s AND until IS NULL"
 
 def user(session: Session, sourced_id: str) -> Any | None:
     """Return a person of the session's school."""
-    return session.row(f"SELECT * FROM roster_user WHERE {_NOW} AND sourced_id = %(id)s", id=sourced_id)
+    return session.ask(f"SELECT * FROM roster_user WHERE {_NOW} AND sourced_id = %(id)s", id=sourced_id)
 
 
 def class_(session: Session, sourced_id: str) -> Any | None:
     """Return a class of the session's school."""
-    return session.row(f"SELECT * FROM roster_class WHERE {_NOW} AND sourced_id = %(id)s", id=sourced_id)
+    return session.ask(f"SELECT * FROM roster_class WHERE {_NOW} AND sourced_id = %(id)s", id=sourced_id)
 
 
 def role_in_class(session: Session, person_id: str, class_id: str) -> str | None:
@@ -92,7 +92,7 @@ def find_pupil(session: Session, text: str) -> list[Any]:
 
 def current_version(session: Session) -> int:
     """Return the version number the session's school serves; 0 before its first roster."""
-    row = session.row(
+    row = session.ask(
         "SELECT max(version) AS v FROM roster_version WHERE district = %(district)s AND school = %(school)s"
     )
     return int(row.v or 0) if row else 0
