@@ -237,7 +237,7 @@ def consent() -> None:
 @click.option("--document", type=FILE, help="The text that was shown and agreed to; its hash is kept.")
 @click.option("--from", "from_", help="First day (default: the day it was answered).")
 @click.option("--until", help="The day it ends, when it does.")
-@click.option("--number", help="The school's own number of the answer.")
+@click.option("--number", help="The school's own number; or the reference of an answer on file that is now another.")
 @json_flag
 @acting
 def consent_add(

@@ -283,6 +283,34 @@ def test_a_consent_is_withdrawn_and_a_no_stays_a_no(papers):
     assert refusal(on_file.end, world.office, world.by, "consent", no) == "REQ_CONFLICT"
 
 
+@pytest.mark.parametrize("scope", ["disclose", "use"])
+@pytest.mark.parametrize("no", ["refused", "withdrawn"])
+def test_a_later_yes_takes_the_place_of_a_no_and_nothing_else_does(papers, scope, no):
+    world, reader = papers.world, papers.world.reader("A")
+    count = len(reader.read("students").json["users"])
+
+    def said(**changes: Any) -> dict[str, Any]:
+        return papers.consent(scope=scope, **changes)
+
+    ref = world.file("consent", **said(number=None))
+    if no == "withdrawn":
+        on_file.end(world.office, world.by, "consent", ref)
+    else:
+        world.file("consent", **said(number=ref, status="refused"))
+    assert len(reader.read("students").json["users"]) == count - 1
+    for early in (said(number=ref), said(number=ref, status="pending"), said(number=ref, answered=papers.day(0))):
+        assert refusal(on_file.record, world.office, world.by, "consent", early) == "REQ_CONFLICT"
+    unsaid = said(number=ref, method=None)
+    assert refusal(on_file.record, world.office, world.by, "consent", unsaid) == "CON_EVIDENCE_MISSING"
+    world.file("consent", **said(number="C-9"))  # an answer of its own is no answer to the no
+    assert len(reader.read("students").json["users"]) == count - 1
+    world.clock.forward(hours=30)
+    later = said(number=ref, answered=papers.day(0))
+    assert on_file.record(world.office, world.by, "consent", later) == ref
+    assert len(reader.sign_in().read("students").json["users"]) == count
+    assert papers.entries("consent")[-1]["consent"] == f"{ref}@3"
+
+
 def test_each_paper_needs_somebody_entitled(papers):
     world = papers.world
     _, token = onboarding.add_staff(world.office, world.by, "B. Admin", "school_admin", world.refs["B"])

@@ -8,7 +8,7 @@ from html import unescape
 import pytest
 
 from gateway.errors import Refused
-from gateway.flows import rights_request
+from gateway.flows import on_file, rights_request
 from gateway.identity import staff
 from mappings.elements import label
 from tests.worlds import World
@@ -119,6 +119,24 @@ def test_a_refusal_of_one_company_names_its_agreement(world):
     agreement = re.search(r'name="agreement" value="([^"]+)"', page)[1]
     assert agreement == world.agreements["Reader"]
     assert f"nothing more under {agreement}" in parent.ask("refuse", agreement=agreement)
+
+
+@pytest.mark.parametrize("scope", ["use", "disclose"])
+def test_a_family_takes_its_refusal_back_by_an_answer_of_a_later_day(world, scope):
+    reader = world.standing().reader("A")
+    count = len(reader.read("students").json["users"])
+    agreement = {"agreement": world.agreements["Reader"]} if scope == "disclose" else {}
+    parent = Parent(world)
+    parent.ask("refuse", **agreement)
+    assert len(reader.read("students").json["users"]) == count - 1
+    (no,) = on_file.latest(world.office, world.by, "consent")
+    world.clock.forward(hours=30)
+    said = {"number": no.consent, "school": "School A", "pupil": "p0", "scope": scope, "status": "given",
+            "grantor": "parent", "method": "signed form", "answered": world.clock.at.date().isoformat(),
+            "document": "0" * 64} | agreement  # fmt: skip
+    assert on_file.record(world.office, world.by, "consent", said) == no.consent
+    assert len(reader.sign_in().read("students").json["users"]) == count
+    assert "You refused" not in parent.ask()
 
 
 def test_only_the_schools_own_staff_issue_codes(world):

@@ -22,6 +22,7 @@ from gateway.flows.on_file import agreements, answers
 from gateway.flows.on_file.desk import Desk, Paper
 from gateway.flows.parts import Office
 from gateway.identity.staff import Person
+from gateway.policy.rowplan import NO
 from gateway.store import directory, on_file
 from mappings import on_file as words
 from mappings.text import is_text
@@ -166,7 +167,7 @@ def end(parts: Office, by: Person, kind: str, ref: str) -> int:
         if not rows:
             raise Refused(errors.REQ_UNKNOWN, f"there is no {kind.replace('_', '-')} {ref} here that has not ended")
         if any(row.status == "refused" for row in rows):
-            raise Refused(errors.REQ_CONFLICT, "it is a no already; a yes is an answer of its own")
+            raise Refused(errors.REQ_CONFLICT, f"it is a no already; a later yes is recorded under the number {ref}")
         papers = [Paper(kind, row.school, _ended(kind, row, desk.now)) for row in rows]
         _write(desk, kind, [Line(1, "", "changed", ref, tuple(papers))], outcome="ended")
     return len(rows)
@@ -274,9 +275,10 @@ def _line(desk: Desk, kind: str, row: int, said: Mapping[str, Any]) -> Line:
 
 def _known(desk: Desk, kind: str, number: str, papers: Sequence[Paper]) -> list[Any]:
     """The papers on file under this number: of answers those of the same school, else of the schools the person acts
-    for. Another school's numbers are its own."""
+    for. Another school's numbers are its own. What a family answered by itself has its reference for a number."""
     known = desk.numbers(kind).get(number, []) if number else []
     if kind in ("consent", "opt_out"):
+        known = known or [one for one in desk.mine(kind) if getattr(one, kind) == number]
         return [one for one in known if one.school == papers[0].school]
     return list(known)
 
@@ -286,8 +288,20 @@ def _require_same(kind: str, known: Any, paper: Paper) -> None:
     for name in KINDS[kind].fixed:
         if getattr(known, name) != paper.columns[name]:
             raise Refused(errors.REQ_CONTRADICTORY, f"this number is another paper: its {name} is another")
-    if known.status == KINDS[kind].ended != paper.columns["status"]:
+    if kind == "consent" and known.status in NO:
+        _require_later(known, paper)
+    elif known.status == KINDS[kind].ended != paper.columns["status"]:
         raise Refused(errors.REQ_CONFLICT, "the paper of this number has ended: a new one has a number of its own")
+
+
+def _require_later(known: Any, paper: Paper) -> None:
+    """A no gives way to nothing but a yes that was said after it: what was answered before does not come back."""
+    status, answered = paper.columns["status"], paper.columns["body"]["answered_at"]
+    if status in NO:
+        return
+    if status != "given" or datetime.fromisoformat(answered) <= known.recorded_at:
+        said = f"a no is on file since {known.recorded_at:%Y-%m-%d %H:%M} UTC"
+        raise Refused(errors.REQ_CONFLICT, f"{said}: only a yes that was answered after it takes its place")
 
 
 def _columns(kind: str, row: Any) -> dict[str, Any]:
