@@ -13,7 +13,7 @@ from gateway.flows import membership
 from gateway.flows.membership import Linked
 from gateway.flows.parts import Parts
 from gateway.identity import keys
-from gateway.store import credentials, registrations
+from gateway.store import credentials, readings, registrations
 from gateway.store.tenant import Place, Session
 
 
@@ -97,7 +97,7 @@ def _linked(parts: Parts, place: Place, class_id: str) -> list[Linked]:
             for row in registrations.course_of_class(session, class_id)
         ]
         return [
-            Linked(row, line, registrations.reading(session, row.deployment, row.context_id))
+            Linked(row, line, readings.last(session, row.deployment, row.context_id))
             for row, line in rows
             if line is not None and line.course.nrps
         ]

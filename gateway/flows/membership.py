@@ -16,7 +16,7 @@ from connectors.contract import Membership
 from connectors.errors import ConnectorError
 from connectors.lti_advantage import LtiAdvantage
 from gateway.flows.parts import Parts
-from gateway.store import registrations, roster
+from gateway.store import readings, registrations, roster
 from gateway.store.tenant import Place, Session
 from mappings import lti, vocabulary
 
@@ -55,7 +55,7 @@ def _changes(parts: Parts, place: Place, course: Linked) -> Membership | None:
     before, source = course.reading, course.line.course.nrps.get("context_memberships_url")
     if before is None or not before.differences or before.source != source:
         return None
-    if parts.clock.now() - before.whole_at >= registrations.SPEAKS_FOR:
+    if parts.clock.now() - before.whole_at >= readings.SPEAKS_FOR:
         return None
     with parts.database.open_school(place) as session:
         if roster.current_version(session) != before.version:
@@ -73,9 +73,7 @@ def _continued(parts: Parts, place: Place, course: Linked, changes: Membership) 
         people.pop(member["user_id"], None)
     with parts.database.open_school(place) as session:
         people |= _learn(parts, session, row.registration, changes.members)
-        registrations.continue_reading(
-            session, row.deployment, row.context_id, before, changes.differences, people, parts.clock.now()
-        )
+        readings.go_on(session, row.deployment, row.context_id, before, changes.differences, people, parts.clock.now())
     return Found(people)
 
 
@@ -84,7 +82,7 @@ def _whole(parts: Parts, place: Place, course: Linked, whole: Membership) -> Fou
     with parts.database.open_school(place) as session:
         version = roster.current_version(session)  # before its people: whoever comes meanwhile is looked for again
         people = _learn(parts, session, row.registration, whole.members)
-        registrations.keep_reading(
+        readings.keep(
             session, row.deployment, row.context_id, source, whole.differences, version, people, parts.clock.now()
         )
     return Found(people, whole.members)
@@ -95,7 +93,7 @@ def _people(reading: Any) -> dict[str, str]:
 
 
 def _speaks(parts: Parts, reading: Any | None) -> bool:
-    return reading is not None and parts.clock.now() - reading.read_at < registrations.SPEAKS_FOR
+    return reading is not None and parts.clock.now() - reading.read_at < readings.SPEAKS_FOR
 
 
 def _learn(parts: Parts, session: Session, registration: str, members: Sequence[dict[str, Any]]) -> dict[str, str]:

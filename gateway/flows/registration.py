@@ -24,7 +24,7 @@ from gateway import errors
 from gateway.errors import Reason, Refused
 from gateway.flows.parts import Parts
 from gateway.identity import keys
-from gateway.store import directory, on_file, registrations
+from gateway.store import directory, invites, on_file, registrations
 from gateway.store.secrets import token_hash
 from gateway.store.tenant import Session
 from mappings import lti_registration as words
@@ -92,7 +92,7 @@ def _attempt(parts: Parts, said: Mapping[str, str]) -> Iterator[_Attempt]:
     except BaseException as error:
         problem = f"{error.reason.code}: {error.detail}" if isinstance(error, Refused) else errors.INT_UNEXPECTED.code
         with parts.database.open_district(attempt.row.district) as session:
-            registrations.release_invite(session, attempt.row.invite, attempt.until, problem)
+            invites.release(session, attempt.row.invite, attempt.until, problem)
         raise
 
 
@@ -101,11 +101,11 @@ def _claimed(parts: Parts, said: Mapping[str, str]) -> _Attempt:
     if not 0 < len(secret) <= MAX_INVITE or not is_text(secret):
         raise Refused(errors.LTI_REG_INVITE)
     with parts.database.open_identity() as session:
-        row = registrations.invite_by_key(session, token_hash(secret), now)
+        row = invites.by_key(session, token_hash(secret), now)
     if row is None:
         raise Refused(errors.LTI_REG_INVITE)
     with parts.database.open_district(row.district) as session:
-        if not registrations.claim_invite(session, row.invite, now, now + CLAIM):
+        if not invites.claim(session, row.invite, now, now + CLAIM):
             raise Refused(errors.LTI_REG_BUSY)
     return _Attempt(row, now + CLAIM, said.get("openid_configuration", ""), said.get("registration_token", ""))
 
@@ -287,7 +287,7 @@ def _land(
             "granted": words.summary(answer), "differences": words.differences(asked, answer),
             "old": {name: getattr(known, name) for name in COLUMNS} if known else {},
         }  # fmt: skip
-        kept = registrations.answer_invite(
+        kept = invites.answer(
             session, row.invite, attempt.until, parts.clock.now(), said, registration=ref, issuer=issuer,
             client_id=client_id, deployment_id=words.deployment_id(answer),
         )  # fmt: skip

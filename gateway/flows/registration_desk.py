@@ -20,7 +20,7 @@ from gateway.flows.onboarding.vendors import covered, vendor_named
 from gateway.flows.parts import Office
 from gateway.identity import keys
 from gateway.identity.staff import Person
-from gateway.store import credentials, directory, registrations
+from gateway.store import credentials, directory, invites, registrations
 from gateway.store.secrets import token_hash
 from gateway.store.tenant import Place, Session
 
@@ -49,7 +49,7 @@ def invite(
         if agreement:
             covered(parts, by, maker.vendor, agreement, where)
         refs = {row.school: row.ref for row in directory.schools(session)}
-        registrations.add_invite(
+        invites.add(
             session, made.ref, key_hash=token_hash(made.url), vendor=maker.vendor, agreement=agreement, hosts=named,
             schools=[refs[place.school] for place in where], key_set=parts.ids.new("re"), created_at=now,
             created_by=by.ref, expires_at=made.expires_at,
@@ -72,7 +72,7 @@ def waiting(parts: Office, by: Person) -> list[Any]:
     """Return the district's invites that are still good, and the registrations that wait for a person."""
     by.acts_for_district()
     with parts.database.open_district(by.district) as session:
-        return list(registrations.waiting_invites(session, parts.clock.now()))
+        return list(invites.waiting(session, parts.clock.now()))
 
 
 # --- deciding ----------------------------------------------------------------------------------------
@@ -104,7 +104,7 @@ def approve(parts: Office, by: Person, ref: str, deployment_id: str | None) -> A
         else:
             registrations.change(session, row.registration, status="active")
         made = _deploy(parts, session, by, row, number, where)
-        registrations.decide_invite(session, ref, "approved", now, by.ref)
+        invites.decide(session, ref, "approved", now, by.ref)
         noted = registrations.schools_of(session, row.registration)
         note(parts, session, by, row.registration, row.vendor, noted, "accepted")
     if row.said["update"]:
@@ -123,7 +123,7 @@ def reject(parts: Office, by: Person, ref: str) -> None:
     with parts.database.open_district(by.district) as session:
         row = _pending(session, ref)
         where = places(parts, by, row.schools)
-        registrations.decide_invite(session, ref, "rejected", now, by.ref)
+        invites.decide(session, ref, "rejected", now, by.ref)
         if not row.said["update"]:
             registrations.forget_pending(session, row.registration)
             credentials.retire_keys(session, row.registration, now)
@@ -131,7 +131,7 @@ def reject(parts: Office, by: Person, ref: str) -> None:
 
 
 def _pending(session: Session, ref: str) -> Any:
-    row = registrations.lock_invite(session, ref)
+    row = invites.lock(session, ref)
     if row is None or row.state == "open":
         raise Refused(
             errors.REQ_UNKNOWN, f"no registration {ref} waits here: `schoolgate lms pending` lists those that do"

@@ -8,7 +8,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from gateway.store import tables
+from gateway.store import readings, tables
 from gateway.store.tenant import Place, Session
 
 
@@ -207,7 +207,7 @@ def forget_launches(session: Session, now: datetime) -> None:
     """Remove keys that open nothing any more, readings of courses that nobody asked about since, and what waited or
     failed longer ago than a month."""
     session.run("DELETE FROM doorkey WHERE expires_at < %(now)s", now=now)
-    session.run("DELETE FROM course_reading WHERE read_at < %(then)s", then=now - SPEAKS_FOR)
+    session.run("DELETE FROM course_reading WHERE read_at < %(then)s", then=now - readings.SPEAKS_FOR)
     for table, column in (("waiting_link", "seen_at"), ("failed_launch", "at")):
         session.run(f"DELETE FROM {table} WHERE {column} < %(then)s", then=now - timedelta(days=30))
 
@@ -237,74 +237,6 @@ def forget_key_set(session: Session, registration: str) -> None:
 
 
 # --- registering itself ----------------------------------------------------------------------------
-
-
-def add_invite(session: Session, ref: str, **values: Any) -> None:
-    """Write an address at which one LMS may register itself, by its hash."""
-    session.insert(tables.lms_invite, invite=ref, state="open", **values)
-
-
-def invite_by_key(session: Session, key_hash: bytes, now: datetime) -> Any | None:
-    """Return the invite behind an address that still works."""
-    return session.row(
-        "SELECT * FROM lms_invite WHERE key_hash = %(key)s AND state = 'open' AND expires_at > %(now)s",
-        key=key_hash, now=now,
-    )  # fmt: skip
-
-
-def claim_invite(session: Session, ref: str, now: datetime, until: datetime) -> bool:
-    """Take an invite for one attempt; False while another is under way, or when it was used."""
-    taken = session.run(
-        "UPDATE lms_invite SET claimed_until = %(until)s WHERE district = %(district)s AND invite = %(ref)s "
-        "AND state = 'open' AND expires_at > %(now)s AND (claimed_until IS NULL OR claimed_until <= %(now)s)",
-        ref=ref, now=now, until=until,
-    )  # fmt: skip
-    return taken == 1
-
-
-def release_invite(session: Session, ref: str, claimed_until: datetime, problem: str) -> None:
-    """Give an invite back after an attempt that came to nothing, with what was wrong."""
-    session.run(
-        "UPDATE lms_invite SET claimed_until = NULL, problem = %(problem)s WHERE district = %(district)s "
-        "AND invite = %(ref)s AND state = 'open' AND claimed_until = %(until)s",
-        ref=ref, problem=problem, until=claimed_until,
-    )  # fmt: skip
-
-
-def answer_invite(session: Session, ref: str, claimed_until: datetime, now: datetime, said: Any, **values: Any) -> bool:
-    """Use up an invite: what an LMS registered at it waits for a person. False when the claim was lost meanwhile."""
-    written = session.run(
-        "UPDATE lms_invite SET state = 'pending', problem = NULL, registration = %(registration)s, issuer = %(issuer)s, "
-        "client_id = %(client_id)s, deployment_id = %(deployment_id)s, said = %(said)s, answered_at = %(now)s "
-        "WHERE district = %(district)s AND invite = %(ref)s AND state = 'open' AND claimed_until = %(until)s",
-        ref=ref, until=claimed_until, now=now, said=Jsonb(said), **values,
-    )  # fmt: skip
-    return written == 1
-
-
-def waiting_invites(session: Session, now: datetime) -> Sequence[Any]:
-    """Return the district's invites that an LMS may still use, or that wait for a person."""
-    return session.rows(
-        "SELECT i.*, v.name AS vendor_name FROM lms_invite i JOIN vendor v USING (district, vendor) "
-        "WHERE i.district = %(district)s AND (i.state = 'pending' OR (i.state = 'open' AND i.expires_at > %(now)s)) "
-        "ORDER BY i.created_at, i.invite",
-        now=now,
-    )  # fmt: skip
-
-
-def lock_invite(session: Session, ref: str) -> Any | None:
-    """Return an invite; until this transaction ends nobody else decides about it."""
-    return session.row(
-        "SELECT * FROM lms_invite WHERE district = %(district)s AND invite = %(ref)s FOR UPDATE", ref=ref
-    )
-
-
-def decide_invite(session: Session, ref: str, state: str, now: datetime, by: str) -> None:
-    session.run(
-        "UPDATE lms_invite SET state = %(state)s, decided_at = %(now)s, decided_by = %(by)s "
-        "WHERE district = %(district)s AND invite = %(ref)s",
-        ref=ref, state=state, now=now, by=by,
-    )  # fmt: skip
 
 
 def change(session: Session, registration: str, **values: Any) -> None:
@@ -401,53 +333,6 @@ def launched(session: Session, deployment: str, service: str = "") -> str | None
         deployment=deployment, service=service,
     )  # fmt: skip
     return str(row.context_id) if row else None
-
-
-# --- who was in a course when it was read last -------------------------------------------------------
-
-SPEAKS_FOR = timedelta(days=1)  # how long a reading is built upon, and believed where the LMS does not answer
-
-
-def reading(session: Session, deployment: str, context_id: str) -> Any | None:
-    """Return the last reading of a course at the session's school."""
-    return session.row(
-        "SELECT source, differences, version, subs, people, whole_at, read_at FROM course_reading WHERE district = "
-        "%(district)s AND school = %(school)s AND deployment = %(deployment)s AND context_id = %(context)s",
-        deployment=deployment, context=context_id,
-    )  # fmt: skip
-
-
-def keep_reading(
-    session: Session, deployment: str, context_id: str, source: str, differences: str, version: int,
-    people: Mapping[str, str], now: datetime,
-) -> None:  # fmt: skip
-    """Keep a course as it was read whole, {LMS user: our id}, unless it is linked here no more."""
-    session.run(
-        "INSERT INTO course_reading (district, school, deployment, context_id, source, differences, version, subs, "
-        "people, whole_at, read_at) SELECT district, school, deployment, context_id, %(source)s, %(differences)s, "
-        "%(version)s, %(subs)s::text[], %(people)s::text[], %(now)s, %(now)s FROM context_link WHERE district = "
-        "%(district)s AND school = %(school)s AND deployment = %(deployment)s AND context_id = %(context)s "
-        "ON CONFLICT (district, school, deployment, context_id) DO UPDATE SET source = excluded.source, differences = "
-        "excluded.differences, version = excluded.version, subs = excluded.subs, people = excluded.people, whole_at = "
-        "excluded.whole_at, read_at = excluded.read_at",
-        deployment=deployment, context=context_id, source=source, differences=differences, version=version,
-        subs=list(people), people=list(people.values()), now=now,
-    )  # fmt: skip
-
-
-def continue_reading(
-    session: Session, deployment: str, context_id: str, before: Any, differences: str, people: Mapping[str, str],
-    now: datetime,
-) -> None:  # fmt: skip
-    """Keep a course as it is by what changed since `before`; unless that is no longer what is kept of it: somebody was
-    quicker, or a person in it was erased."""
-    session.run(
-        "UPDATE course_reading SET differences = %(differences)s, subs = %(subs)s::text[], people = %(people)s::text[], "
-        "read_at = %(now)s WHERE district = %(district)s AND school = %(school)s AND deployment = %(deployment)s "
-        "AND context_id = %(context)s AND differences = %(before)s AND whole_at = %(whole_at)s",
-        deployment=deployment, context=context_id, differences=differences, subs=list(people),
-        people=list(people.values()), now=now, before=before.differences, whole_at=before.whole_at,
-    )  # fmt: skip
 
 
 # --- people in an LMS ------------------------------------------------------------------------------

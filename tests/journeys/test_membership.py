@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from requests import PreparedRequest
 
 from gateway.flows import courses
-from gateway.store import erasure, registrations
+from gateway.store import erasure, readings, registrations
 from mappings.vocabulary import TEST_USER
 from tests.deliveries import two_schools
 from tests.gradebooks import Answer, Gradebook, said
@@ -26,7 +26,7 @@ from tests.journeys.test_products import at
 from tests.platforms import GS
 from tests.worlds import World
 
-DAY = registrations.SPEAKS_FOR
+DAY = readings.SPEAKS_FOR
 PEOPLE = ("tA", *PUPILS, "p8", "nobody")  # whom no roster knows is in the course too
 
 
