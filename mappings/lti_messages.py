@@ -135,7 +135,7 @@ class MessageSchema(_Open):
     context = Repeated(ContextSchema, data_key=CLAIM + "context", metadata=_CONTEXT)
     lis = fields.Nested(LisSchema, data_key=CLAIM + "lis", metadata=element("record.source_id"))
     custom = JsonObject(data_key=CLAIM + "custom", metadata=element("launch.custom"))
-    presentation = Repeated(PresentationSchema, data_key=CLAIM + "launch_presentation", metadata=_CONTEXT)
+    presentation = fields.Nested(PresentationSchema, data_key=CLAIM + "launch_presentation", metadata=_CONTEXT)
     ags = Repeated(AgsSchema, data_key=AGS, metadata=_CONTEXT)
     nrps = Repeated(NrpsSchema, data_key=NRPS, metadata=_CONTEXT)
     groups = Repeated(GroupServiceSchema, data_key=GROUPS, metadata=_CONTEXT)

@@ -90,7 +90,8 @@ def _erase(parts: Office, place: Place, request: str, by: str) -> Erasure:
     """Everything in one transaction: a person is erased whole or not at all.
 
     Records go first. Then the head of the log is held, and who has read of the person writes no more: so the recipients
-    are all there are, and nothing leads to the person again.
+    are all there are, and nothing leads to the person again. A roster that brings them back holds it too: it came
+    before, and nobody is erased; or it comes after, and what was refused stands for them.
     """
     with parts.database.open_school(place) as session:
         row = rights.request(session, request)
@@ -102,6 +103,7 @@ def _erase(parts: Office, place: Place, request: str, by: str) -> Erasure:
         session.narrow(place)
         if reason is None:
             log.note_erasure(session)
+            _require_gone(session, row.person_id)
         told = rights_request.open_tasks(parts, session, request, row.person_id)
         rows += 0 if reason else _unlink(parts, session, place, row.person_id)
         state = "deferred" if reason else "erased"
@@ -117,6 +119,11 @@ def _erase_records(parts: Office, session: Session, place: Place, person: str) -
     refusals.keep(parts, session, person)
     session.enter(roles.ERASURE, place.district, (place.school,))
     return erasure.erase(session, person)
+
+
+def _require_gone(session: Session, person: str) -> None:
+    if erasure.keeps(session, person):
+        raise Refused(errors.RET_RECORD_KEPT, "the roster has just brought this person back")
 
 
 def _unlink(parts: Office, session: Session, place: Place, person: str) -> int:

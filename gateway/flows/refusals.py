@@ -30,10 +30,11 @@ def keep(parts: Office, session: Session, person: str) -> None:
 
 def give_back(parts: Office, session: Session, schools: Mapping[int, tuple[str, int]], by: str) -> None:
     """Let what was refused stand for whoever came again. `schools` are the new versions, as {number: (reference,
-    version)}."""
+    version)}; the heads of their logs are held first, so that nobody is being erased there who comes with them."""
     district, before = session.district, session.schools
     for school, (ref, version) in sorted(schools.items()):
         session.enter(roles.SCHOOL, district, (school,))
+        log.hold(session)
         given = _given_back(parts, session, version, by)
         if given:
             log.append(session, [_recorded(parts, ref, one, by) for one in given])

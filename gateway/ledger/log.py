@@ -102,6 +102,11 @@ def is_ready(session: Session) -> bool:
     return row is not None
 
 
+def hold(session: Session) -> None:
+    """Hold the head of the school's log until the transaction ends: an erasure there is over, or has to wait."""
+    session.row("SELECT 1 FROM ledger_head WHERE district = %(district)s AND school = %(school)s FOR NO KEY UPDATE")
+
+
 def note_erasure(session: Session) -> None:
     """Hold the head of the school's log, and let nobody write any more who has read before this is committed."""
     session.run("UPDATE ledger_head SET erasures = erasures + 1 WHERE district = %(district)s AND school = %(school)s")

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Protocol, cast
 
 import psycopg
 import sqlalchemy as sa
+from psycopg import generators
 from psycopg.adapt import Transformer
 from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
@@ -142,7 +143,8 @@ class Session:
     def soon(self, statement: str, **values: Any) -> None:
         """Run a statement in one message with the next one, whose failure is then also this one's."""
         self._saw(statement)
-        self.ending.unsaid += self._called(statement, values) + "; "
+        call = self._called(statement, values)  # to plan it says what was unsaid until then
+        self.ending.unsaid += call + "; "
         self.ending.owes = True
 
     def insert(self, table: sa.Table, *, ignore: bool = False, **values: Any) -> bool:
@@ -217,11 +219,13 @@ class Session:
             self.flush_after_commit()
         call = self._called(statement, values)
         ending = _COMMIT_THEN_FLUSH if self.ending.waits_for_disk else "COMMIT"
-        try:
-            self._say(f"{begin}{call}; {ending}", f"{begin}{statement}; {ending}")
-        except psycopg.Error:
-            if self._driver.info.transaction_status is not TransactionStatus.IDLE:
-                raise
+        if self.watch:
+            self.watch(f"{begin}{statement}; {ending}")
+        answers = _answers(self._driver, f"{self._take_unsaid()}{begin}{call}; {ending}")
+        failed = next(filter(_has_failed, answers), None)
+        if failed and not any(answer.command_status == b"COMMIT" for answer in answers):
+            raise _error(failed)
+        if failed:
             self._say(_FLUSH)  # it is committed; what failed was waiting for the disk
 
     def _called(self, statement: str, values: dict[str, Any]) -> str:
@@ -295,10 +299,10 @@ class Session:
         self.ending.unsaid += _entering(role, district, schools)
         self.district, self.schools = district, tuple(schools)
 
-    def _say(self, command: str, shown: str | None = None) -> None:
-        """Send a command, after what was to be said before it; whoever watches is shown it without values."""
+    def _say(self, command: str) -> None:
+        """Send a command, after what was to be said before it."""
         if self.watch and command:
-            self.watch(shown or command)
+            self.watch(command)
         say(self._driver, self._take_unsaid() + command)
 
     def _begun(self) -> psycopg.Connection[Any]:
@@ -375,9 +379,24 @@ def _entering(role: str, district: int, schools: Sequence[int]) -> str:
 def say(raw: psycopg.Connection[Any], command: str) -> PGresult:
     """Send commands, whose values were quoted by the driver; return the answer to the last. Raises psycopg.Error."""
     result = raw.pgconn.exec_(command.encode())
-    if result.status not in (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK):
-        raise psycopg.errors.error_from_result(result, encoding="utf-8")
+    if _has_failed(result):
+        raise _error(result)
     return result
+
+
+def _answers(raw: psycopg.Connection[Any], command: str) -> list[PGresult]:
+    """Send commands as `say` does; return the answer to each, the last of which may have failed. Raises psycopg.Error
+    where the connection does."""
+    raw.pgconn.send_query(command.encode())
+    return raw.wait(generators.execute(raw.pgconn))
+
+
+def _has_failed(result: PGresult) -> bool:
+    return result.status not in (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
+
+
+def _error(result: PGresult) -> psycopg.Error:
+    return psycopg.errors.error_from_result(result, encoding="utf-8")
 
 
 def _named(cursor: psycopg.Cursor[Any]) -> Callable[[Sequence[Any]], Any]:
@@ -418,7 +437,7 @@ class Database:
         self.watch: Callable[[str], None] | None = None
         self.engine = sa.create_engine(
             driver(url), pool_size=pool_size, max_overflow=8, pool_timeout=5, isolation_level="AUTOCOMMIT", pool_reset_on_return=None,
-            connect_args={"connect_timeout": 5, "prepare_threshold": 3, "options": _OPTIONS} | KEEPALIVES,
+            connect_args={"connect_timeout": 5, "client_encoding": "utf8", "prepare_threshold": 3, "options": _OPTIONS} | KEEPALIVES,
         )  # fmt: skip
 
     @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from psycopg.conninfo import make_conninfo
 
 from gateway.embedded import Addresses
 from gateway.errors import Refused
-from gateway.flows import disclosure, erasure, on_file, onboarding, replay, rights_request
+from gateway.flows import disclosure, erasure, on_file, onboarding, refusals, replay, rights_request
 from gateway.identity import staff
 from gateway.ledger import log, proof
 from gateway.store.erasure import EMPTIED, HELD, LINKS
@@ -244,6 +245,28 @@ def test_what_a_family_refused_stays_refused_for_a_pupil_who_comes_again_after_a
     world.leaves("p2")
     world.bring(two_schools(12))
     assert len(kept(world, "consent")) == 1
+
+
+def test_a_pupil_who_comes_again_while_they_are_erased_is_kept_with_what_was_refused(world, monkeypatch):
+    world.standing()
+    world.file("consent", school="School A", pupil="p2", scope="use", status="refused", grantor="parent")
+    world.leaves("p2")
+    request, _ = erasure.ask(world.office, world.by, world.places["A"], "p2")
+    real = refusals.give_back
+
+    def give_back(*said: Any) -> None:
+        """The roster has p2 again, and nobody sees it yet."""
+        real(*said)
+        erasing.append(pool.submit(erasure.erase, world.office, world.by, world.places["A"], request))
+        wait([erasing[0]], timeout=1)
+
+    monkeypatch.setattr(refusals, "give_back", give_back)
+    erasing: list[Future[Any]] = []
+    with ThreadPoolExecutor(1) as pool:
+        world.bring(two_schools(12))
+        assert isinstance(erasing[0].exception(10), Refused)
+    assert [row.status for row in kept(world, "consent")] == ["refused"]
+    assert not erasure.erase(world.office, world.by, world.places["A"], request).erased
 
 
 def test_refusals_of_one_company_and_of_a_kind_of_them_stay_too_and_a_yes_does_not(world, erased):

@@ -282,3 +282,16 @@ def test_a_flush_that_fails_after_the_commit_writes_nothing_twice(schools, monke
         flushed(2)
     assert len(written(schools)) == 2
     assert {"tr_00000001", "tr_00000002"} == ids(schools)
+
+
+@pytest.mark.parametrize("flushes", [False, True])
+def test_what_was_stopped_before_it_began_is_not_taken_for_committed(schools, monkeypatch, flushes):
+    """As by somebody who cancels what a connection does."""
+    intend(schools, line(schools, 1))
+    monkeypatch.setattr(tenant, "_BEGIN", "SELECT 1/0; BEGIN; ")
+    with pytest.raises(Refused), schools.office.database.open_school(schools.places["A"]) as session:
+        if flushes:
+            session.flush_after_commit()
+        together.intend(session, [line(schools, 2)])
+    monkeypatch.undo()
+    assert ids(schools) == {"tr_00000001"}

@@ -26,6 +26,7 @@ from mappings.elements import REGISTER, element
 from mappings.fields import OPEN, Binding, Unclassified, agree, binding, carries, element_of, names, read, require
 from mappings.oneroster import v1p2
 from mappings.oneroster.csv import FILES, CsvColumn, CsvFile
+from mappings.text import Repeated
 
 OFFICIAL = Path(__file__).parent / "official"
 STANDARDS = ["lti_ags", "lti_gs", "lti_launch", "lti_notices", "lti_nrps", "oneroster_1p0_csv",
@@ -553,3 +554,15 @@ def test_two_that_disagree_are_named():
         agree("lti_ags", "Score.comment", "result.score")
     with pytest.raises(Unclassified):
         agree("lti_ags", "Score.comment", None)
+
+
+def test_what_stays_in_memory_of_a_launch_says_nothing_of_a_person():
+    """A return address may hold whose it is, and the key of their session (Moodle's `sesskey`)."""
+    schemas = [one for one in vars(lti_messages).values() if isinstance(one, type) and issubclass(one, Schema)]
+    kept = {
+        type(field.schema): {inner.metadata["element"] for inner in field.schema.fields.values()}
+        for schema in schemas for field in schema().fields.values() if isinstance(field, Repeated)
+    }  # fmt: skip
+    assert len(kept) > 4
+    assert set().union(*kept.values()) == {"launch.context"}
+    assert lti_messages.PresentationSchema not in kept

@@ -102,6 +102,30 @@ def test_what_is_left_for_later_is_true_at_the_end_or_undone_with_the_rest(world
         leave(session)
 
 
+def test_what_is_left_for_later_is_done_once(world, place):
+    """Also where planning the next statement is what makes the database hear of the one before."""
+    insert = (
+        "INSERT INTO doorkey (district, school, key_hash, opens, ref, holder, expires_at) "
+        "VALUES (%(district)s, %(school)s, %(key)s, 'launch', 'la_1', 'gr_1', now())"
+    )
+    with world.office.database.open_school(place) as session:
+        session.soon(insert, key=b"one")
+        assert session.is_begun
+        session.soon(f"{insert} RETURNING 1", key=b"two")
+        session.soon("SELECT 1")
+    with world.office.database.open_school(place) as session:
+        assert session.row("SELECT count(*) AS n FROM doorkey WHERE school = %(school)s").n == 2
+
+
+def test_what_is_said_is_understood_whatever_the_machine_speaks(world, place, monkeypatch):
+    """Values are quoted in the encoding of the connection, and commands are sent in ours."""
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    database = Database(world.office.database.url)
+    with database.open_school(place) as session:
+        assert session.ask("SELECT %(name)s::text AS name", name="Zoë'\\").name == "Zoë'\\"
+    database.close()
+
+
 def test_who_asks_nothing_says_nothing(world, place):
     """So it costs nothing, and it is no error that the database was not heard of."""
     with world.office.database.open_school(place) as session:
