@@ -77,7 +77,7 @@ class Repeated(fields.Nested):
     """An object that many messages hold alike, as all launches of a class do: what was found sound once is not looked
     through again. For what says nothing of a person, because it stays in memory: not where a launch returns to."""
 
-    MOST, LONGEST = 4096, 4096  # objects, and bytes of one
+    MOST, LONGEST = 1024, 2048  # objects, and bytes of one
 
     def __init__(self, schema: type[Schema], **options: Any) -> None:
         super().__init__(schema, **options)
