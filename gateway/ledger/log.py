@@ -103,8 +103,12 @@ def is_ready(session: Session) -> bool:
 
 
 def hold(session: Session) -> None:
-    """Hold the head of the school's log until the transaction ends: an erasure there is over, or has to wait."""
-    session.row("SELECT 1 FROM ledger_head WHERE district = %(district)s AND school = %(school)s FOR NO KEY UPDATE")
+    """Hold the head of the school's log until the transaction ends: an erasure there is over, or has to wait. Raises
+    Refused with LED_UNAVAILABLE."""
+    try:
+        session.row("SELECT 1 FROM ledger_head WHERE district = %(district)s AND school = %(school)s FOR NO KEY UPDATE")
+    except UNREACHABLE as error:
+        raise Refused(errors.LED_UNAVAILABLE) from error
 
 
 def note_erasure(session: Session) -> None:
