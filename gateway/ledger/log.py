@@ -17,7 +17,6 @@ from gateway.store import credentials, decisions, facts, tables, transfers
 from gateway.store.secrets import Vault
 from gateway.store.tenant import UNREACHABLE, Session
 
-_APPEND = "SELECT ledger_append(%(district)s, %(at)s::int[], %(bodies)s::bytea[], %(erased)s::int[]) AS places"
 _LINES = """
 WITH line AS MATERIALIZED (SELECT nth, l.* FROM jsonb_array_elements(%(lines)s::jsonb) WITH ORDINALITY AS one(line, nth)
     CROSS JOIN LATERAL jsonb_to_record(one.line) AS l(school int, body text, erased int, transfer jsonb, rested jsonb)),
@@ -44,11 +43,10 @@ def append(session: Session, entries: Sequence[Mapping[str, Any]]) -> list[int]:
     They are durable and in sequence when the caller's transaction commits. Raises Refused with
     LED_UNAVAILABLE when they cannot be written; the caller must then send nothing.
     """
-    bodies = [entry.encode(e) for e in entries]
+    statement, values = writing([Line(session.place.school, entry.encode(one)) for one in entries])
     session.write_rest()
     try:
-        at = [session.place.school] * len(bodies)
-        (written,) = session.rows(_APPEND, at=at, bodies=bodies, erased=[None] * len(bodies))
+        (written,) = session.rows(statement, **values)
     except UNREACHABLE as error:
         raise Refused(errors.LED_UNAVAILABLE) from error
     return list(written.places or ())
