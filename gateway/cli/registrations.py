@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,12 +110,21 @@ def lms_reject(parts: Office, by: Person, ref: str, as_json: bool) -> None:
     show(as_json, {"ref": ref, "state": "rejected"}, [text])
 
 
+def _addresses(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The addresses of an LMS, those that change."""
+    for option in (
+        click.option("--token-audience", help="When the LMS wants another audience than its token URL."),
+        click.option("--jwks-url"),
+        click.option("--token-url"),
+        click.option("--auth-url", help="OIDC authorization endpoint."),
+    ):
+        command = option(command)
+    return command
+
+
 @lms.command("update")
 @click.argument("deployment")
-@click.option("--auth-url", help="OIDC authorization endpoint.")
-@click.option("--token-url")
-@click.option("--jwks-url")
-@click.option("--token-audience", help="When the LMS wants another audience than its token URL.")
+@_addresses
 @click.option("--host", "hosts", multiple=True, help="Other hosts of this LMS's services, in place of those on file.")
 @json_flag
 @acting
@@ -132,10 +141,7 @@ def lms_update(
 @lms.command("move")
 @click.argument("issuer")
 @click.argument("client_id")
-@click.option("--auth-url", help="OIDC authorization endpoint.")
-@click.option("--token-url")
-@click.option("--jwks-url")
-@click.option("--token-audience", help="When the LMS wants another audience than its token URL.")
+@_addresses
 @click.option("--apply", "applied", is_flag=True, help="Change them; without this, only say what would change.")
 @json_flag
 @acting
