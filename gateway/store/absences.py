@@ -17,7 +17,7 @@ CAUSES = (DELETED, FILTERED, QUARANTINED, CUT_OFF, REKEYED, ROLLED_OVER)
 KEPT = 20_000
 Missing = tuple[str, str, str | None, str]
 # What hangs on a person, and by which column.
-_OF_PEOPLE = {"user": "sourced_id", "role": '"user"', "enrollment": '"user"', "demographics": "sourced_id"}
+_OF_PEOPLE = {kind.name: f'"{kind.person}"' for kind in KINDS.values() if kind.person}
 _OF_YEARS = ("session", "course", "class", "enrollment")
 _OF_ORGS = ("role", "class", "enrollment")
 

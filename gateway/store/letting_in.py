@@ -122,10 +122,9 @@ class Narrowing:
 
     def left_out(self, kind: Kind, row: str) -> str:
         """A condition on a stored row: it is not let in any more."""
-        whom = {"user": "sourced_id", "demographics": "sourced_id", "enrollment": '"user"'}.get(kind.name)
         parts = []
-        if whom and self.barred:
-            parts.append(self._is_barred(row, f"{row}.{whom}"))
+        if kind.person and self.barred:
+            parts.append(self._is_barred(row, f'{row}."{kind.person}"'))
         if kind.name == "demographics":
             parts.append(f"{row}.school <> ALL (ARRAY{told_of_people(self.seats)}::int[])")
         return f"({' OR '.join(parts)})" if parts else "FALSE"

@@ -21,7 +21,7 @@ from mappings.oneroster.records import KINDS
 from mappings.oneroster.v1p2 import PLACES, Collection
 
 _NIL = "00000000-0000-0000-0000-000000000000"  # no alias is; the index of aliases is told so (store/tables.py)
-_PERSON = {"user": "r.sourced_id", "enrollment": 'r."user"', "demographics": "r.sourced_id"}
+_PERSON = {kind.name: f'r."{kind.person}"' for kind in KINDS.values() if kind.person}
 _PUPIL = {"user": "r.is_pupil"}
 _IS_PUPIL = (
     "coalesce((SELECT u.is_pupil FROM roster_user u WHERE u.district = r.district AND u.school = r.school "

@@ -50,6 +50,12 @@ class Kind:
         hard = (column for column in self.references if column.hard and column.type == "text")
         return (*((column.name, str(column.refers_to)) for column in hard), *own)
 
+    @property
+    def person(self) -> str | None:
+        """The column that says whose a record is; None of what is nobody's."""
+        own = "sourced_id" if self.name == "user" else None
+        return next((column for column, kind in self.carriers if kind == "user"), own)
+
 
 def _c(
     name: str, holds: str, type_: SqlType = "text", to: str | None = None, *, hard: bool = False, tolerant: bool = False

@@ -16,6 +16,7 @@ from gateway.flows.parts import Office
 from gateway.identity.staff import Person
 from gateway.store import history, holds, sources
 from gateway.store.tenant import Place, Session
+from mappings.oneroster.records import KINDS
 
 _log = structlog.get_logger()
 
@@ -55,7 +56,7 @@ def changes(parts: Office, by: Person, place: Place, kind: str, since: date) -> 
 
 def _note(parts: Office, session: Session, by: Person, kind: str, found: Look) -> None:
     """Write down how many people were shown; classes, courses and orgs are nobody's."""
-    people = {"user": "sourced_id", "demographics": "sourced_id", "enrollment": "user"}.get(kind)
+    people = KINDS[kind].person
     if people:
         access.looked(parts, session, by, access.ROSTER, len({getattr(row, people) for row in found.rows}))
 
