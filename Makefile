@@ -51,8 +51,14 @@ fix: $(VENV)/.tools  ## format, and mend what ruff can mend
 invariants: $(VENV)/.tools  ## the laws with big numbers
 	@$(PY) -m pytest -n $(JOBS) -v -m invariants $(ARGS)
 
-bench: $(VENV)/.tools  ## measure ratios against named floors, write bench-out/table.md
+bench: $(VENV)/.tools bench-out/ltijs/.ready  ## measure ratios against named floors, write bench-out/table.md
 	@$(PY) -m tests.benchmarks $(ARGS)
+
+bench-out/ltijs/.ready: tests/benchmarks/ltijs/package-lock.json
+	@mkdir -p $(@D) && cp tests/benchmarks/ltijs/package*.json $(@D)
+	@if command -v npm >/dev/null; then cd $(@D) && npm ci --silent --omit=dev --ignore-scripts --no-audit --no-fund; \
+	  else echo "no npm: ltijs is left out of the figures (remedy: install Node.js with npm)"; fi
+	@if [ -d $(@D)/node_modules ]; then touch $@; fi
 
 docs: $(VENV)/.tools  ## write the generated pages of docs/
 	@$(VENV)/bin/schoolgate docs

@@ -1,5 +1,6 @@
 """Where the measuring happens: one embedded PostgreSQL, a district onboarded through the product's own flows, and
-all web servers, the gateway's and the floors', run alike (gunicorn, one process, eight threads).
+all web servers, the gateway's and the floors', run alike (gunicorn, one process, eight threads; ltijs is one process of
+Node), each on the same one core where the system lets a process be held to one.
 """
 
 from __future__ import annotations
@@ -36,8 +37,10 @@ DATABASE = "bench"
 OPTIONS = "--workers=1 --worker-class=gthread --threads=8 --keep-alive=60 --no-control-socket --log-level=error"
 SERVERS = {
     "gateway": "gateway.app:create_app()", "floor": "tests.benchmarks.floor_app:create_app()",
-    "raw": "tests.benchmarks.floor_raw:app", "pylti": "tests.benchmarks.floor_pylti:create_app()",
+    "raw": "tests.benchmarks.floor_raw:app", "pylti": "tests.benchmarks.floor_pylti:create_app()", "ltijs": "",
 }  # fmt: skip
+_NODE = Path(__file__).parent / "ltijs" / "server.js"
+LTIJS = Path(__file__).parents[2] / "bench-out" / "ltijs" / "node_modules"  # there where `make bench` found npm
 _UNIT = 1 << 20 if sys.platform == "darwin" else 1 << 10  # of ru_maxrss, in a mebibyte
 
 
@@ -138,13 +141,15 @@ class Town:
     def serving(self, more: Sequence[str] = (), **environment: str) -> Iterator[None]:
         """Run the gateway and the floor, and more of SERVERS by name."""
         floor = {"BENCH_ADMIN": self.admin, "BENCH_CLIENT": self.platform.client_id,
-                 "BENCH_KEY": json.dumps(public_jwk(self.platform.key, kid=self.platform.kid))}  # fmt: skip
+                 "BENCH_KEY": json.dumps(public_jwk(self.platform.key, kid=self.platform.kid)),
+                 "BENCH_LTIJS": json.dumps(self._apart("ltijs") if "ltijs" in more else []), "NODE_PATH": str(LTIJS),
+                 "NODE_ENV": "production"}  # fmt: skip
         wanted = ["gateway", "floor", *more]
         with ExitStack() as stack:
             for name, listening in zip(SERVERS, self.sockets, strict=True):
                 if name in wanted:
                     said = self.environment if name == "gateway" else self.environment | floor | environment
-                    stack.enter_context(self._gunicorn(listening, SERVERS[name], said))
+                    stack.enter_context(self._server(listening, name, said))
             for port in (self.port(name) for name in wanted):
                 with Connection(port) as connection:
                     require(connection.ask(get("/readyz")).status == 200, "a web server is not ready")
@@ -154,11 +159,22 @@ class Town:
         """Where one of SERVERS listens."""
         return self.ports[list(SERVERS).index(name)]
 
+    def _apart(self, name: str) -> list[str]:
+        """Make a database of its own; return who may connect, where, and its name."""
+        self.sql(f"CREATE DATABASE {name}")
+        said = psycopg.conninfo.conninfo_to_dict(self.admin)
+        return [str(said["user"]), str(said["host"]), name]
+
     @contextmanager
-    def _gunicorn(self, listening: socket.socket, app: str, environment: dict[str, str]) -> Iterator[None]:
-        command = [sys.executable, "-m", "gunicorn", app, "--bind", f"fd://{listening.fileno()}", *OPTIONS.split()]
+    def _server(self, listening: socket.socket, name: str, environment: dict[str, str]) -> Iterator[None]:
+        bound = f"fd://{listening.fileno()}"
+        command = [sys.executable, "-m", "gunicorn", SERVERS[name], "--bind", bound, *OPTIONS.split()]
+        if name == "ltijs":
+            command = ["node", str(_NODE), str(listening.fileno())]
         with self.log.open("ab") as log:
             process = subprocess.Popen(command, env=environment, pass_fds=[listening.fileno()], stderr=log)
+            if sys.platform == "linux":
+                os.sched_setaffinity(process.pid, {min(os.sched_getaffinity(0))})  # what it starts inherits it
             try:
                 yield
             finally:
