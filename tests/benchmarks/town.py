@@ -160,10 +160,10 @@ class Town:
         return self.ports[list(SERVERS).index(name)]
 
     def _apart(self, name: str) -> list[str]:
-        """Make a database of its own; return who may connect, where, and its name."""
+        """Make a database of its own; return its name, who may connect to it, by which password, and where."""
         self.sql(f"CREATE DATABASE {name}")
         said = psycopg.conninfo.conninfo_to_dict(self.admin)
-        return [str(said["user"]), str(said["host"]), name]
+        return [name, str(said["user"]), str(said.get("password", "")), str(said["host"])]
 
     @contextmanager
     def _server(self, listening: socket.socket, name: str, environment: dict[str, str]) -> Iterator[None]:
@@ -172,7 +172,7 @@ class Town:
         if name == "ltijs":
             command = ["node", str(_NODE), str(listening.fileno())]
         with self.log.open("ab") as log:
-            process = subprocess.Popen(command, env=environment, pass_fds=[listening.fileno()], stderr=log)
+            process = subprocess.Popen(command, env=environment, pass_fds=[listening.fileno()], stdout=log, stderr=log)
             if sys.platform == "linux":
                 os.sched_setaffinity(process.pid, {min(os.sched_getaffinity(0))})  # what it starts inherits it
             try:

@@ -4,8 +4,8 @@ const { Provider } = require('ltijs')
 const Database = require('ltijs-sequelize')
 
 const said = process.env
-const [user, host, name] = JSON.parse(said.BENCH_LTIJS)
-const storage = new Database(name, user, '', { host, dialect: 'postgres', logging: false, pool: { max: 8, min: 8 } })
+const [name, user, password, host] = JSON.parse(said.BENCH_LTIJS)
+const storage = new Database(name, user, password, { host, dialect: 'postgres', logging: false, pool: { max: 8, min: 8 } })
 
 const run = async () => {
   Provider.setup('a secret of the benchmark, thirty-two', { plugin: storage }, { appRoute: '/launch', loginRoute: '/login' })
