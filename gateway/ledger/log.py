@@ -7,7 +7,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import orjson
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway import errors
@@ -15,7 +14,7 @@ from gateway.errors import Refused
 from gateway.ledger import checkpoint, entry, highest, merkle
 from gateway.store import credentials, decisions, facts, tables, transfers
 from gateway.store.secrets import Vault
-from gateway.store.tenant import UNREACHABLE, Session
+from gateway.store.tenant import UNREACHABLE, Session, packed
 
 _LINES = """
 WITH line AS MATERIALIZED (SELECT nth, l.* FROM jsonb_array_elements(%(lines)s::jsonb) WITH ORDINALITY AS one(line, nth)
@@ -72,7 +71,7 @@ def writing(lines: Sequence[Line]) -> tuple[str, dict[str, Any]]:
     """Return the one statement that writes all these lines or none, with its values: all lines in one, as JSON."""
     rested = _RESTED if any(line.rested_on for line in lines) else ""
     kept = transfers.KEEP if any(line.transfer for line in lines) else " SELECT places FROM placed"
-    return _LINES + rested + kept, {"lines": orjson.dumps([_said(line) for line in lines]).decode()}
+    return _LINES + rested + kept, {"lines": packed([_said(line) for line in lines])}
 
 
 def _said(line: Line) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 
 from gateway.store.credentials import APPLICATION
 from gateway.store.facts import KNOWN, PERSON
-from gateway.store.tenant import Session
+from gateway.store.tenant import Session, packed
 
 _ARRIVE = """
 WITH used AS (INSERT INTO launch_nonce (nonce_hash, expires_at) VALUES (%(nonce)s, %(forget_at)s)
@@ -45,22 +45,27 @@ FROM school s LEFT JOIN application g ON true CROSS JOIN said
         AND u.until IS NULL OFFSET 0) p ON true
 WHERE s.district = %(district)s AND s.school = %(school)s
 """
+# All values of a launch come as one: each value that is quoted by itself costs more than what is done with it.
 _KEEP = """
-WITH known AS (INSERT INTO lms_identity (district, school, registration, sub, person_id, evidence, seen_at)
-        SELECT %(district)s, %(school)s, %(registration)s, %(sub)s, %(person_id)s, %(evidence)s, %(created_at)s
-        WHERE %(evidence)s <> ''
+WITH said AS MATERIALIZED (SELECT * FROM jsonb_to_record(%(said)s::jsonb) AS s(launch text, deployment text,
+        context_id text, class_id text, registration text, sub text, person_id text, evidence text, role text,
+        access_grant text, facts jsonb, services jsonb, code_hash text, opens text, code_until timestamptz,
+        created_at timestamptz, expires_at timestamptz)),
+    known AS (INSERT INTO lms_identity (district, school, registration, sub, person_id, evidence, seen_at)
+        SELECT %(district)s, %(school)s, registration, sub, person_id, evidence, created_at FROM said
+        WHERE evidence <> ''
         ON CONFLICT (district, school, registration, sub) DO UPDATE SET person_id = excluded.person_id,
             evidence = excluded.evidence, seen_at = excluded.seen_at
         WHERE lms_identity.person_id <> excluded.person_id OR lms_identity.evidence <> excluded.evidence),
-    served AS (UPDATE context_link SET services = services || %(services)s WHERE district = %(district)s
-        AND school = %(school)s AND deployment = %(deployment)s AND context_id = %(context_id)s
-        AND NOT services @> %(services)s),
+    served AS (UPDATE context_link l SET services = l.services || s.services FROM said s WHERE l.district = %(district)s
+        AND l.school = %(school)s AND l.deployment = s.deployment AND l.context_id = s.context_id
+        AND NOT l.services @> s.services),
     opened AS (INSERT INTO doorkey (district, school, key_hash, opens, ref, holder, expires_at)
-        VALUES (%(district)s, %(school)s, %(code_hash)s, %(opens)s, %(launch)s, %(access_grant)s, %(code_until)s))
+        SELECT %(district)s, %(school)s, decode(code_hash, 'hex'), opens, launch, access_grant, code_until FROM said)
 INSERT INTO launch (district, school, launch, deployment, context_id, class_id, sub, person_id, role, access_grant,
     decision, facts, created_at, expires_at)
-VALUES (%(district)s, %(school)s, %(launch)s, %(deployment)s, %(context_id)s, %(class_id)s, %(sub)s, %(person_id)s,
-    %(role)s, %(access_grant)s, '{}', %(facts)s, %(created_at)s, %(expires_at)s)
+SELECT %(district)s, %(school)s, launch, deployment, context_id, class_id, sub, person_id, role, access_grant, '{}', facts,
+    created_at, expires_at FROM said
 """
 
 
@@ -184,8 +189,8 @@ def waiting(session: Session) -> Sequence[Any]:
     return session.rows("SELECT * FROM waiting_link WHERE district = %(district)s ORDER BY seen_at DESC, context_id")
 
 
-def keep(session: Session, *, services: dict[str, Any], facts: dict[str, Any], **values: Any) -> None:
+def keep(session: Session, code_hash: bytes, **values: Any) -> None:
     """Record a launch that passed the gate, the hash of its one-time code, who its person is when the SIS id said
     so, or a migration (`evidence`, "" for neither), and the service addresses it named for its course; in one message
-    with what follows."""
-    session.soon(_KEEP, services=Jsonb(services), facts=Jsonb(facts), **values)
+    with what follows. Raises one of `store.tenant.UNKEEPABLE`."""
+    session.soon(_KEEP, said=packed(values | {"code_hash": code_hash.hex()}))

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any, NamedTuple, Protocol, cast
 
+import orjson
 import psycopg
 import sqlalchemy as sa
 from psycopg import generators
@@ -374,6 +375,14 @@ def _entering(role: str, district: int, schools: Sequence[int]) -> str:
         f"SET LOCAL ROLE {role}; SET LOCAL schoolgate.district = '{int(district)}'; "
         f"SET LOCAL schoolgate.schools = '{{{listed}}}'; "
     )
+
+
+def packed(value: Any) -> str:
+    """Return what a statement takes as one JSON value. Raises psycopg.DataError for half a character."""
+    try:
+        return orjson.dumps(value).decode()
+    except orjson.JSONEncodeError as error:
+        raise psycopg.DataError(str(error)) from error
 
 
 def say(raw: psycopg.Connection[Any], command: str) -> PGresult:
