@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
@@ -53,6 +54,13 @@ class Orjson(JSONProvider):
         return orjson.loads(s)
 
 
+class Application(Flask):
+    """Flask, where nothing is asynchronous: so it is not found out of each function before each of its calls."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        return func
+
+
 def make_parts(office: Office, sample: Sample = one_of_each_page) -> Parts:
     """Choose the lines to the outside, and so every part of a running gateway."""
     settings, database, vault, clock, ids = (getattr(office, f.name) for f in fields(Office))
@@ -71,7 +79,7 @@ def make_parts(office: Office, sample: Sample = one_of_each_page) -> Parts:
 def create_app(parts: Parts | None = None) -> Flask:
     """Return the WSGI application. Without parts, those of this installation's settings."""
     parts = parts or _installed()
-    app = Flask("gateway.web")
+    app = Application("gateway.web")
     app.json = Orjson(app)
     app.config.update(
         MAX_CONTENT_LENGTH=MAX_BODY, MAX_FORM_MEMORY_SIZE=200_000, MAX_FORM_PARTS=50, PROPAGATE_EXCEPTIONS=False

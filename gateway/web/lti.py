@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from flask import Blueprint, Response, g, make_response, redirect, render_template, request, url_for
+from flask import Blueprint, Response, g, make_response, render_template, request, url_for
 
 from gateway import errors
 from gateway.errors import Refused
@@ -51,9 +51,14 @@ def login() -> Response:
         page = render_template("probe.html", begun=begun, again=url_for("lti.login"), said=said)
         response = scripted(make_response(page))
     else:
-        response = redirect(begun.url)  # type: ignore[assignment]
+        response = _sent_on(begun.url, 302)
     bind(response, *begun.cookie, STATE_SECONDS)
     return response
+
+
+def _sent_on(url: str, status: int = 303) -> Response:
+    """Send the browser on; a page that says so, which no browser shows, is not written."""
+    return Response(status=status, headers={"Location": url})
 
 
 def _resumed(form: dict[str, str]) -> dict[str, str]:
@@ -84,7 +89,7 @@ def arrive() -> Response:
         return make_response(render_template("link.html", page=door))
     if isinstance(door, launch.Privacy):
         return make_response(render_template("privacy.html", page=door))
-    response: Response = redirect(door.url, 303)  # type: ignore[assignment]
+    response = _sent_on(door.url)
     if door.teacher:
         bind(response, *door.teacher, launch.LAUNCH_HOURS * 3600)
     return response
@@ -129,8 +134,7 @@ def pick(key: str) -> Response:
     deed, chosen = request.form.get("do", "add"), request.form.getlist("item")
     done = launch.pick(running().parts, key, deed, chosen, request.form.get("shown", ""), request.cookies)
     if isinstance(done, str):
-        response: Response = redirect(done, 303)  # type: ignore[assignment]
-        return response
+        return _sent_on(done)
     return scripted(make_response(render_template("picked.html", answer=done)), done.url)
 
 
