@@ -11,14 +11,15 @@ import io
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import chain, takewhile
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, cast
 
+from connectors import ahead
 from mappings.oneroster.csv import FILES, NAMES, REQUIRED, V1P0, Unreadable
 from mappings.oneroster.heads import (
     Header,
@@ -29,8 +30,8 @@ from mappings.oneroster.heads import (
     read_manifest,
     without_manifest,
 )
+from mappings.oneroster.lines import MAX_LINE, Block
 from mappings.oneroster.repairs import CSV_1P0, NONE, Repairs
-from mappings.oneroster.rows import MAX_LINE
 
 MAX_FILES = 32
 MAX_RATIO = 100  # a roster of random ids packs about 4 to 1, a repetitive one 30 to 1
@@ -91,7 +92,7 @@ class Delivery:
     def mode(self, name: str, header: Header) -> str:
         """Return whether a file is bulk or delta, by its rows where they contradict the manifest. Raises Unreadable."""
         blocks = self.blocks(name)
-        first = next(blocks, [])
+        first = next(blocks, Block(b""))
         lines = chain.from_iterable(header.spelled(block) for block in chain([first[1:]], blocks))
         mode = mode_of(header, self.manifest.modes[name], lines, _SAMPLE)
         return bulk_of_1p0(header, mode) if self.manifest.version == V1P0 else mode
@@ -100,10 +101,14 @@ class Delivery:
         """Yield the physical lines of a file, ends included. Raises Unreadable while reading."""
         return chain.from_iterable(self.blocks(name))
 
-    def blocks(self, name: str) -> Iterator[list[bytes]]:
-        """Yield the physical lines of a file, ends included, many at a time. Raises Unreadable while reading."""
+    def blocks(self, name: str, *, hashed: bool = False) -> Iterator[Block]:
+        """Yield the physical lines of a file, ends included, many at a time. With `hashed`, those of a large file come
+        with their hashes. Raises Unreadable while reading."""
         with self._open(name) as raw, io.BufferedReader(cast("io.RawIOBase", raw), 1 << 20) as buffered:
-            yield from _bounded_blocks(buffered, name)
+            texts = _texts(buffered)
+            blocks = ahead.hashed(texts) if hashed and ahead.is_of_use(self.sizes[name]) else map(Block, texts)
+            with closing(blocks) if isinstance(blocks, Generator) else nullcontext():
+                yield from _bounded(blocks, name)
 
     @contextmanager
     def lying_still(self) -> Iterator[None]:
@@ -243,23 +248,31 @@ def _check_overlap(entries: list[zipfile.ZipInfo], path: Path) -> None:
         end = entry.header_offset + 30 + len(entry.orig_filename.encode()) + entry.compress_size
 
 
-def _bounded_blocks(raw: io.BufferedReader[io.RawIOBase], name: str) -> Iterator[list[bytes]]:
-    """Yield lines, many at a time; one without an end within the limit is not a line of a roster."""
-    number, rest = 0, b""
+def _texts(raw: io.BufferedReader[io.RawIOBase]) -> Iterator[bytes]:
+    """Yield what is there in pieces that end where a line ends: but for the last, and a line that is far too long."""
+    rest = b""
+    while chunk := raw.read(_CHUNK):
+        text = rest + chunk
+        end = len(text) if len(rest) > MAX_LINE else text.rfind(b"\n") + 1
+        rest = text[end:]
+        if end:
+            yield text[:end]
+    if rest:
+        yield rest
+
+
+def _bounded(blocks: Iterator[Block], name: str) -> Iterator[Block]:
+    """Yield blocks of lines; one without an end within the limit is not a line of a roster."""
+    number = 0
     try:
-        while chunk := raw.read(_CHUNK):
-            lines = io.BytesIO(rest + chunk).readlines()
-            rest = b"" if lines[-1].endswith(b"\n") else lines.pop()
-            if len(rest) >= MAX_LINE or max(map(len, lines), default=0) > MAX_LINE:
-                good = list(takewhile(lambda line: len(line) <= MAX_LINE, lines))
+        for block in blocks:
+            if block.hashes is None and max(map(len, block.lines), default=0) > MAX_LINE:
+                good = list(takewhile(lambda line: len(line) <= MAX_LINE, block.lines))
                 if good:
-                    yield good
+                    yield Block(b"".join(good))
                 raise _too_long(name, number + len(good) + 1)
-            number += len(lines)
-            if lines:
-                yield lines
-        if rest:
-            yield [rest]
+            number += len(block)
+            yield block
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         raise Unreadable("CSV_ZIP_DAMAGED", name, type(error).__name__) from error
 

@@ -21,6 +21,7 @@ from typing import IO, Any, cast
 
 import psycopg
 from psycopg.errors import UniqueViolation
+from psycopg.rows import namedtuple_row
 from psycopg.sql import SQL, Literal
 
 from gateway.store.tables import MIRRORS
@@ -31,6 +32,7 @@ from mappings.oneroster.rows import NO_HASH, Fault, Plain, Row
 Batch = Plain | list[Row]
 # How many rows the planner believes there are where a kind is kept.
 _BELIEVED = "SELECT min(reltuples) FROM pg_class WHERE oid IN (SELECT to_regclass(t) FROM unnest(%(tables)s::text[]) t)"
+_PACKED = "string_agg(int8send(hash), ''::bytea {})"  # as one value: a row each is many times the work
 MANY = 2_000_000  # hashes of one kind: a set of more takes more memory than a run may
 _AT_ONCE = 10_000
 MOST_FAULTS = 20_000  # that are listed of one run; all are counted
@@ -53,6 +55,10 @@ class Seen:
     def meet_each(self, kind: str, hashes: Sequence[int]) -> Sequence[int]:
         """Meet those of these hashes that are met for the first time in this run; return the places of the others."""
         return self._of(kind).meet_each(hashes)
+
+    def meet_all(self, kind: str, hashes: Sequence[int]) -> bool:
+        """Meet these hashes where each is met for the first time in this run, else none of them; return whether."""
+        return self._of(kind).meet_all(hashes)
 
     def knows_none(self, kind: str, hashes: Sequence[int]) -> bool:
         """Whether none of these hashes was ever accepted."""
@@ -92,13 +98,18 @@ class _Few:
         return 2 if row_hash in self._known else 0
 
     def meet_each(self, hashes: Sequence[int]) -> Sequence[int]:
-        unmet, before = self._unmet, len(self._unmet)
-        others = [] if unmet.issuperset(hashes) else [n for n, row_hash in enumerate(hashes) if row_hash not in unmet]
-        unmet.difference_update(hashes)
-        if before - len(unmet) == len(hashes) - len(others):
-            return others
-        unmet.update(set(hashes).difference([hashes[n] for n in others]))  # one of them stands here twice
-        return [place for place, row_hash in enumerate(hashes) if self.meet(row_hash) != 1]
+        met = set(hashes)
+        if len(met) < len(hashes):  # one of them stands here twice
+            return [place for place, row_hash in enumerate(hashes) if self.meet(row_hash) != 1]
+        others = met - self._unmet
+        self._unmet -= met
+        return [place for place, row_hash in enumerate(hashes) if row_hash in others] if others else []
+
+    def meet_all(self, hashes: Sequence[int]) -> bool:
+        if not self._unmet.issuperset(hashes) or len(met := set(hashes)) < len(hashes):
+            return False
+        self._unmet -= met
+        return True
 
     def knows_none(self, hashes: Sequence[int]) -> bool:
         return self._known.isdisjoint(hashes)
@@ -126,6 +137,15 @@ class _Many:
 
     def meet_each(self, hashes: Sequence[int]) -> Sequence[int]:
         return [place for place, row_hash in enumerate(hashes) if self.meet(row_hash) != 1]
+
+    def meet_all(self, hashes: Sequence[int]) -> bool:
+        places = [self._place(row_hash) for row_hash in hashes]
+        distinct = set(places)
+        if len(distinct) < len(places) or any(place is None or self._met[place] for place in distinct):
+            return False
+        for place in places:
+            self._met[cast("int", place)] = 1
+        return True
 
     def knows_none(self, hashes: Sequence[int]) -> bool:
         return all(self._place(row_hash) is None for row_hash in hashes)
@@ -249,30 +269,33 @@ class Staging:
         for kind in KINDS:
             if kind in self.fresh:
                 continue
-            row = self.row(
-                f"SELECT bool_or(hash = {NO_HASH} OR missed > 0) AS unsure, count(*) AS kept, ({_BELIEVED}) AS believed "
+            row = self._binary(
+                f"SELECT bool_or(hash = {NO_HASH} OR missed > 0) AS unsure, count(*) AS kept, ({_BELIEVED}) AS believed, "
+                f"count(*) FILTER (WHERE hash <> {NO_HASH}) AS hashed, {_PACKED.format('')} FILTER (WHERE hash <> {NO_HASH} "
+                f"AND (SELECT reltuples <= {MANY} FROM pg_class WHERE oid = to_regclass(%(mirror)s))) AS packed "
                 f"FROM {mirror(kind)} WHERE source = %(source)s",
-                tables=[f"staging.{kind}", f"roster_{kind}"],
-            )
+                tables=[f"staging.{kind}", f"roster_{kind}"], mirror=f"staging.{kind}",
+            )  # fmt: skip
             if row.believed < row.kept / 2:
                 self._join_as_sets()
             if not row.unsure:
                 self.sure.add(kind)
-            found[kind] = self._hashes_of(kind, in_order=row.kept > MANY)
+            found[kind] = _unpacked(row.packed)
+            if len(found[kind]) < row.hashed or row.kept > MANY:
+                found[kind] = self._hashes_of(kind, in_order=row.kept > MANY)
         return Seen(found)
 
+    def _binary(self, statement: str, **values: Any) -> Any:
+        """Return the first row, in the database's own form: as text, twice as much of bytes would be in memory."""
+        with self.session.raw.cursor(binary=True, row_factory=namedtuple_row) as cursor:
+            return cursor.execute(statement.encode(), {"source": self.source, **values}).fetchone()
+
     def _hashes_of(self, kind: str, *, in_order: bool) -> array[int]:
-        order, hashes = "ORDER BY hash" if in_order else "", array("q")
-        with self.session.raw.cursor(binary=True) as cursor:  # as text, twice as much would be in memory
-            cursor.execute(
-                f"SELECT coalesce(string_agg(int8send(hash), ''::bytea {order}), '') FROM {mirror(kind)} "
-                f"WHERE source = %s AND hash <> {NO_HASH}".encode(),
-                [self.source],
-            )
-            for (packed,) in cursor:
-                hashes.frombytes(packed)
-        hashes.byteswap()  # int8send writes network order
-        return hashes
+        row = self._binary(
+            f"SELECT {_PACKED.format('ORDER BY hash' if in_order else '')} AS packed FROM {mirror(kind)} "
+            f"WHERE source = %(source)s AND hash <> {NO_HASH}"
+        )
+        return _unpacked(row.packed)
 
     def begin_anew(self, collected: Collection[str]) -> None:
         """Have every record read anew, whatever was accepted before: other elements are collected than then. Of those
@@ -460,6 +483,12 @@ class Staging:
         """Return (sourcedId, name) of the schools this delivery names anew."""
         rows = self.session.rows("SELECT sourced_id, name FROM in_org WHERE type = 'school' ORDER BY name, sourced_id")
         return [(row.sourced_id, row.name) for row in rows]
+
+
+def _unpacked(packed: bytes | None) -> array[int]:
+    hashes = array("q", packed or b"")
+    hashes.byteswap()  # int8send writes network order
+    return hashes
 
 
 def is_sure(session: Session, source: int) -> bool:

@@ -22,6 +22,7 @@ class DeltaReader(FileReader):
 
     def __init__(self, header: Header, known: Known, report: Callable[[Fault], None]) -> None:
         super().__init__(header, known, report)
+        self.recognises_lines = False
         self._status, self._modified, self._bulk_empty = header.at(STATUS), header.at(MODIFIED), []
         self._statuses = words.STATUSES if self.file.binding == "oneroster_1p2_csv" else words.STATUSES_1P1
 

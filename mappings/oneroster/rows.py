@@ -12,11 +12,9 @@ from __future__ import annotations
 
 import csv as _csv
 import re
-import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from hashlib import blake2b
 from itertools import count, repeat
 from operator import itemgetter
 from typing import NamedTuple, Protocol
@@ -25,14 +23,12 @@ from mappings import vocabulary as words
 from mappings.oneroster.cells import NOT_OF_TYPE, NOT_SAID
 from mappings.oneroster.columns import CsvColumn, Effect
 from mappings.oneroster.heads import Header
+from mappings.oneroster.lines import Block, hash_lines
 from mappings.oneroster.records import RECORDS
 from mappings.oneroster.repairs import same_but_case
 
-# Rows accepted under other rules must be checked again: part of every row hash.
-RULES = b"roster-rules-3"
 MAX_VALUE = 2000
 MAX_ID = 255
-MAX_LINE = 65_536
 NO_HASH = 0
 BATCH = 500  # lines looked up together
 
@@ -87,6 +83,9 @@ class Known(Protocol):
 
     def meet_each(self, kind: str, hashes: Sequence[int]) -> Sequence[int]:
         """Meet those of these hashes that are met for the first time in this run; return the places of the others."""
+
+    def meet_all(self, kind: str, hashes: Sequence[int]) -> bool:
+        """Meet these hashes where each is met for the first time in this run, else none of them; return whether."""
 
     def knows_none(self, kind: str, hashes: Sequence[int]) -> bool:
         """Whether none of these hashes was ever accepted."""
@@ -353,7 +352,7 @@ class FileReader:
         places = {name: place for place, name in enumerate(kept) if name[0] != "+"}
         self._spell = itemgetter(*(places.get(c.to or "", -1) for c in self.file.columns))
         # Lines of these columns, in this order, may be recognised as they are.
-        self._as_bound = header.positions == tuple(range(header.width)) and not self._of_1p1
+        self._as_bound = self.recognises_lines = header.positions == tuple(range(header.width)) and not self._of_1p1
         self._unkept = [p for p, c in enumerate(self.file.columns) if c.to in (None, "@live") or c.to[0] == "+"]
         self._unread = [p for p, c in enumerate(self.file.columns) if c.type == "unread"]
         self._as_it_stands = bool(self._unread)
@@ -367,28 +366,39 @@ class FileReader:
     def batches(self, blocks: Iterable[Sequence[bytes]]) -> Iterator[Plain | list[Row]]:
         """Yield the accepted rows that are new or changed among the lines of these blocks, many at a time."""
         start = 2
-        for batch in (block[at : at + BATCH] for block in blocks for at in range(0, len(block), BATCH)):
-            lines, hashes, left = self._look_up(batch)
-            self._count_unchanged(len(batch) - len(left))
-            plain = self._all_new(start, lines, hashes) if len(left) == len(batch) else None
-            if plain:
-                yield plain
-            elif left:
-                yield list(self._new((start + n, lines[n], hashes[n]) for n in left))
-            start += len(batch)
+        for block in blocks:
+            hashes = block.hashes if isinstance(block, Block) and (self._as_it_stands or not self._unread) else None
+            if hashes and self._as_bound and self.known.meet_all(self.file.kind, hashes):
+                self._count_unchanged(len(hashes))
+            else:
+                for at in range(0, len(block), BATCH):
+                    yield from self._batch(start + at, block[at : at + BATCH], hashes and hashes[at : at + BATCH])
+            start += len(block)
             self.tally.last = start - 1
 
-    def _look_up(self, batch: Sequence[bytes]) -> tuple[Sequence[bytes], Sequence[int], Sequence[int]]:
+    def _batch(self, start: int, batch: Sequence[bytes], hashes: Sequence[int] | None) -> Iterator[Plain | list[Row]]:
+        lines, known, left = self._look_up(batch, hashes)
+        self._count_unchanged(len(batch) - len(left))
+        plain = self._all_new(start, lines, known) if len(left) == len(batch) else None
+        if plain:
+            yield plain
+        elif left:
+            yield list(self._new((start + n, lines[n], known[n]) for n in left))
+
+    def _look_up(
+        self, batch: Sequence[bytes], hashed: Sequence[int] | None
+    ) -> tuple[Sequence[bytes], Sequence[int], Sequence[int]]:
         """Return lines without what nobody agreed to collect, their hashes, and the places of those not met before.
 
-        A line that holds nothing of that is met as it stands. While such lines come, that is tried first.
+        A line that holds nothing of that is met as it stands. While such lines come, that is tried first; `hashed` are
+        the hashes of the lines as they stand, where they are known.
         """
         kind = self.file.kind
         if not self._as_bound:  # of columns in an order of their own, nothing is known yet
             return batch, [NO_HASH] * len(batch), range(len(batch))
-        if not self._as_it_stands:
-            batch = self._emptied(batch)
-        hashes = hash_lines(batch)
+        if not self._as_it_stands and self._unread:
+            batch, hashed = self._emptied(batch), None
+        hashes = hashed or hash_lines(batch)
         places = self.known.meet_each(kind, hashes)
         if not (self._as_it_stands and places):
             return batch, hashes, places
@@ -618,13 +628,6 @@ class FileReader:
 def hash_row(cells: tuple[str, ...]) -> int:
     """Return the signed 64-bit hash of a record under the current rules; never NO_HASH."""
     return hash_lines(["\x1f".join(cells).encode()])[0] or 1
-
-
-def hash_lines(lines: Iterable[bytes]) -> tuple[int, ...]:
-    """Return the signed 64-bit hashes of lines under the current rules, their ends left out."""
-    # The rules stand before the line: told them as a parameter, or a size, a hash takes a third longer.
-    packed = b"".join([blake2b(RULES + line.rstrip(b"\r\n")).digest() for line in lines])
-    return struct.unpack(">" + "q56x" * (len(packed) // 64), packed)
 
 
 def _quoted(cell: str) -> str:

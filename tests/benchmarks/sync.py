@@ -115,9 +115,10 @@ def _checked(town: Town) -> dict[str, int]:
     faults, found = list[Fault](), {}
     with open_delivery(town.delivery, 4 << 30) as delivery:
         for name in delivery.files():
-            header, blocks = delivery.header(name), delivery.blocks(name)
-            first = next(blocks)
+            header = delivery.header(name)
             reader = FileReader(header, Seen({kind: array("q") for kind in KINDS}), faults.append)
+            blocks = delivery.blocks(name, hashed=reader.recognises_lines)
+            first = next(blocks)
             for _ in reader.batches(chain([first[1:]], blocks)):
                 pass
             found[header.file.kind] = reader.tally.accepted

@@ -13,7 +13,7 @@ from gateway import report_text
 from gateway.embedded import Addresses
 from gateway.flows.rosters import Report
 from gateway.settings import Settings
-from mappings.oneroster.rows import MAX_LINE
+from mappings.oneroster.lines import MAX_LINE
 from tests.conftest import world_on
 from tests.deliveries import HEADERS, Delivery, two_schools
 from tests.refused import spoil as to

@@ -7,7 +7,7 @@ its own because the run's transaction shows nobody anything before its end, and 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from time import monotonic, perf_counter
@@ -17,6 +17,7 @@ from gateway.flows.parts import Office
 from gateway.flows.rosters.report import Report
 from gateway.store import holds, runs, sources
 from gateway.store.tenant import UNREACHABLE, Session
+from mappings.oneroster.lines import Block
 
 EVERY = 1.0  # seconds between two words
 STEPS = ("read", "check", "project", "publish")
@@ -77,11 +78,11 @@ class Progress:
         yield
         self.report.seconds[name] = round(perf_counter() - began, 3)
 
-    def counted(self, blocks: Iterable[list[bytes]]) -> Iterator[list[bytes]]:
+    def counted(self, blocks: Iterable[Block]) -> Iterator[Sequence[bytes]]:
         """Pass blocks of lines on, and count them."""
         for block in blocks:
             self.rows += len(block)
-            self._bytes += sum(map(len, block))
+            self._bytes += len(block.raw)
             if monotonic() - self._told_at >= self.every:
                 self._tell()
             yield block

@@ -22,7 +22,7 @@ from gateway.store.letting_in import Seat
 from gateway.store.publish import Projection
 from gateway.store.staging import Staging
 from gateway.store.tenant import Session
-from mappings.oneroster.rows import RULES
+from mappings.oneroster.lines import RULES
 
 
 def seats(session: Session, report: Report, now: datetime) -> tuple[list[Seat], list[Seat]]:

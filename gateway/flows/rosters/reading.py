@@ -157,9 +157,10 @@ class Reading:
                 raise Unreadable("CSV_FAULT_BUDGET", name, f"more than {MOST_FAULTS} rows are bad", fault.line)
             faults.append(fault)
 
-        blocks, header = self.progress.counted(self.delivery.blocks(name)), self.headers[name]
-        first = next(blocks, [])
+        header = self.headers[name]
         reader = (DeltaReader if self.modes[name] == "delta" else FileReader)(header, seen, note)
+        blocks = self.progress.counted(self.delivery.blocks(name, hashed=reader.recognises_lines))
+        first = next(blocks, [])
         try:
             self.staging.copy(
                 header.file.kind, reader.batches(header.spelled(block) for block in chain([first[1:]], blocks))
