@@ -163,15 +163,12 @@ def sync_errors(parts: Office, by: Person, run: str, limit: int, form: str, as_j
 
     No value of the roster is shown, only its shape: digits as 9, letters as a.
     """
-    from gateway import errors, fault_text
+    from gateway import fault_text
+    from gateway.flows.rosters import looking
     from gateway.store import sources
 
     by.acts_for_district()
-    with parts.database.open_intake(by.district) as session:
-        found = sources.run(session, run)
-        rows = sources.faults(session, run, limit)
-    if found is None:
-        raise errors.Refused(errors.REQ_UNKNOWN, f"there is no run {run}; `schoolgate sync history` lists them")
+    found, rows = looking.faults(parts, by, run, 0 if form == "certification" else limit)
     if form == "certification":
         certified = fault_text.certified(found.report)
         click.echo(json.dumps(certified) if as_json else "\n".join(fault_text.certification_lines(certified)))
@@ -196,15 +193,10 @@ def sync_errors(parts: Office, by: Person, run: str, limit: int, form: str, as_j
 def sync_absences(parts: Office, by: Person, run: str, limit: int, as_json: bool) -> None:
     """List the records that a run did not meet again, each with the reason; only `source-deleted` are removed by
     themselves."""
-    from gateway import errors
-    from gateway.store import absences, sources
+    from gateway.flows.rosters import looking
 
     by.acts_for_district()
-    with parts.database.open_intake(by.district) as session:
-        found = sources.run(session, run)
-        rows = absences.of_run(session, run, limit)
-    if found is None:
-        raise errors.Refused(errors.REQ_UNKNOWN, f"there is no run {run}; `schoolgate sync history` lists them")
+    rows = looking.missing(parts, by, run, limit)
     table(f"Missing in {run}", ("kind", "id", "cause"), [(r.kind, r.sourced_id, r.cause) for r in rows], as_json)
 
 

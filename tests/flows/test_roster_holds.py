@@ -72,12 +72,12 @@ def release(world: World, hold: str, second: str, *schools: str, rows: tuple[tup
 
 
 def held_rows(world: World, hold: str) -> dict[tuple[str, str], str]:
-    _, _, rows = rosters.show(world.office, world.by.district, hold)
+    _, _, rows = rosters.show(world.office, world.by, hold)
     return {(row.kind, row.sourced_id): row.cause for row in rows}
 
 
 def hold_of(world: World, ref: str) -> Any:
-    return rosters.show(world.office, world.by.district, ref)[0]
+    return rosters.show(world.office, world.by, ref)[0]
 
 
 def bodies(world: World) -> dict[tuple[str, str, str], dict[str, Any]]:

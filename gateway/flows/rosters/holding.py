@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 from gateway import errors
 from gateway.errors import Refused
 from gateway.flows.parts import Office
-from gateway.flows.rosters import publishing, undoing, waiting
+from gateway.flows.rosters import looking, publishing, undoing, waiting
 from gateway.flows.rosters.report import Report
+from gateway.identity.staff import Person as Staff
 from gateway.policy.persons import first_of_two, is_person, require_second
 from gateway.store import absences, directory, holds, runs, sources
 from gateway.store.checks import Checks
@@ -76,18 +78,18 @@ def discard(
     return left
 
 
-def show(parts: Office, district: int, name: str, limit: int = MOST_SHOWN) -> tuple[Any, list[Any], list[Any]]:
-    """Return a hold, how much of it waits at each school, and its records. Raises Refused."""
-    with parts.database.open_intake(district) as session:
+def show(parts: Office, by: Staff, name: str, limit: int = MOST_SHOWN) -> tuple[Any, list[Any], list[Any]]:
+    """Return a hold, how much of it waits at each school, and its records. The log of each school whose people are
+    among them says that somebody looked. Raises Refused."""
+    with parts.database.open_intake(by.district) as session:
         hold = holds.find(session, name)
         if hold is None:
             raise _unknown(name)
         number = sources.number(session, hold.source)
-        return (
-            hold,
-            list(holds.by_school(session, number, hold.hold)),
-            list(holds.rows(session, number, hold.hold, limit)),
-        )
+        counts, rows = holds.by_school(session, number, hold.hold), holds.rows(session, number, hold.hold, limit)
+    people = Counter(school for school, _ in {(school, row.person) for row in rows if row.person for school in row.at})
+    looking.note_people(parts, by, people)
+    return hold, list(counts), list(rows)
 
 
 def _open_hold(session: Session, name: str, now: datetime) -> tuple[Any, int]:
