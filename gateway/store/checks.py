@@ -14,6 +14,12 @@ from mappings.oneroster.records import CHECKED, KINDS, Column, Kind
 from mappings.oneroster.rows import NO_HASH
 
 _BEGIN = ("begin_date", "beginDate")
+# By what a record is known beside its id; `{0}` has it. All its columns together tell one of any kind.
+_KNOWN_BY = {
+    "user": ("lower({0}.username)", "{0}.identifier", "{0}.master_identifier", "lower({0}.email)"),
+    "role": ('({0}."user", {0}.org, {0}.role)::text',),
+    "enrollment": ('({0}."class", {0}."user")::text',),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +130,26 @@ class Checks:
         )
 
     def _drop_twice(self, kind: Kind, where: str, hint: str) -> None:
+        if kind.name in KINDS and kind.name not in self.staging.fresh | self.staging.all_met:
+            self._under_another_id(kind, where)
         self.staging.run(
             f"WITH out AS (DELETE FROM in_{kind.name} i WHERE {where} RETURNING i.*) "
             f"INSERT INTO fault SELECT '{kind.file}', i.line, 'sourcedId', 'CSV_ID_TWICE', 'row', '', {hint}, "
             "i.sourced_id FROM out i"
+        )
+
+    def _under_another_id(self, kind: Kind, where: str) -> None:
+        """An accepted record that is missing is not gone where one of these rows is its own, under the id of another."""
+        name = kind.name
+        columns = ", ".join(f'{{0}}."{column.name}"' for column in kind.columns)
+        told = (f"ROW({columns})::text", *_KNOWN_BY.get(name, ()))
+        keys = ", ".join(f"({n}, {key})" for n, key in enumerate(told))
+        self.staging.run(
+            f"INSERT INTO bad_{name} SELECT DISTINCT m.sourced_id FROM in_{name} i CROSS JOIN LATERAL (VALUES "
+            f"{keys.format('i')}) k(n, value) JOIN (SELECT m.sourced_id, k.* FROM unmet_{name} u JOIN {mirror(name)} m "
+            "ON m.source = %(source)s AND m.sourced_id = u.sourced_id CROSS JOIN LATERAL (VALUES "
+            f"{keys.format('m')}) k(n, value)) m USING (n, value) WHERE {where} AND NOT EXISTS (SELECT FROM in_{name} o "
+            "WHERE o.sourced_id = m.sourced_id) ON CONFLICT DO NOTHING"
         )
 
     def _references(self, kind: Kind, column: Column) -> None:
