@@ -142,6 +142,16 @@ def _whose(kind: Kind) -> str:
 _PERSON = f"CASE h.kind {' '.join(_whose(kind) for kind in KINDS.values() if kind.person)} END"
 
 
+def strange(session: Session, number: int, hold: str, named: Sequence[tuple[str, str]]) -> list[str]:
+    """Return, as KIND:ID, which of these rows the hold does not keep back."""
+    found = session.rows(
+        "SELECT n.kind, n.id FROM unnest(%(kinds)s::text[], %(ids)s::text[]) n(kind, id) WHERE NOT EXISTS (SELECT FROM "
+        f"staging.held h WHERE h.{_ROWS.replace(' AND ', ' AND h.')} AND h.kind = n.kind AND h.sourced_id = n.id)",
+        source=number, hold=hold, kinds=[kind for kind, _ in named], ids=[id_ for _, id_ in named],
+    )  # fmt: skip
+    return [f"{row.kind}:{row.id}" for row in found]
+
+
 def by_school(session: Session, number: int, hold: str) -> Sequence[Any]:
     """Return how many records of each kind wait at each school, and which way."""
     return session.rows(

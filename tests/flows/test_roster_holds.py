@@ -389,6 +389,17 @@ def test_a_new_school_year_is_reviewed_as_a_roll_over(standing: World) -> None:
     assert loose_ends(standing) == []
 
 
+def test_a_row_that_does_not_wait_releases_none_of_those_that_were_named_with_it(standing: World) -> None:
+    report = standing.deliver(night(THREE_GONE))
+    before, second = live(standing), second_person(standing)
+    with pytest.raises(Refused, match="user:frog does not wait in this hold"):
+        release(standing, report.hold["hold"], second, rows=(("user", "p2"), ("user", "frog")))
+    with pytest.raises(Refused, match="class:kA does not wait in this hold"):
+        release(standing, report.hold["hold"], second, rows=(("class", "kA"),))
+    assert live(standing) == before
+    assert len(held_rows(standing, report.run)) == 12
+
+
 # --- why a row is missing --------------------------------------------------------------------------
 
 

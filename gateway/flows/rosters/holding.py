@@ -124,6 +124,9 @@ def _part(session: Session, schools: Sequence[str], rows: Sequence[tuple[str, st
 
 
 def _take(session: Session, number: int, hold: str, part: Part) -> None:
+    strange = holds.strange(session, number, hold, part.rows)
+    if strange:
+        raise Refused(errors.REQ_UNKNOWN, f"{', '.join(strange[:3])} does not wait in this hold")
     if not holds.take(session, number, hold, part):
         raise Refused(errors.REQ_UNKNOWN, "nothing of that waits in this hold")
 
