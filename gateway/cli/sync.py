@@ -161,6 +161,8 @@ def _far(run: Any) -> str:
 def sync_errors(parts: Office, by: Person, run: str, limit: int, form: str, as_json: bool) -> None:
     """List what was wrong in the delivery of a run, row by row; a refused, held or planned run has its list too.
 
+    That of a refused run begins with why nothing was taken.
+
     No value of the roster is shown, only its shape: digits as 9, letters as a.
     """
     from gateway import fault_text
@@ -173,7 +175,7 @@ def sync_errors(parts: Office, by: Person, run: str, limit: int, form: str, as_j
         certified = fault_text.certified(found.report)
         click.echo(json.dumps(certified) if as_json else "\n".join(fault_text.certification_lines(certified)))
         return
-    shown = fault_text.listed(found.report.get("version", ""), rows)
+    shown = fault_text.refused(found.report) + fault_text.listed(found.report.get("version", ""), rows)
     if form == "csv" and not as_json:
         click.echo(fault_text.as_csv(shown), nl=False)
         return
