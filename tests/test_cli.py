@@ -35,6 +35,7 @@ class Desk:
 
     def __init__(self, environment: dict[str, str], folder: Path) -> None:
         self.environment, self.folder, self.paper = environment, folder, folder / "signed.txt"
+        self.district = ""
         self.paper.write_text("signed")
 
     def run(self, *words: Any, token: str | None = None) -> Result:
@@ -49,6 +50,7 @@ class Desk:
     def begin(self) -> Desk:
         made = self.said("district", "add", "Test District", "--admin", "D. Admin")
         self.environment = self.environment | {"SCHOOLGATE_TOKEN": made["token"]}
+        self.district = made["district"]
         return self
 
     def onboard(self) -> Path:
