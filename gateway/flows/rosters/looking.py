@@ -117,6 +117,8 @@ def _version(parts: Office, session: Session, day: date) -> Any:
     found = history.on(session, end)
     if found is None and not history.kept_from(session):
         raise Refused(errors.REQ_UNKNOWN, "this school has no roster yet")
+    if found is None and end >= now - timedelta(days=parts.settings.history_days):
+        raise Refused(errors.SRC_HISTORY, f"the first roster of this school is of {history.begun(session):%Y-%m-%d}")
     if found is None or end < now - timedelta(days=parts.settings.history_days):
         raise Refused(errors.SRC_HISTORY, f"rosters are kept for {parts.settings.history_days} days")
     return found
