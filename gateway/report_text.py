@@ -30,7 +30,7 @@ def lines(report: Report, source: str) -> Iterator[str]:
     """Yield the report, line by line."""
     yield from _head(report)
     if report.refusal:
-        yield from _refusal(report.refusal)
+        yield from _refusal(report.refusal, source)
     yield from _pulled(report)
     if report.repairs:
         yield f"  repairs of this source: {', '.join(report.repairs)}"
@@ -87,7 +87,7 @@ def _head(report: Report) -> Iterator[str]:
         yield f"  back to: {', '.join(f'{school} version {version}' for school, version in report.undone.items())}"
 
 
-def _refusal(refusal: dict[str, str]) -> Iterator[str]:
+def _refusal(refusal: dict[str, str], source: str) -> Iterator[str]:
     where = refusal["file"] + (f", line {refusal['line']}" if refusal["line"] else "")
     detail = "" if refusal["detail"] == refusal["sentence"] else refusal["detail"]
     yield f"  {where}: {refusal['sentence']} {detail}".rstrip()
@@ -95,7 +95,7 @@ def _refusal(refusal: dict[str, str]) -> Iterator[str]:
     yield f"  remedy  {refusal['remedy']}"
     yield f"  who     {refusal['owner']}"
     if "repair" in refusal:
-        yield f"  repair  schoolgate source repair add SOURCE {refusal['repair']}"
+        yield f"  repair  schoolgate source repair add {source} {refusal['repair']}"
 
 
 def _changes(report: Report) -> Iterator[str]:

@@ -81,3 +81,17 @@ def test_what_of_a_hold_waits_on_is_told():
     found = told(state="published", published=True, hold=hold)
     assert found[-2:] == ["  1,200 rows wait on in hold hold_1", "Next: schoolgate sync hold show hold_1"]
     assert told(state="published", hold=hold | {"waiting": 0})[-1] == "Next: schoolgate sync history sis"
+
+
+def test_a_repair_that_would_help_is_a_command_that_can_be_run():
+    refusal = {
+        "code": "CSV_HEADER",
+        "file": "users.csv",
+        "line": "1",
+        "sentence": "",
+        "detail": "",
+        "remedy": "",
+        "owner": "",
+    }
+    found = told(state="refused", code="CSV_HEADER", refusal=refusal | {"repair": "delimiter"})
+    assert "  repair  schoolgate source repair add sis delimiter" in found
