@@ -28,17 +28,18 @@ class Checks:
 
     staging: Staging
 
-    def run(self, *, complete: bool, skip: frozenset[str] = frozenset()) -> None:
+    def run(self, *, complete: bool, another: bool = True, skip: frozenset[str] = frozenset()) -> None:
         """Check duplicates, references and types; find what is gone. Kinds in `skip` were not delivered.
 
-        A delivery that cannot show that it is complete removes a record only when it is missing twice.
+        A delivery that cannot show that it is complete removes a record only when it is missing twice, which it cannot
+        be in one that is not `another` than the last.
         """
         for kind in KINDS.values():
             self._duplicates(kind)
             self._reversed(kind)
             self._leads_somewhere(kind)
             if kind.name not in skip | self.staging.delta:
-                self._gone(kind, complete=complete)
+                self._gone(kind, complete=complete, another=another)
             self._follow(kind)
         for kind in CHECKED.values():
             if kind.name in self.staging.kinds and self.staging.holds(kind.name):
@@ -257,7 +258,7 @@ class Checks:
             "AND NOT EXISTS (SELECT FROM gone_enrollment g WHERE g.sourced_id = m.sourced_id)"
         )
 
-    def _gone(self, kind: Kind, *, complete: bool) -> None:
+    def _gone(self, kind: Kind, *, complete: bool, another: bool) -> None:
         name = kind.name
         hidden = self.staging.row(f"SELECT 1 FROM nameless WHERE kind = '{name}'")
         if name in self.staging.waits and name not in self.staging.fresh:
@@ -275,7 +276,7 @@ class Checks:
         absent = f"SELECT FROM absent_{name} a WHERE a.sourced_id = m.sourced_id"
         if complete:
             self.staging.run(f"INSERT INTO gone_{name} SELECT sourced_id FROM absent_{name}")
-        else:
+        elif another:
             self.staging.run(
                 f"UPDATE {mirror(name)} m SET missed = m.missed + 1 WHERE m.source = %(source)s AND EXISTS ({absent})"
             )

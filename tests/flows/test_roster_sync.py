@@ -297,8 +297,20 @@ def test_a_folder_removes_what_is_missing_twice(standing: World) -> None:
     before = holdings(standing)
     assert standing.deliver(night(gone("p2")), folder=True).state == "unchanged"
     assert of(holdings(standing), "A") == of(before, "A")
+    standing.clock.forward(hours=12)
     assert standing.deliver(night(gone("p2")), folder=True).state == "published"
     assert not [at for at in live(standing) if "p2" in at]
+
+
+def test_a_folder_that_is_handed_in_again_is_one_delivery(standing: World) -> None:
+    before = live(standing)
+    for _ in range(3):
+        standing.clock.forward(hours=2)
+        report = standing.deliver(night(gone("p2")), folder=True)
+        assert (report.state, set(report.absences)) == ("unchanged", {"cut-off"})
+    assert live(standing) == before
+    report = standing.deliver(night(gone("p2"), to.cells("users.csv", "p4", givenName="New")), folder=True)
+    assert (report.state, set(report.absences)) == ("published", {"source-deleted"})
 
 
 @pytest.mark.parametrize("folder", [pytest.param(True, id="folder"), pytest.param(False, id="zip")])
