@@ -92,12 +92,13 @@ plan = sync.command("plan", help="Say what a delivery would change; change nothi
 apply = sync.command("apply", help="Bring a delivery in and publish one version, or hold it.")(_sync(publish=True))
 
 
-def say_report(report: Report, source_name: str, as_json: bool) -> int:
-    """Print a run's report; return the exit code."""
+def say_report(report: Report, source_name: str, as_json: bool, **more: Any) -> int:
+    """Print a run's report, as JSON with what `more` says; return the exit code."""
     from gateway import report_text
 
     if as_json:
-        click.echo(json.dumps(report.as_dict() | {"faults": [f._asdict() for f in report.faults]}, default=str))
+        said = report.as_dict() | {"faults": [f._asdict() for f in report.faults]} | more
+        click.echo(json.dumps(said, default=str))
     else:
         for line in report_text.lines(report, source_name):
             click.echo(line)
@@ -120,9 +121,14 @@ def sync_reconcile(parts: Office, by: Person, source_name: str, in_peak: bool, a
     with parts.database.open_district(by.district) as session:
         found = _found_source(session, source_name)
     changes, everything = pull.reconcile(make_parts(parts), by, found, in_peak=in_peak)
-    if changes is not None and not as_json:
+    drift = pull.drift_of(changes, everything)
+    if as_json:
+        return say_report(everything, source_name, as_json, drift=drift, changes=changes and changes.as_dict())
+    if changes is not None:
         say_report(changes, source_name, as_json)
-    return say_report(everything, source_name, as_json)
+    code = say_report(everything, source_name, as_json)
+    click.echo("Drift: not known, as both readings are needed." if drift is None else f"Drift: {drift:,} rows.")
+    return code
 
 
 @sync.command("history")

@@ -450,11 +450,12 @@ def test_a_night_after_another_agreement_reads_everything(standing):
 
 
 def test_what_drifted_is_told(standing):
-    pull.note_drift(standing.parts, standing.world.by.district, standing.pull())
+    same = standing.pull()
+    pull.note_drift(standing.parts, standing.world.by.district, same, pull.drift_of(same, same))
     assert (standing.source.drift, standing.told()) == (0, [])
     standing.night(2)
     whole = standing.pull()
-    pull.note_drift(standing.parts, standing.world.by.district, whole)
+    pull.note_drift(standing.parts, standing.world.by.district, whole, pull.drift_of(same, whole))
     moved = sum(of[n] for at in whole.schools for of in at["kinds"].values() for n in ("added", "changed", "removed"))
     assert (standing.source.drift, moved) == (7, 7)
     assert standing.told() == [("drifting", "SRC_DRIFT", {"rows": 7})]
@@ -532,12 +533,17 @@ def test_the_whole_way_at_the_command_line(world, url):
     done = district.command("source", "list")
     assert "powerschool" in done.stdout
     done = district.command("sync", "reconcile", "sis")
-    assert "Nothing changed" in done.stdout, done.output
+    assert done.stdout.count("Nothing changed") == 2, done.output
+    assert done.stdout.endswith("Drift: 0 rows.\n")
+    said = json.loads(district.command("sync", "reconcile", "sis", "--json").stdout.splitlines()[-1])
+    assert (said["drift"], said["changes"]["state"], said["state"]) == (0, "unchanged", "unchanged")
     district.behave(lacks=["users"])
     done = district.command("source", "test", "second")
     assert (done.exit_code, "users (404)" in done.stdout, "the registrar" in done.stdout) == (1, True, True)
     done = district.command("sync", "plan", "sis")
     assert (done.exit_code, "SRC_COLLECTION" in done.stdout) == (1, True), done.output
+    done = district.command("sync", "reconcile", "sis")
+    assert (done.exit_code, done.stdout.endswith("Drift: not known, as both readings are needed.\n")) == (1, True)
 
 
 def test_a_file_source_has_no_service_to_test(world):
