@@ -12,6 +12,7 @@ from gateway.errors import Refused
 from gateway.flows.parts import Office
 from gateway.flows.rosters import looking, publishing, undoing, waiting
 from gateway.flows.rosters.report import Report
+from gateway.flows.rosters.sync import timetable_says
 from gateway.identity.staff import Person as Staff
 from gateway.policy.persons import first_of_two, is_person, require_second
 from gateway.store import absences, directory, holds, runs, sources
@@ -28,10 +29,13 @@ def release(
     parts: Office, district: int, name: str, by: str, schools: Sequence[str] = (), rows: Sequence[tuple[str, str]] = ()
 ) -> Report:
     """Publish what a hold keeps back, or a part of it, as another person than whoever met it; once. Where no person met
-    it, two people say so: of the first one the word is kept, and nothing released."""
+    it, two people say so: of the first one the word is kept, and nothing released. Of a source that is paused only an
+    undo is released."""
     now = parts.clock.now()
     with parts.database.open_intake(district) as session:
         hold, number = _open_hold(session, name, now)
+        if hold.kind != UNDO:
+            timetable_says(session, hold.source, now)
         first = first_of_two(hold.acted_by, hold.asked_by)
         if first is None and is_person(by) and holds.ask(session, hold.hold, by):
             return _asked(session, hold, number)
