@@ -145,13 +145,20 @@ class Checks:
         columns = ", ".join(f'{{0}}."{column.name}"' for column in kind.columns)
         told = (f"ROW({columns})::text", *_KNOWN_BY.get(name, ()))
         keys = ", ".join(f"({n}, {key})" for n, key in enumerate(told))
+        known_by = f"CROSS JOIN LATERAL (VALUES {keys}) k(n, value)"
+        lacks = f"NOT EXISTS (SELECT FROM in_{name} o WHERE o.sourced_id = m.sourced_id)"
+        for table, query in {
+            "stray": f"SELECT DISTINCT k.n, k.value FROM in_{name} i {known_by.format('i')} WHERE {where}",
+            "missing": f"SELECT m.sourced_id, k.n, k.value FROM unmet_{name} u JOIN {mirror(name)} m ON m.source = "
+            f"%(source)s AND m.sourced_id = u.sourced_id {known_by.format('m')} WHERE {lacks}",
+        }.items():
+            self.staging.run(f"CREATE TEMP TABLE {table} ON COMMIT DROP AS {query}")
+            self.staging.run(f"ANALYZE {table}")  # else each row is compared with each
         self.staging.run(
-            f"INSERT INTO bad_{name} SELECT DISTINCT m.sourced_id FROM in_{name} i CROSS JOIN LATERAL (VALUES "
-            f"{keys.format('i')}) k(n, value) JOIN (SELECT m.sourced_id, k.* FROM unmet_{name} u JOIN {mirror(name)} m "
-            "ON m.source = %(source)s AND m.sourced_id = u.sourced_id CROSS JOIN LATERAL (VALUES "
-            f"{keys.format('m')}) k(n, value)) m USING (n, value) WHERE {where} AND NOT EXISTS (SELECT FROM in_{name} o "
-            "WHERE o.sourced_id = m.sourced_id) ON CONFLICT DO NOTHING"
+            f"INSERT INTO bad_{name} SELECT DISTINCT m.sourced_id FROM stray s JOIN missing m USING (n, value) "
+            "ON CONFLICT DO NOTHING"
         )
+        self.staging.session.command("DROP TABLE stray, missing")
 
     def _references(self, kind: Kind, column: Column) -> None:
         target = column.refers_to
