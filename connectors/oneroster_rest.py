@@ -337,7 +337,10 @@ def _too_often(refused: AnswerRefused) -> ConnectorError:
 
 def _objects(response: requests.Response, path: str) -> list[Any]:
     """The objects of a page. Without its envelope an answer of status 200 is a collection that is not there."""
-    told = answer_json(response)
+    try:
+        told = answer_json(response)
+    except AnswerUnreadable as odd:
+        raise AnswerUnreadable(f"{path}: {odd}") from odd
     found = told.get(path) if isinstance(told, Mapping) else None
     if not isinstance(found, list):
         raise CollectionLost(f"{path}: the answer holds no list of that name")

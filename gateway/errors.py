@@ -1220,7 +1220,8 @@ SRC_SPOOL = _reason(
 SRC_FOLDER = _reason(
     "SRC_FOLDER", 403, _O,
     "The folder is not one that this gateway may watch.",
-    "Name a folder within the setting `watch_roots`, without links on the way; the operator sets it.",
+    "Name one within the folder that is called as the district's reference, in a root of the setting `watch_roots`, "
+    "without links on the way; the operator makes it.",
 )  # fmt: skip
 SRC_HOST_KEY = _reason(
     "SRC_HOST_KEY", 403, _S,

@@ -23,6 +23,15 @@ def listed(version: str, faults: Iterable[Any]) -> list[tuple[Any, ...]]:
     return [_listed(version, fault) for fault in faults]
 
 
+def refused(report: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """Return the row of COLUMNS that says why nothing of a run's delivery was taken; none where it was."""
+    why = report.get("refusal")
+    if not why:
+        return []
+    fix = fix_of(why["code"], why["detail"])
+    return [(why["file"], int(why["line"] or 0), "", "", why["code"], "delivery", "", "", fix, why["owner"])]
+
+
 def _listed(version: str, fault: Any) -> tuple[Any, ...]:
     reason = VOCABULARY[fault.code]
     rule = rule_of(version, fault.file, fault.column_name)

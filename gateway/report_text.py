@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from gateway.errors import AGE_CHILD_NO_SCHOOL_AGREEMENT, VOCABULARY
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _WORDS = {
     "org": "organisations", "session": "sessions", "course": "courses", "user": "people", "class": "classes",
-    "enrollment": "enrollments", "demographics": "demographics",
+    "enrollment": "enrollments", "demographics": "demographics", "role": "roles",
 }  # fmt: skip
 _HEADLINES = {
     "planned": "Plan: nothing was changed.",
@@ -30,7 +30,7 @@ def lines(report: Report, source: str) -> Iterator[str]:
     """Yield the report, line by line."""
     yield from _head(report)
     if report.refusal:
-        yield from _refusal(report.refusal)
+        yield from _refusal(report.refusal, source)
     yield from _pulled(report)
     if report.repairs:
         yield f"  repairs of this source: {', '.join(report.repairs)}"
@@ -47,14 +47,20 @@ def lines(report: Report, source: str) -> Iterator[str]:
         yield f"  deletions carried out, whose records are gone: {report.erased}"
     if report.not_erased:
         yield f"  deletions that could not be carried out; they wait for the next night: {report.not_erased}"
-    for name in report.proposed[:_MOST]:
-        yield f"  proposed, not onboarded: {name}"
-    for skipped in report.skipped[:_MOST]:
-        yield f"  left out: {skipped['name']} {skipped['school']} ({VOCABULARY[skipped['code']].sentence})"
+    yield from _first([f"  proposed, not onboarded: {name}" for name in report.proposed], "schools")
+    left_out = [f"  left out: {s['name']} {s['school']} ({VOCABULARY[s['code']].sentence})" for s in report.skipped]
+    yield from _first(left_out, "schools")
     checked = [f"{f['file']} ({f['rows']:,} rows)" for f in report.files if not f["kept"] and f["rows"]]
     if checked:
         yield f"  checked, not kept: {', '.join(checked)}"
     yield _next(report, source)
+
+
+def _first(lines: list[str], of_what: str) -> Iterator[str]:
+    """Yield the first of many lines, and how many there are beside them."""
+    yield from lines[:_MOST]
+    if len(lines) > _MOST:
+        yield f"    … and {len(lines) - _MOST:,} more {of_what}"
 
 
 def _pulled(report: Report) -> Iterator[str]:
@@ -81,7 +87,7 @@ def _head(report: Report) -> Iterator[str]:
         yield f"  back to: {', '.join(f'{school} version {version}' for school, version in report.undone.items())}"
 
 
-def _refusal(refusal: dict[str, str]) -> Iterator[str]:
+def _refusal(refusal: dict[str, str], source: str) -> Iterator[str]:
     where = refusal["file"] + (f", line {refusal['line']}" if refusal["line"] else "")
     detail = "" if refusal["detail"] == refusal["sentence"] else refusal["detail"]
     yield f"  {where}: {refusal['sentence']} {detail}".rstrip()
@@ -89,7 +95,7 @@ def _refusal(refusal: dict[str, str]) -> Iterator[str]:
     yield f"  remedy  {refusal['remedy']}"
     yield f"  who     {refusal['owner']}"
     if "repair" in refusal:
-        yield f"  repair  schoolgate source repair add SOURCE {refusal['repair']}"
+        yield f"  repair  schoolgate source repair add {source} {refusal['repair']}"
 
 
 def _changes(report: Report) -> Iterator[str]:
@@ -99,16 +105,42 @@ def _changes(report: Report) -> Iterator[str]:
     aside = _summed(
         report, lambda school: ((kind, {word: n}) for word in _ASIDE for kind, n in school.get(word, {}).items())
     )
-    yield f"  {len(report.schools)} schools        same    added  changed  removed  quarantined  waiting"
-    for kind, word in _WORDS.items():
-        before, added, changed, removed = (totals[kind, w] for w in ("before", "added", "changed", "removed"))
-        bad, waits = aside[kind, "quarantined"], aside[kind, "waiting"]
-        moves = f"{added:9,}{changed:9,}{removed:9,}{bad:13,}{waits:9,}"
-        yield f"  {word:14}{before - changed - removed:9,}{moves}"
+    schools = f"{len(report.schools)} {'school' if len(report.schools) == 1 else 'schools'}"
+    yield f"  {schools:14}     same    added  changed  removed  quarantined  waiting"
+    for kind in _COUNTED:
+        moves = {w: totals[kind, w] for w in _MOVES} | {w: aside[kind, w] for w in _STAND}
+        yield f"  {_WORDS[kind]:14}{_row(moves)}"
+    if len(report.schools) > 1:
+        yield from _by_school(report)
     for what, words in _BY_US.items():
         counts = ", ".join(f"{n:,} {word}" for kind, word in _WORDS.items() if (n := aside[kind, what]))
         if counts:
             yield f"  {words}: {counts}"
+
+
+_MOVES, _STAND = ("before", "added", "changed", "removed"), ("quarantined", "waiting")
+_COUNTED = tuple(kind for kind in _WORDS if kind != "role")  # a role stands in the row of its person
+
+
+def _row(n: Mapping[str, int]) -> str:
+    """Counts as the columns of the table have them."""
+    same = n["before"] - n["changed"] - n["removed"]
+    moves = f"{n['added']:9,}{n['changed']:9,}{n['removed']:9,}"
+    return f"{same:9,}{moves}{n['quarantined']:13,}{n['waiting']:9,}"
+
+
+def _by_school(report: Report) -> Iterator[str]:
+    """The schools at which something moves, all kinds together: those first that lose most. `--json` has each kind."""
+    moving = []
+    for school in report.schools:
+        counts = Counter({w: sum(kind[w] for kind in school["kinds"].values()) for w in _MOVES})
+        counts.update({w: sum(school.get(w, {}).get(kind, 0) for kind in _COUNTED) for w in _STAND})
+        if any(n for word, n in counts.items() if word != "before"):
+            moving.append((counts, school))
+    moving.sort(key=lambda at: [-at[0][w] for w in ("removed", "waiting", "quarantined", "changed", "added")])
+    rows = [f"  {'at each school' if n == 0 else '':14}{_row(c)}  {s['name']} {s['school']}"
+            for n, (c, s) in enumerate(moving)]  # fmt: skip
+    yield from _first(rows, "schools")
 
 
 def _summed(
@@ -206,13 +238,20 @@ def _not_collected(report: Report) -> Iterator[str]:
 
 
 def _held(report: Report) -> Iterator[str]:
-    for trip in report.held_by[:_MOST]:
-        yield f"  ■ {_trip(trip)}"
+    yield from _first([f"  ■ {_trip(trip)}" for trip in report.held_by], "reasons")
     if report.held_by and report.code:
         yield f"  {VOCABULARY[report.code].sentence} [{report.code}]"
-    if report.hold and report.hold.get("hold") and "expires" in report.hold:
-        waits = f"{report.hold['waiting']:,} rows wait" if report.hold.get("waiting") else "it waits"
-        yield f"  {waits} in hold {report.hold['hold']} until {report.hold['expires'][:10]}"
+    hold = report.hold or {}
+    waits = f"{hold['waiting']:,} rows wait" if hold.get("waiting") else "it waits"
+    if "expires" in hold:
+        yield f"  {waits} in hold {hold['hold']} until {hold['expires'][:10]}"
+    elif _waits_on(report):
+        yield f"  {waits} on in hold {hold['hold']}"
+
+
+def _waits_on(report: Report) -> bool:
+    """Whether something of a hold that was released in part waits on."""
+    return bool(report.hold and report.hold.get("released") and report.hold["waiting"])
 
 
 def _trip(trip: dict[str, Any]) -> str:
@@ -230,14 +269,19 @@ def _trip(trip: dict[str, Any]) -> str:
 
 def _next(report: Report, source: str) -> str:
     if report.state == "planned" and not report.schools:
-        return f"Next: schoolgate school add --source {source} --all-in DELIVERY, and an agreement to import"
+        which = ("NAME", "--org ID for each of them") if report.pulled else ("", "--all-in DELIVERY")
+        how = " ".join(word for word in (which[0], f"--source {source}", which[1]) if word)
+        return f"Next: schoolgate school add {how}, and an agreement to import"
     if report.refusal and not report.refusal["code"].startswith("CSV_"):
         once_more = "" if report.refusal["file"] == "undo" else " Then plan it again."
         return f"Next: {report.refusal['remedy']}{once_more}"
     if report.undone is not None and report.state == "planned":
         return f"Next: schoolgate sync undo {source} --apply, and the --to of this plan if it had one"
+    if report.hold and _waits_on(report):
+        return f"Next: schoolgate sync hold show {report.hold['hold']}"
+    again = "" if report.pulled else " with the same delivery"
     return {
-        "planned": f"Next: schoolgate sync apply {source} with the same delivery",
+        "planned": f"Next: schoolgate sync apply {source}{again}",
         "held": "Next: send a corrected delivery, or let a second person run: "
         f"schoolgate sync hold release {report.run}",
         "refused": "Next: correct the delivery and plan it again",

@@ -12,7 +12,7 @@
 | max_delivery_mb | SCHOOLGATE_MAX_DELIVERY_MB | largest unpacked roster delivery, in MiB |
 | history_days | SCHOOLGATE_HISTORY_DAYS | days for which older versions of rosters, and what went, are kept |
 | spool | SCHOOLGATE_SPOOL | folder of deliveries that wait, shared by web and worker; `instance/spool` when absent |
-| watch_roots | SCHOOLGATE_WATCH_ROOTS | folders, listed as in PATH, within which one may be watched; none when absent |
+| watch_roots | SCHOOLGATE_WATCH_ROOTS | folders, as in PATH, with a `di_…` for each district; none when absent |
 | operators | SCHOOLGATE_OPERATORS | staff (`st_… st_…`) who change what districts share; nobody when absent |
 | smtp_url | SCHOOLGATE_SMTP_URL | mail server, `smtps://` or `smtp://` with STARTTLS; no e-mail when absent |
 | mail_from | SCHOOLGATE_MAIL_FROM | the mailbox that notifications come from |

@@ -35,6 +35,7 @@ class Desk:
 
     def __init__(self, environment: dict[str, str], folder: Path) -> None:
         self.environment, self.folder, self.paper = environment, folder, folder / "signed.txt"
+        self.district = ""
         self.paper.write_text("signed")
 
     def run(self, *words: Any, token: str | None = None) -> Result:
@@ -49,6 +50,7 @@ class Desk:
     def begin(self) -> Desk:
         made = self.said("district", "add", "Test District", "--admin", "D. Admin")
         self.environment = self.environment | {"SCHOOLGATE_TOKEN": made["token"]}
+        self.district = made["district"]
         return self
 
     def onboard(self) -> Path:
@@ -296,6 +298,13 @@ def test_the_faults_of_a_run_are_a_list_for_the_registrar_and_a_form_for_certifi
     desk.run("sync", "plan", "sis", bad.zip(desk.folder / "worse.zip"))
     refused = desk.said("sync", "errors", desk.said("sync", "history", "sis")[0]["run"], "--format", "certification")
     assert (refused["outcome"], refused["reasons"][0]["code"]) == ("rejected", "CSV_HEADER")
+    run = desk.said("sync", "history", "sis")[0]["run"]
+    (why,) = csv.DictReader(io.StringIO(desk.run("sync", "errors", run, "--format", "csv").stdout))
+    told = tuple(why[name] for name in ("file", "line", "code", "costs", "owner"))
+    assert told == ("users.csv", "1", "CSV_HEADER", "delivery", "the registrar who exports the roster")
+    assert "column enabledUser is missing. " in why["fix"]
+    (listed,) = desk.said("sync", "errors", run)
+    assert (listed["line"], listed["fix"]) == (1, why["fix"])
 
 
 def test_repairs_of_a_source_are_turned_on_and_off(desk):
@@ -320,7 +329,9 @@ def test_a_run_that_was_refused_or_held_has_its_list_too(desk):
         done = desk.run("sync", "apply", "sis", delivery.zip(desk.folder / f"{state}.zip"))
         last = desk.said("sync", "history", "sis")[0]
         assert last["state"] == state, done.output
-        assert "CSV_VALUE_MISSING" in {row["code"] for row in desk.said("sync", "errors", last["run"])}
+        listed = desk.said("sync", "errors", last["run"])
+        assert "CSV_VALUE_MISSING" in {row["code"] for row in listed}
+        assert [row["costs"] for row in listed].count("delivery") == (state == "refused")
 
 
 def test_runs_are_listed_for_who_acts_for_the_district(desk):

@@ -199,7 +199,7 @@ def test_a_hold_that_the_timetable_ran_into_waits_for_two_people_with_exit_code_
 
 
 def test_a_folder_is_added_where_the_operator_lets_it_be_watched(desk, tmp_path):
-    drop = tmp_path / "drops" / "sis"
+    drop = tmp_path / "drops" / desk.district / "sis"
     drop.mkdir(parents=True)
     assert refusal(desk.run("source", "add", "drop", "--kind", "folder", "--path", drop)) == (1, "SRC_FOLDER")
     desk.environment = desk.environment | {"SCHOOLGATE_WATCH_ROOTS": str(tmp_path / "drops")}

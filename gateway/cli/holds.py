@@ -62,7 +62,7 @@ def hold_show(parts: Office, by: Person, name: str, limit: int, as_json: bool) -
     from gateway.flows import rosters
 
     by.acts_for_district()
-    found, counts, rows = rosters.show(parts, by.district, name, limit)
+    found, counts, rows = rosters.show(parts, by, name, limit)
     said = {
         "hold": found.hold, "run": found.run, "what_waits": found.kind, "code": found.code, "state": found.state,
         "met_by": found.acted_by, "since": found.opened_at, "expires": found.expires_at, "review": found.review,

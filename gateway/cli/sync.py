@@ -92,12 +92,13 @@ plan = sync.command("plan", help="Say what a delivery would change; change nothi
 apply = sync.command("apply", help="Bring a delivery in and publish one version, or hold it.")(_sync(publish=True))
 
 
-def say_report(report: Report, source_name: str, as_json: bool) -> int:
-    """Print a run's report; return the exit code."""
+def say_report(report: Report, source_name: str, as_json: bool, **more: Any) -> int:
+    """Print a run's report, as JSON with what `more` says; return the exit code."""
     from gateway import report_text
 
     if as_json:
-        click.echo(json.dumps(report.as_dict() | {"faults": [f._asdict() for f in report.faults]}, default=str))
+        said = report.as_dict() | {"faults": [f._asdict() for f in report.faults]} | more
+        click.echo(json.dumps(said, default=str))
     else:
         for line in report_text.lines(report, source_name):
             click.echo(line)
@@ -120,9 +121,14 @@ def sync_reconcile(parts: Office, by: Person, source_name: str, in_peak: bool, a
     with parts.database.open_district(by.district) as session:
         found = _found_source(session, source_name)
     changes, everything = pull.reconcile(make_parts(parts), by, found, in_peak=in_peak)
-    if changes is not None and not as_json:
+    drift = pull.drift_of(changes, everything)
+    if as_json:
+        return say_report(everything, source_name, as_json, drift=drift, changes=changes and changes.as_dict())
+    if changes is not None:
         say_report(changes, source_name, as_json)
-    return say_report(everything, source_name, as_json)
+    code = say_report(everything, source_name, as_json)
+    click.echo("Drift: not known, as both readings are needed." if drift is None else f"Drift: {drift:,} rows.")
+    return code
 
 
 @sync.command("history")
@@ -161,22 +167,21 @@ def _far(run: Any) -> str:
 def sync_errors(parts: Office, by: Person, run: str, limit: int, form: str, as_json: bool) -> None:
     """List what was wrong in the delivery of a run, row by row; a refused, held or planned run has its list too.
 
+    That of a refused run begins with why nothing was taken.
+
     No value of the roster is shown, only its shape: digits as 9, letters as a.
     """
-    from gateway import errors, fault_text
+    from gateway import fault_text
+    from gateway.flows.rosters import looking
     from gateway.store import sources
 
     by.acts_for_district()
-    with parts.database.open_intake(by.district) as session:
-        found = sources.run(session, run)
-        rows = sources.faults(session, run, limit)
-    if found is None:
-        raise errors.Refused(errors.REQ_UNKNOWN, f"there is no run {run}; `schoolgate sync history` lists them")
+    found, rows = looking.faults(parts, by, run, 0 if form == "certification" else limit)
     if form == "certification":
         certified = fault_text.certified(found.report)
         click.echo(json.dumps(certified) if as_json else "\n".join(fault_text.certification_lines(certified)))
         return
-    shown = fault_text.listed(found.report.get("version", ""), rows)
+    shown = fault_text.refused(found.report) + fault_text.listed(found.report.get("version", ""), rows)
     if form == "csv" and not as_json:
         click.echo(fault_text.as_csv(shown), nl=False)
         return
@@ -196,15 +201,10 @@ def sync_errors(parts: Office, by: Person, run: str, limit: int, form: str, as_j
 def sync_absences(parts: Office, by: Person, run: str, limit: int, as_json: bool) -> None:
     """List the records that a run did not meet again, each with the reason; only `source-deleted` are removed by
     themselves."""
-    from gateway import errors
-    from gateway.store import absences, sources
+    from gateway.flows.rosters import looking
 
     by.acts_for_district()
-    with parts.database.open_intake(by.district) as session:
-        found = sources.run(session, run)
-        rows = absences.of_run(session, run, limit)
-    if found is None:
-        raise errors.Refused(errors.REQ_UNKNOWN, f"there is no run {run}; `schoolgate sync history` lists them")
+    rows = looking.missing(parts, by, run, limit)
     table(f"Missing in {run}", ("kind", "id", "cause"), [(r.kind, r.sourced_id, r.cause) for r in rows], as_json)
 
 

@@ -75,7 +75,7 @@ OUTCOMES = (
 )  # fmt: skip
 
 # What of its pupils a school's own people look at: families' answers, why something of one leaves or not, whom a family's
-# code is for, in which transfer somebody was, the roster.
+# code is for, in which transfer somebody was, the roster and what a run found in it.
 LOOKS = ("answers", "decision", "family", "receipt", "roster")
 
 FIELDS = MappingProxyType(

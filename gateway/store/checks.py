@@ -14,6 +14,12 @@ from mappings.oneroster.records import CHECKED, KINDS, Column, Kind
 from mappings.oneroster.rows import NO_HASH
 
 _BEGIN = ("begin_date", "beginDate")
+# By what a record is known beside its id; `{0}` has it. All its columns together tell one of any kind.
+_KNOWN_BY = {
+    "user": ("lower({0}.username)", "{0}.identifier", "{0}.master_identifier", "lower({0}.email)"),
+    "role": ('({0}."user", {0}.org, {0}.role)::text',),
+    "enrollment": ('({0}."class", {0}."user")::text',),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +28,18 @@ class Checks:
 
     staging: Staging
 
-    def run(self, *, complete: bool, skip: frozenset[str] = frozenset()) -> None:
+    def run(self, *, complete: bool, another: bool = True, skip: frozenset[str] = frozenset()) -> None:
         """Check duplicates, references and types; find what is gone. Kinds in `skip` were not delivered.
 
-        A delivery that cannot show that it is complete removes a record only when it is missing twice.
+        A delivery that cannot show that it is complete removes a record only when it is missing twice, which it cannot
+        be in one that is not `another` than the last.
         """
         for kind in KINDS.values():
             self._duplicates(kind)
             self._reversed(kind)
             self._leads_somewhere(kind)
             if kind.name not in skip | self.staging.delta:
-                self._gone(kind, complete=complete)
+                self._gone(kind, complete=complete, another=another)
             self._follow(kind)
         for kind in CHECKED.values():
             if kind.name in self.staging.kinds and self.staging.holds(kind.name):
@@ -124,11 +131,34 @@ class Checks:
         )
 
     def _drop_twice(self, kind: Kind, where: str, hint: str) -> None:
+        if kind.name in KINDS and kind.name not in self.staging.fresh | self.staging.all_met:
+            self._under_another_id(kind, where)
         self.staging.run(
             f"WITH out AS (DELETE FROM in_{kind.name} i WHERE {where} RETURNING i.*) "
             f"INSERT INTO fault SELECT '{kind.file}', i.line, 'sourcedId', 'CSV_ID_TWICE', 'row', '', {hint}, "
             "i.sourced_id FROM out i"
         )
+
+    def _under_another_id(self, kind: Kind, where: str) -> None:
+        """An accepted record that is missing is not gone where one of these rows is its own, under the id of another."""
+        name = kind.name
+        columns = ", ".join(f'{{0}}."{column.name}"' for column in kind.columns)
+        told = (f"ROW({columns})::text", *_KNOWN_BY.get(name, ()))
+        keys = ", ".join(f"({n}, {key})" for n, key in enumerate(told))
+        known_by = f"CROSS JOIN LATERAL (VALUES {keys}) k(n, value)"
+        lacks = f"NOT EXISTS (SELECT FROM in_{name} o WHERE o.sourced_id = m.sourced_id)"
+        for table, query in {
+            "stray": f"SELECT DISTINCT k.n, k.value FROM in_{name} i {known_by.format('i')} WHERE {where}",
+            "missing": f"SELECT m.sourced_id, k.n, k.value FROM unmet_{name} u JOIN {mirror(name)} m ON m.source = "
+            f"%(source)s AND m.sourced_id = u.sourced_id {known_by.format('m')} WHERE {lacks}",
+        }.items():
+            self.staging.run(f"CREATE TEMP TABLE {table} ON COMMIT DROP AS {query}")
+            self.staging.run(f"ANALYZE {table}")  # else each row is compared with each
+        self.staging.run(
+            f"INSERT INTO bad_{name} SELECT DISTINCT m.sourced_id FROM stray s JOIN missing m USING (n, value) "
+            "ON CONFLICT DO NOTHING"
+        )
+        self.staging.session.command("DROP TABLE stray, missing")
 
     def _references(self, kind: Kind, column: Column) -> None:
         target = column.refers_to
@@ -235,7 +265,7 @@ class Checks:
             "AND NOT EXISTS (SELECT FROM gone_enrollment g WHERE g.sourced_id = m.sourced_id)"
         )
 
-    def _gone(self, kind: Kind, *, complete: bool) -> None:
+    def _gone(self, kind: Kind, *, complete: bool, another: bool) -> None:
         name = kind.name
         hidden = self.staging.row(f"SELECT 1 FROM nameless WHERE kind = '{name}'")
         if name in self.staging.waits and name not in self.staging.fresh:
@@ -253,7 +283,7 @@ class Checks:
         absent = f"SELECT FROM absent_{name} a WHERE a.sourced_id = m.sourced_id"
         if complete:
             self.staging.run(f"INSERT INTO gone_{name} SELECT sourced_id FROM absent_{name}")
-        else:
+        elif another:
             self.staging.run(
                 f"UPDATE {mirror(name)} m SET missed = m.missed + 1 WHERE m.source = %(source)s AND EXISTS ({absent})"
             )

@@ -26,6 +26,12 @@ def district(session: Session) -> Any | None:
     return session.row(f"SELECT * FROM district WHERE {_D}")
 
 
+def district_ref(session: Session) -> str:
+    """Return the reference of the session's district."""
+    (row,) = session.rows(f"SELECT ref FROM district WHERE {_D}")
+    return str(row.ref)
+
+
 def set_zone(session: Session, zone: str) -> None:
     session.run(f"UPDATE district SET zone = %(zone)s WHERE {_D}", zone=zone)
 

@@ -56,6 +56,15 @@ def kept_from(session: Session) -> int:
     return int(row.v or 0) if row else 0
 
 
+def begun(session: Session) -> datetime:
+    """Return when the oldest version of the session's school that is kept was published."""
+    (row,) = session.rows(
+        "SELECT min(published_at) AS at FROM roster_version WHERE district = %(district)s AND school = %(school)s"
+    )
+    at: datetime = row.at
+    return at
+
+
 def rows(session: Session, kind: str, version: int) -> Sequence[Any]:
     """Return the session's school's rows of a kind as they were in a version, by id."""
     return session.rows(

@@ -119,13 +119,37 @@ def waiting(session: Session, number: int, hold: str) -> int:
 
 
 def rows(session: Session, number: int, hold: str, limit: int) -> Sequence[Any]:
-    """Return the records that a hold keeps back: kind, id, whether they come or go, why, and at which schools."""
+    """Return the records that a hold keeps back: kind, id, whether they come or go, why, at which schools (their
+    references, and `at` their numbers), and whose each is (`person`)."""
     return session.rows(
         f"SELECT kind, sourced_id, what, cause, (SELECT array_agg(c.ref ORDER BY c.ref) FROM school c WHERE "
-        "c.district = %(district)s AND c.school = ANY(h.schools)) AS schools "
+        f"c.district = %(district)s AND c.school = ANY(h.schools)) AS schools, h.schools AS at, {_PERSON} AS person "
         f"FROM staging.held h WHERE {_ROWS} ORDER BY kind, sourced_id LIMIT %(limit)s",
         source=number, hold=hold, limit=limit,
     )  # fmt: skip
+
+
+def _whose(kind: Kind) -> str:
+    """Whose a record that is held is: what comes says it itself, what goes in what was accepted of it."""
+    if kind.person == "sourced_id":
+        return f"WHEN '{kind.name}' THEN h.sourced_id"
+    return (
+        f"WHEN '{kind.name}' THEN coalesce(h.content ->> '{kind.person}', (SELECT m.\"{kind.person}\" FROM "
+        f"{mirror(kind.name)} m WHERE m.source = h.source AND m.sourced_id = h.sourced_id))"
+    )
+
+
+_PERSON = f"CASE h.kind {' '.join(_whose(kind) for kind in KINDS.values() if kind.person)} END"
+
+
+def strange(session: Session, number: int, hold: str, named: Sequence[tuple[str, str]]) -> list[str]:
+    """Return, as KIND:ID, which of these rows the hold does not keep back."""
+    found = session.rows(
+        "SELECT n.kind, n.id FROM unnest(%(kinds)s::text[], %(ids)s::text[]) n(kind, id) WHERE NOT EXISTS (SELECT FROM "
+        f"staging.held h WHERE h.{_ROWS.replace(' AND ', ' AND h.')} AND h.kind = n.kind AND h.sourced_id = n.id)",
+        source=number, hold=hold, kinds=[kind for kind, _ in named], ids=[id_ for _, id_ in named],
+    )  # fmt: skip
+    return [f"{row.kind}:{row.id}" for row in found]
 
 
 def by_school(session: Session, number: int, hold: str) -> Sequence[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from gateway.store import tables
 from gateway.store.facts import agreement_of
 from gateway.store.letting_in import Seat
 from gateway.store.tenant import Session
+from mappings.oneroster.records import KINDS
 from mappings.oneroster.repairs import Repairs, repairs_of
 from mappings.oneroster.rows import Fault
 
@@ -149,6 +150,29 @@ def faults(session: Session, ref: str, limit: int) -> Sequence[Any]:
         "SELECT * FROM sync_fault WHERE district = %(district)s AND run = %(run)s ORDER BY number LIMIT %(limit)s",
         run=ref, limit=limit,
     )  # fmt: skip
+
+
+def people_of(session: Session, source: str, kind: str, ids: Sequence[str]) -> set[str]:
+    """Return whose the records of a kind are that have these ids, as far as they were accepted once; nobody's, nobody."""
+    column = KINDS[kind].person
+    if column is None or column == "sourced_id":
+        return set(ids) if column else set()
+    rows = session.rows(
+        f'SELECT DISTINCT "{column}" AS person FROM {tables.MIRRORS[kind]} WHERE source = %(number)s '
+        "AND sourced_id = ANY(%(ids)s)",
+        number=number(session, source), ids=list(ids),
+    )  # fmt: skip
+    return {row.person for row in rows}
+
+
+def on_rosters(session: Session, source: str, people: Iterable[str]) -> dict[int, int]:
+    """Return of how many of these people each school of a source keeps something in its roster, as it is or was."""
+    rows = session.rows(
+        "SELECT r.school, count(DISTINCT r.sourced_id) AS n FROM roster_user r JOIN school s USING (district, school) "
+        "WHERE r.district = %(district)s AND s.source = %(source)s AND r.sourced_id = ANY(%(people)s) GROUP BY 1 ORDER BY 1",
+        source=source, people=sorted(people),
+    )  # fmt: skip
+    return {row.school: row.n for row in rows}
 
 
 def history(session: Session, source: str, limit: int = 30) -> Sequence[Any]:

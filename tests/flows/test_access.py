@@ -7,9 +7,13 @@ from typing import Any
 
 import pytest
 
+from gateway import errors
 from gateway.errors import Refused
-from gateway.flows import explain, on_file, receipts, rights_request
+from gateway.flows import disclosure, explain, on_file, receipts, rights_request, rosters
 from gateway.flows.rosters import looking
+from tests.flows.test_roster_holds import years_roll
+from tests.flows.test_roster_sync import PUPILS, THREE_GONE, gone, night
+from tests.refused import spoil as to
 from tests.worlds import World
 
 
@@ -67,3 +71,78 @@ def test_who_looks_in_vain_has_seen_nobody(school):
     with pytest.raises(Refused):
         explain.pupil_called(school.office, school.by, "nobody")
     assert looks(school) == looks(school, "B") == []
+
+
+# --- what is shown of a run ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def standing(world: World) -> World:
+    return world.unseeded().standing(PUPILS)
+
+
+def shown(world: World, look: Callable[[], Any]) -> dict[str, list[tuple[str, int]]]:
+    """What a look adds to the logs of A and B."""
+    before = {org: len(looks(world, org)) for org in "AB"}
+    assert look()
+    return {org: [(one["looked_at"], one["subjects"]) for one in looks(world, org)[before[org] :]] for org in "AB"}
+
+
+def test_who_looks_at_a_hold_is_in_the_log_of_each_school_whose_people_are_shown(standing: World) -> None:
+    report = standing.deliver(night(THREE_GONE, gone("p1", "p3", "p7", "p9", "p5")))
+    assert [school["waiting"]["user"] for school in report.schools] == [4, 5]
+    look = lambda: rosters.show(standing.office, standing.by, report.run)  # noqa: E731 - it is called once
+    assert shown(standing, look) == {"A": [("roster", 4)], "B": [("roster", 5)]}
+    no_rows = lambda: rosters.show(standing.office, standing.by, report.run, 0)  # noqa: E731
+    assert shown(standing, no_rows) == {"A": [], "B": []}
+
+
+def test_who_looks_at_what_would_come_is_in_the_log_of_the_school_it_comes_to(standing: World) -> None:
+    arrives = night(years_roll).person("new", "student", "B").enroll("new", "kB.27", "B")
+    report = standing.deliver(arrives)
+    found, _, rows = rosters.show(standing.office, standing.by, report.run)
+    assert (found.kind, {row.person for row in rows if row.sourced_id == "e.kB.27.new"}) == ("everything", {"new"})
+    people = {org: {row.person for row in rows if row.person and standing.places[org].school in row.at} for org in "AB"}
+    assert people["B"] - people["A"] >= {"new"}
+    assert [one["subjects"] for one in looks(standing)] == [len(people["A"])]
+    assert [one["subjects"] for one in looks(standing, "B")] == [len(people["B"])]
+
+
+def test_who_looks_at_what_was_wrong_is_in_the_log_of_each_school_whose_people_are_named(standing: World) -> None:
+    bad = [to.cells(file, id_, **cells) for file, id_, cells in (
+        ("users.csv", "p2", {"givenName": ""}), ("demographics.csv", "p2", {"birthDate": "soon"}),
+        ("enrollments.csv", "e.kA.p5", {"role": "frog"}), ("classes.csv", "kB", {"title": ""}),
+    )]  # fmt: skip
+    run = standing.deliver(night(*bad).person("stranger", "frog", "B")).run
+    office, by = standing.office, standing.by
+    assert shown(standing, lambda: looking.faults(office, by, run, 100)) == {"A": [("roster", 2)], "B": [("roster", 1)]}
+    assert shown(standing, lambda: looking.faults(office, by, run, 0)) == {"A": [], "B": []}
+
+
+def test_who_looks_at_who_is_missing_is_in_the_log_of_each_school_whose_they_were(standing: World) -> None:
+    run = standing.deliver(night(gone("p5", "p1"))).run
+    assert shown(standing, lambda: looking.missing(standing.office, standing.by, run, 100)) == {
+        "A": [("roster", 1)], "B": [("roster", 2)],
+    }  # fmt: skip
+
+
+def test_a_look_at_a_run_that_cannot_be_written_down_is_not_shown(standing: World, monkeypatch: Any) -> None:
+    report = standing.deliver(night(THREE_GONE))
+    office, by = standing.office, standing.by
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise Refused(errors.LED_UNAVAILABLE)
+
+    monkeypatch.setattr(disclosure, "event", broken)
+    for look in (
+        lambda: rosters.show(office, by, report.run),
+        lambda: looking.missing(office, by, report.run, 100),
+    ):
+        with pytest.raises(Refused, match="ledger"):
+            look()
+
+
+def test_a_run_that_is_not_there_is_not_looked_at(standing: World) -> None:
+    for look in (looking.faults, looking.missing):
+        with pytest.raises(Refused, match="there is no run run_frog"):
+            look(standing.office, standing.by, "run_frog", 10)

@@ -13,6 +13,7 @@ from gateway import errors
 from gateway.embedded import Addresses
 from gateway.errors import Refused
 from gateway.flows import on_file, rosters
+from gateway.flows.rosters import timetable
 from gateway.store import absences, history, holds, rights, runs, sources, tables
 from gateway.store.staging import Staging
 from gateway.store.tenant import Database
@@ -72,12 +73,12 @@ def release(world: World, hold: str, second: str, *schools: str, rows: tuple[tup
 
 
 def held_rows(world: World, hold: str) -> dict[tuple[str, str], str]:
-    _, _, rows = rosters.show(world.office, world.by.district, hold)
+    _, _, rows = rosters.show(world.office, world.by, hold)
     return {(row.kind, row.sourced_id): row.cause for row in rows}
 
 
 def hold_of(world: World, ref: str) -> Any:
-    return rosters.show(world.office, world.by.district, ref)[0]
+    return rosters.show(world.office, world.by, ref)[0]
 
 
 def bodies(world: World) -> dict[tuple[str, str, str], dict[str, Any]]:
@@ -387,6 +388,33 @@ def test_a_new_school_year_is_reviewed_as_a_roll_over(standing: World) -> None:
     assert release(standing, report.hold["hold"], second_person(standing)).state == "published"
     assert {at[2] for at in live(standing, "A") if at[1] == "class"} == {"kA.27"}
     assert loose_ends(standing) == []
+
+
+def test_nothing_of_a_paused_source_is_released_but_an_undo(standing: World) -> None:
+    second, office, by = second_person(standing), standing.office, standing.by
+    hold = standing.deliver(night(everybody_changed)).hold["hold"]
+    timetable.pause(office, by, "sis", "year end", None, None)
+    before = live(standing)
+    with pytest.raises(Refused, match="SRC_PAUSED"):
+        release(standing, hold, second)
+    assert live(standing) == before
+    timetable.resume(office, by, "sis")
+    assert release(standing, hold, second).state == "published"
+    timetable.pause(office, by, "sis", "look at it first", None, None)
+    back = rosters.undo(office, by.district, standing.source, by.ref, publish=True)
+    assert (back.state, release(standing, back.hold["hold"], second).state) == ("held", "published")
+    assert bodies(standing) == {at: content(row) for at, row in before.items()}
+
+
+def test_a_row_that_does_not_wait_releases_none_of_those_that_were_named_with_it(standing: World) -> None:
+    report = standing.deliver(night(THREE_GONE))
+    before, second = live(standing), second_person(standing)
+    with pytest.raises(Refused, match="user:frog does not wait in this hold"):
+        release(standing, report.hold["hold"], second, rows=(("user", "p2"), ("user", "frog")))
+    with pytest.raises(Refused, match="class:kA does not wait in this hold"):
+        release(standing, report.hold["hold"], second, rows=(("class", "kA"),))
+    assert live(standing) == before
+    assert len(held_rows(standing, report.run)) == 12
 
 
 # --- why a row is missing --------------------------------------------------------------------------

@@ -51,7 +51,7 @@ def parts_are_the_whole(world: World, changes: list[Change], order: list[str]) -
 
 
 def parts_wait(world: World, hold: str, org: str) -> bool:
-    found, counts, _ = rosters.show(world.office, world.by.district, hold)
+    found, counts, _ = rosters.show(world.office, world.by, hold)
     return found.state == "open" and world.refs[org] in {row.ref for row in counts}
 
 

@@ -75,6 +75,49 @@ def test_an_id_twice_in_a_first_delivery_costs_the_later_line_only(world: World,
     assert live(world) == before
 
 
+def filled_down(file: str, *ids: str) -> to.Spoil:
+    """A spreadsheet filled the first of these ids down over the others."""
+
+    def spoil(delivery: Delivery) -> None:
+        for row in delivery.rows[file]:
+            row["sourcedId"] = ids[0] if row["sourcedId"] in ids else row["sourcedId"]
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("file", "ids", "kind"),
+    [
+        ("users.csv", ("p2", "p4"), "user"),
+        ("roles.csv", ("r.p2.A", "r.p4.A"), "role"),
+        ("enrollments.csv", ("e.kA.p2", "e.kA.p4"), "enrollment"),
+        ("classes.csv", ("kA", "kB"), "class"),
+    ],
+)
+def test_a_row_under_the_id_of_another_takes_nobody_away(
+    standing: World, file: str, ids: tuple[str, str], kind: str
+) -> None:
+    before = live(standing)
+    report = standing.deliver(night(filled_down(file, *ids), gone("p9")))
+    assert [(f.file, f.code) for f in report.faults] == [(file, "CSV_ID_TWICE")]
+    assert report.absences["quarantined"] == {kind: 1}
+    assert report.absences["source-deleted"].keys() == {"user", "role", "enrollment", "demographics"}
+    assert live(standing) == {at: row for at, row in before.items() if "p9" not in at[2]}
+
+
+def test_a_row_under_the_id_of_another_that_also_changed_is_known_by_its_user_name(standing: World) -> None:
+    before = live(standing)
+    spoils = to.cells("users.csv", "p4", givenName="New"), filled_down("users.csv", "p2", "p4")
+    assert standing.deliver(night(*spoils)).state == "unchanged"
+    assert live(standing) == before
+
+
+def test_who_is_missing_while_another_id_stands_twice_is_gone(standing: World) -> None:
+    twice = to.row("users.csv", sourcedId="p3", enabledUser="true", username="u", givenName="Two", familyName="Two")
+    report = standing.deliver(night(twice, gone("p9")))
+    assert set(report.absences) == {"source-deleted"}
+
+
 def of(held: dict[tuple[str, str], list], org: str) -> list:
     return [rows for (at, _), rows in held.items() if at == org]
 
@@ -254,8 +297,20 @@ def test_a_folder_removes_what_is_missing_twice(standing: World) -> None:
     before = holdings(standing)
     assert standing.deliver(night(gone("p2")), folder=True).state == "unchanged"
     assert of(holdings(standing), "A") == of(before, "A")
+    standing.clock.forward(hours=12)
     assert standing.deliver(night(gone("p2")), folder=True).state == "published"
     assert not [at for at in live(standing) if "p2" in at]
+
+
+def test_a_folder_that_is_handed_in_again_is_one_delivery(standing: World) -> None:
+    before = live(standing)
+    for _ in range(3):
+        standing.clock.forward(hours=2)
+        report = standing.deliver(night(gone("p2")), folder=True)
+        assert (report.state, set(report.absences)) == ("unchanged", {"cut-off"})
+    assert live(standing) == before
+    report = standing.deliver(night(gone("p2"), to.cells("users.csv", "p4", givenName="New")), folder=True)
+    assert (report.state, set(report.absences)) == ("published", {"source-deleted"})
 
 
 @pytest.mark.parametrize("folder", [pytest.param(True, id="folder"), pytest.param(False, id="zip")])

@@ -216,6 +216,15 @@ def test_what_is_older_than_is_kept_is_refused_and_not_half_answered(standing: W
     assert refused.value.reason is errors.SRC_HISTORY
 
 
+@pytest.mark.parametrize("look", [looking.as_it_was, looking.changes])
+def test_a_day_before_the_first_roster_is_told_from_one_that_is_not_kept(standing: World, look: Any) -> None:
+    with pytest.raises(Refused, match=f"the first roster of this school is of {FIRST}") as refused:
+        look(standing.office, standing.by, standing.places["A"], "user", FIRST - timedelta(days=1))
+    assert refused.value.reason is errors.SRC_HISTORY
+    with pytest.raises(Refused, match="rosters are kept for 400 days"):
+        look(standing.office, standing.by, standing.places["A"], "user", FIRST - timedelta(days=500))
+
+
 def test_older_versions_are_forgotten_and_the_one_that_serves_is_not(standing: World) -> None:
     standing.deliver(night(changed))
     standing.clock.forward(days=standing.office.settings.history_days + 1)

@@ -26,8 +26,9 @@ class Drop:
     """A folder that an export writes into."""
 
     def __init__(self, world: World, root: Path) -> None:
-        self.world, self.folder = world.unseeded(), root / "sis"
-        self.folder.mkdir()
+        self.world, self.own = world.unseeded(), root / world.district
+        self.folder = self.own / "sis"
+        self.folder.mkdir(parents=True)
         world.source = deliveries.add_folder(world.office, world.by, "sis", str(self.folder))
         world.onboard("A", "B")
 
@@ -272,15 +273,29 @@ def test_no_folder_is_watched_unless_the_operator_names_a_root(world, tmp_path):
 
 @pytest.mark.parametrize(
     "path", ["{root}/..", "{root}/../elsewhere", "{root}/link", "{root}/link/inner", "{root}/nothing", "/etc", "",
-             "sis", "{root}/sis/../../elsewhere", "{root}x"]
+             "sis", "{root}/sis/../../elsewhere", "{root}x", "{roots}", "{roots}/di_of_another"]
 )  # fmt: skip
 def test_a_folder_outside_the_roots_or_behind_a_link_is_refused(drop, path):
-    root = drop.folder.parent
+    root = drop.own
     (root.parent / "elsewhere" / "inner").mkdir(parents=True)
+    (root.parent / "di_of_another").mkdir()
     Path(f"{root}x").mkdir()
     (root / "link").symlink_to(root.parent / "elsewhere")
     with pytest.raises(Refused, match="SRC_FOLDER"):
-        deliveries.add_folder(drop.world.office, drop.world.by, "drop", path.format(root=root))
+        deliveries.add_folder(drop.world.office, drop.world.by, "drop", path.format(root=root, roots=root.parent))
+
+
+def test_no_district_watches_a_folder_of_another(drop):
+    office, world = drop.world.office, World(drop.world.office, drop.world.clock)
+    drop.lay()
+    for path in (drop.folder, drop.own, drop.own.parent):
+        with pytest.raises(Refused, match="SRC_FOLDER"):
+            deliveries.add_folder(office, world.by, "theirs", str(path))
+
+
+def test_a_folder_is_watched_by_one_source(drop):
+    with pytest.raises(Refused, match="source sis watches this folder"):
+        deliveries.add_folder(drop.world.office, drop.world.by, "twice", str(drop.folder))
 
 
 def test_a_folder_that_became_a_link_is_not_watched_any_more(drop):

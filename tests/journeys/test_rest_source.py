@@ -29,8 +29,11 @@ from gateway.sandbox.loopback import running
 from gateway.sandbox.sis_makes import MAKES
 from gateway.sandbox.sis_rest import CLIENT_ID, CLIENT_SECRET
 from gateway.store import notifications, sources
+from tests.refused.spoil import content, holdings, live
 from tests.worlds import COLLECTED, World
 
+# What Alder High holds on the first night, of five classes of the district.
+ALDER_HIGH = {"user": 99, "class": 4, "enrollment": 100, "demographics": 96}
 CHECKS = ["address", "tls", "credentials", "collections", "people", "paging", "changes", "clock"]
 METHODS = {"oauth2": "oauth2", "bearer": "bearer", "oauth1": "oauth1-sha1"}
 
@@ -131,14 +134,16 @@ def test_from_the_first_word_to_a_published_roster(world, url, make):
     assert (planned.state, planned.causes) == ("planned", [])
     published = district.pull()
     assert published.state == "published"
-    expected = dict.fromkeys(("user", "class", "enrollment"), True)
-    assert {kind: n > 0 for kind, n in district.counts().items() if kind in expected} == expected
-    assert (district.counts()["demographics"] > 0) is ("demographics" not in MAKES[make].lacks)
+    assert district.counts() == ALDER_HIGH | {kind: 0 for kind in ALDER_HIGH if kind in MAKES[make].lacks}
     assert district.pull().state == "unchanged"
-    assert district.waited == [] or set(district.waited) == {0.2}  # ClassLink's pages are asked for slowly
-    assert not (world.office.settings.instance / "pulls").exists() or not any(
-        (world.office.settings.instance / "pulls").rglob("*-*")
-    )
+    asked = 3 * published.pulled["requests"]
+    assert district.waited == ([0.2] * asked if make == "classlink" else [])  # whose pages are asked for slowly
+    assert kept_pages(world) == []
+
+
+def kept_pages(world: World) -> list[str]:
+    """The pages that are kept of readings that are not over."""
+    return sorted(path.name for path in (world.office.settings.instance / "pulls").rglob("*-*"))
 
 
 def test_every_make_brings_the_same_people(world, url, fresh_worlds):
@@ -147,8 +152,16 @@ def test_every_make_brings_the_same_people(world, url, fresh_worlds):
     for make, one in zip(("plain", "plain11", "powerschool", "aeries"), fresh_worlds(4), strict=True):
         district = District(one, url, make)
         district.pull()
-        told[make] = district.counts()
-    assert len({json.dumps(counts) for counts in told.values()}) == 1
+        told[make] = {at: {name: content(row).get(name) for name in SAID} for at, row in live(one).items()}
+    assert len(told["plain"]) > 400
+    for make, roster in told.items():
+        assert roster == told["plain"], make
+
+
+SAID = (
+    "username", "given_name", "family_name", "email", "grades", "roles", "enabled", "title", "class", "user", "role",
+    "primary", "begin_date", "end_date", "birth_date", "sex", "term", "terms", "course",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -188,7 +201,7 @@ WRONG = {
 
 
 def test_whatever_goes_wrong_the_last_roster_stays(standing):
-    before = standing.counts()
+    before = holdings(standing.world)
     standing.night(2)
     for how, (habits, code) in WRONG.items():
         at = {"at": "enrollments"} if "wrong" in habits else {}
@@ -198,10 +211,12 @@ def test_whatever_goes_wrong_the_last_roster_stays(standing):
         assert report.refusal["owner"]
         assert report.refusal["remedy"]
         assert CLIENT_SECRET not in json.dumps(report.as_dict())
-        assert standing.counts() == before
+        assert report.refusal["detail"].startswith("enrollments: ") is ("auth" not in habits), how
+        assert holdings(standing.world) == before
         assert run_of(standing, report.run).state == "refused"
     standing.behave()
     assert standing.pull().state == "published"
+    assert standing.counts() == {"user": 100, "class": 4, "enrollment": 101, "demographics": 97}
 
 
 def run_of(district: District, run: str) -> Any:
@@ -211,13 +226,16 @@ def run_of(district: District, run: str) -> Any:
 
 def test_values_of_odd_types_are_bad_rows_and_nobody_is_gone(standing):
     standing.behave(largest_page=50, wrong="odd-types", at="users")
+    before = holdings(standing.world)
     report = standing.pull()
-    assert report.state == "unchanged"
+    assert (report.state, holdings(standing.world)) == ("unchanged", before)
     codes = {(c["file"], c["column"], c["code"]): c for c in report.causes if c["costs"] == "row"}
     cause = codes["users.csv", "givenName", "CSV_VALUE_TYPE"]
-    assert cause["count"] >= 3  # one on each page
+    assert cause["count"] == 3  # one on each page
     assert cause["hint"] == "an object where a value of this column should stand"
-    assert {f.sourced_id for f in report.faults if f.file == "users.csv"} >= {cause["record"]}
+    bad = [f.sourced_id for f in report.faults if (f.column, f.code) == ("givenName", "CSV_VALUE_TYPE")]
+    assert (len(set(bad)), bad[0]) == (3, cause["record"])
+    assert report.absences["quarantined"]["user"] == 3
     done = standing.command("sync", "errors", report.run, "--format", "csv")
     assert cause["record"] in done.stdout
 
@@ -230,14 +248,15 @@ def test_a_source_that_is_busy_for_long_is_gone_on_with_later(standing):
     assert (report.state, report.code) == ("refused", "SRC_THROTTLED")
     assert standing.waited == [1.0] * MOST_WAITS
     kept = list((standing.world.office.settings.instance / "pulls").rglob("users-*"))
-    assert len(kept) >= 3
+    assert len(kept) == 3  # 125 people, by fifties
+    pages = len(kept_pages(standing.world))
     assert {path.stat().st_mode & 0o777 for path in kept} == {0o600}
     assert not any(CAST["amara"].encode() in path.read_bytes() for path in kept)  # sealed
     again = standing.pull()
     assert again.state == "published"
-    assert again.pulled["requests"] < whole
+    assert again.pulled["requests"] == whole - pages
     assert {one["collection"]: one["pages"] for one in again.pulled["collections"]}["users"] == len(kept)
-    assert not any((standing.world.office.settings.instance / "pulls").rglob("*-*"))
+    assert kept_pages(standing.world) == []
 
 
 def test_pages_that_were_kept_for_too_long_are_read_anew(standing):
@@ -251,11 +270,14 @@ def test_pages_that_were_kept_for_too_long_are_read_anew(standing):
 
 def test_a_broken_answer_in_the_middle_is_asked_for_again(standing):
     standing.fault("classes", "500", 2)
+    before = holdings(standing.world)
     assert standing.pull().state == "unchanged"
     assert standing.waited == [1.0, 1.0]
     standing.fault("classes", "drop_after", 99)
     assert standing.pull().code == "SRC_UNREACHABLE"
+    assert holdings(standing.world) == before
     standing.fault("classes", "", 0)
+    assert standing.pull().state == "unchanged"
 
 
 # --- what changed since ----------------------------------------------------------------------------------
@@ -283,6 +305,22 @@ def test_changes_are_asked_for_with_an_overlap(standing):
         told = found.told
     assert told["since"] == "2026-08-31T06:30:00+00:00"
     assert told["mode"] == "changes"
+
+
+def test_changes_bring_what_everything_would(standing, url, fresh_worlds):
+    (other,) = fresh_worlds(1)
+    whole = District(other, url, "plain")
+    assert whole.pull().state == "published"
+    standing.behave(largest_page=50)
+    standing.night(2)
+    changed = standing.pull(changes=True)
+    assert (changed.state, changed.pulled["mode"], whole.pull().state) == ("published", "changes", "published")
+    moved = {kind: n for kind, n in changed.schools[0]["kinds"].items() if n["added"] + n["changed"] + n["removed"]}
+    assert moved["enrollment"] == {"before": 100, "added": 2, "changed": 0, "removed": 1}
+    assert set(moved) == {"user", "class", "enrollment", "demographics"}
+    bodies = [{at: content(row) for at, row in live(one).items()} for one in (standing.world, other)]
+    assert bodies[0] == bodies[1]
+    assert standing.pull().state == "unchanged"
 
 
 def test_changes_before_anything_was_read_are_refused(world, url):
@@ -395,7 +433,7 @@ def test_what_an_agreement_names_again_is_looked_for_first(standing):
     world.clock.forward(days=1)
     report = standing.night_of_the_timetable()
     assert (report.state, report.pulled["mode"]) == ("published", "everything")
-    assert standing.counts()["demographics"] > 90
+    assert standing.counts() == ALDER_HIGH
     assert standing.told() == [("changed", "SRC_OFFER_CHANGED", {"changes": 1})]
 
 
@@ -412,13 +450,15 @@ def test_a_night_after_another_agreement_reads_everything(standing):
 
 
 def test_what_drifted_is_told(standing):
-    pull.note_drift(standing.parts, standing.world.by.district, standing.pull())
+    same = standing.pull()
+    pull.note_drift(standing.parts, standing.world.by.district, same, pull.drift_of(same, same))
     assert (standing.source.drift, standing.told()) == (0, [])
     standing.night(2)
     whole = standing.pull()
-    pull.note_drift(standing.parts, standing.world.by.district, whole)
-    assert standing.told() == [("drifting", "SRC_DRIFT", {"rows": standing.source.drift})]
-    assert standing.source.drift > 0
+    pull.note_drift(standing.parts, standing.world.by.district, whole, pull.drift_of(same, whole))
+    moved = sum(of[n] for at in whole.schools for of in at["kinds"].values() for n in ("added", "changed", "removed"))
+    assert (standing.source.drift, moved) == (7, 7)
+    assert standing.told() == [("drifting", "SRC_DRIFT", {"rows": 7})]
 
 
 def test_a_service_that_is_down_at_night_is_a_run_that_failed_and_is_tried_again(standing):
@@ -493,12 +533,17 @@ def test_the_whole_way_at_the_command_line(world, url):
     done = district.command("source", "list")
     assert "powerschool" in done.stdout
     done = district.command("sync", "reconcile", "sis")
-    assert "Nothing changed" in done.stdout, done.output
+    assert done.stdout.count("Nothing changed") == 2, done.output
+    assert done.stdout.endswith("Drift: 0 rows.\n")
+    said = json.loads(district.command("sync", "reconcile", "sis", "--json").stdout.splitlines()[-1])
+    assert (said["drift"], said["changes"]["state"], said["state"]) == (0, "unchanged", "unchanged")
     district.behave(lacks=["users"])
     done = district.command("source", "test", "second")
     assert (done.exit_code, "users (404)" in done.stdout, "the registrar" in done.stdout) == (1, True, True)
     done = district.command("sync", "plan", "sis")
     assert (done.exit_code, "SRC_COLLECTION" in done.stdout) == (1, True), done.output
+    done = district.command("sync", "reconcile", "sis")
+    assert (done.exit_code, done.stdout.endswith("Drift: not known, as both readings are needed.\n")) == (1, True)
 
 
 def test_a_file_source_has_no_service_to_test(world):

@@ -14,7 +14,7 @@ from gateway.flows.parts import Office
 from gateway.flows.rosters import kinds, watching
 from gateway.flows.rosters.timetable import named
 from gateway.identity.staff import Person
-from gateway.store import credentials
+from gateway.store import credentials, directory, sources
 from gateway.store.secrets import token_hash
 
 TOKEN_DAYS = 365
@@ -22,10 +22,16 @@ Where = tuple[str, int, str, str]  # host, port, user, path
 
 
 def add_folder(parts: Office, by: Person, name: str, path: str) -> str:
-    """Make a source whose deliveries are found in a folder. Raises Refused unless the operator lets it be watched."""
+    """Make a source whose deliveries are found in a folder. Raises Refused unless the operator lets the district watch
+    it, and where another source of the district does: whichever looked first would take what lies there."""
     by.acts_for_district()
-    folder = watching.allowed(parts.settings, path)
-    return keep(parts, by, name, kinds.WATCHED, url=f"file://{quote(str(folder))}")
+    with parts.database.open_district(by.district) as session:
+        own, others = directory.district_ref(session), sources.listing(session)
+    url = f"file://{quote(str(watching.allowed(parts.settings, path, own)))}"
+    taken = next((row.name for row in others if row.url == url), None)
+    if taken:
+        raise Refused(errors.REQ_CONFLICT, f"source {taken} watches this folder")
+    return keep(parts, by, name, kinds.WATCHED, url=url)
 
 
 def add_sftp(parts: Office, by: Person, name: str, where: Where, secret: str, host_key: str) -> str:

@@ -7,6 +7,7 @@ a child; and no child that is left out may have grown up.
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from gateway.flows.rosters.report import Report
@@ -15,6 +16,7 @@ from gateway.store.letting_in import Seat
 from gateway.store.staging import is_sure
 from gateway.store.tenant import Session
 
+_NIGHT = timedelta(hours=12)
 _OF_A_NIGHT = ("quarantined", "narrowed", "left_out")  # said of a school's rows on the night on which it happens
 
 
@@ -36,6 +38,13 @@ def the_last_one(session: Session, report: Report) -> Any | None:
     if any(since) or holds.listing(session, report.source, "open"):
         return None
     return last if is_sure(session, sources.number(session, report.source)) else None
+
+
+def is_handed_in_again(session: Session, report: Report, now: datetime) -> bool:
+    """Whether somebody hands in the last delivery once more, so that it says nothing a second time: the same bytes, and
+    sooner than a night's export would come again."""
+    last = runs.last_accepted(session, report.source)
+    return last is not None and last.delivery_hash == report.delivery and now - last.finished_at < _NIGHT
 
 
 def say(report: Report, last: Any, allowed: list[Seat]) -> None:

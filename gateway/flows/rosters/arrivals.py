@@ -21,7 +21,7 @@ from gateway.flows.rosters.spool import Readable, Spool
 from gateway.flows.rosters.sync import refuse, sync, timetable_says
 from gateway.flows.rosters.timetable import plan_of
 from gateway.policy.persons import TIMETABLE
-from gateway.store import arrivals, sources, timetable
+from gateway.store import arrivals, directory, sources, timetable
 from gateway.store.tenant import Session
 
 
@@ -118,7 +118,8 @@ def look(parts: Parts, district: int, source: str) -> str | None:
             or _waits(session, source, plan_of(session, row, found), parts)
         ):
             return None
-        folder = watching.allowed(parts.settings, unquote(urlsplit(found.url).path))
+        own = directory.district_ref(session)
+        folder = watching.allowed(parts.settings, unquote(urlsplit(found.url).path), own)
         lying = watching.found_in(folder)
         arrivals.gone(session, source, [one.name for one in lying])
         looks = [(one, arrivals.looked(session, source, one.name, one.size, one.modified, now)) for one in lying]

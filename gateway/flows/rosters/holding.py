@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 from gateway import errors
 from gateway.errors import Refused
 from gateway.flows.parts import Office
-from gateway.flows.rosters import publishing, undoing, waiting
+from gateway.flows.rosters import looking, publishing, undoing, waiting
 from gateway.flows.rosters.report import Report
+from gateway.flows.rosters.sync import timetable_says
+from gateway.identity.staff import Person as Staff
 from gateway.policy.persons import first_of_two, is_person, require_second
 from gateway.store import absences, directory, holds, runs, sources
 from gateway.store.checks import Checks
@@ -26,10 +29,13 @@ def release(
     parts: Office, district: int, name: str, by: str, schools: Sequence[str] = (), rows: Sequence[tuple[str, str]] = ()
 ) -> Report:
     """Publish what a hold keeps back, or a part of it, as another person than whoever met it; once. Where no person met
-    it, two people say so: of the first one the word is kept, and nothing released."""
+    it, two people say so: of the first one the word is kept, and nothing released. Of a source that is paused only an
+    undo is released."""
     now = parts.clock.now()
     with parts.database.open_intake(district) as session:
         hold, number = _open_hold(session, name, now)
+        if hold.kind != UNDO:
+            timetable_says(session, hold.source, now)
         first = first_of_two(hold.acted_by, hold.asked_by)
         if first is None and is_person(by) and holds.ask(session, hold.hold, by):
             return _asked(session, hold, number)
@@ -76,18 +82,18 @@ def discard(
     return left
 
 
-def show(parts: Office, district: int, name: str, limit: int = MOST_SHOWN) -> tuple[Any, list[Any], list[Any]]:
-    """Return a hold, how much of it waits at each school, and its records. Raises Refused."""
-    with parts.database.open_intake(district) as session:
+def show(parts: Office, by: Staff, name: str, limit: int = MOST_SHOWN) -> tuple[Any, list[Any], list[Any]]:
+    """Return a hold, how much of it waits at each school, and its records. The log of each school whose people are
+    among them says that somebody looked. Raises Refused."""
+    with parts.database.open_intake(by.district) as session:
         hold = holds.find(session, name)
         if hold is None:
             raise _unknown(name)
         number = sources.number(session, hold.source)
-        return (
-            hold,
-            list(holds.by_school(session, number, hold.hold)),
-            list(holds.rows(session, number, hold.hold, limit)),
-        )
+        counts, rows = holds.by_school(session, number, hold.hold), holds.rows(session, number, hold.hold, limit)
+    people = Counter(school for school, _ in {(school, row.person) for row in rows if row.person for school in row.at})
+    looking.note_people(parts, by, people)
+    return hold, list(counts), list(rows)
 
 
 def _open_hold(session: Session, name: str, now: datetime) -> tuple[Any, int]:
@@ -122,6 +128,9 @@ def _part(session: Session, schools: Sequence[str], rows: Sequence[tuple[str, st
 
 
 def _take(session: Session, number: int, hold: str, part: Part) -> None:
+    strange = holds.strange(session, number, hold, part.rows)
+    if strange:
+        raise Refused(errors.REQ_UNKNOWN, f"{', '.join(strange[:3])} does not wait in this hold")
     if not holds.take(session, number, hold, part):
         raise Refused(errors.REQ_UNKNOWN, "nothing of that waits in this hold")
 

@@ -1,8 +1,9 @@
-"""What a school's roster was on a day, and what changed since, for staff who look at their own school: access, not a
-disclosure."""
+"""What staff look at of their own schools' rosters: as they were on a day, what changed since, and what was wrong or
+missing in a run. That is access, not a disclosure: each school's log says that somebody looked."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -14,7 +15,7 @@ from gateway.errors import Refused
 from gateway.flows import access
 from gateway.flows.parts import Office
 from gateway.identity.staff import Person
-from gateway.store import history, holds, sources
+from gateway.store import absences, history, holds, sources
 from gateway.store.tenant import Place, Session
 from mappings.oneroster.records import KINDS
 
@@ -54,6 +55,55 @@ def changes(parts: Office, by: Person, place: Place, kind: str, since: date) -> 
     return found
 
 
+def faults(parts: Office, by: Person, run: str, limit: int) -> tuple[Any, Sequence[Any]]:
+    """Return a run and the first of its faults, which name records. Raises Refused."""
+    with parts.database.open_intake(by.district) as session:
+        found = _run(session, run)
+        rows = sources.faults(session, run, limit)
+        named = _named((_KINDS[row.file], row.sourced_id) for row in rows if row.file in _KINDS and row.sourced_id)
+        people = {
+            person for kind, ids in named.items() for person in sources.people_of(session, found.source, kind, ids)
+        }
+        shown = sources.on_rosters(session, found.source, people)
+    note_people(parts, by, shown)
+    return found, rows
+
+
+def missing(parts: Office, by: Person, run: str, limit: int) -> Sequence[Any]:
+    """Return the first of the records that a run did not meet again, each with the reason. Raises Refused."""
+    with parts.database.open_intake(by.district) as session:
+        found = _run(session, run)
+        rows = absences.of_run(session, run, limit)
+        shown = sources.on_rosters(session, found.source, {row.person_id for row in rows if row.person_id})
+    note_people(parts, by, shown)
+    return rows
+
+
+_KINDS = {kind.file: kind.name for kind in KINDS.values() if kind.person}
+
+
+def _named(found: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    named: dict[str, list[str]] = {}
+    for kind, sourced_id in found:
+        named.setdefault(kind, []).append(sourced_id)
+    return named
+
+
+def _run(session: Session, run: str) -> Any:
+    found = sources.run(session, run)
+    if found is None:
+        raise Refused(errors.REQ_UNKNOWN, f"there is no run {run}; `schoolgate sync history` lists them")
+    return found
+
+
+def note_people(parts: Office, by: Person, shown: Mapping[int, int]) -> None:
+    """Write down, at each school by its number, how many of its people are about to be shown. Raises Refused."""
+    if shown:
+        with parts.database.open_schools(by.district, list(shown)) as session:
+            for school, people in sorted(shown.items()):
+                access.looked(parts, session.at(school), by, access.ROSTER, people)
+
+
 def _note(parts: Office, session: Session, by: Person, kind: str, found: Look) -> None:
     """Write down how many people were shown; classes, courses and orgs are nobody's."""
     people = KINDS[kind].person
@@ -67,6 +117,8 @@ def _version(parts: Office, session: Session, day: date) -> Any:
     found = history.on(session, end)
     if found is None and not history.kept_from(session):
         raise Refused(errors.REQ_UNKNOWN, "this school has no roster yet")
+    if found is None and end >= now - timedelta(days=parts.settings.history_days):
+        raise Refused(errors.SRC_HISTORY, f"the first roster of this school is of {history.begun(session):%Y-%m-%d}")
     if found is None or end < now - timedelta(days=parts.settings.history_days):
         raise Refused(errors.SRC_HISTORY, f"rosters are kept for {parts.settings.history_days} days")
     return found

@@ -161,14 +161,21 @@ def bring_whole(
     if source.cursor is not None and (source.capabilities or {}).get("filter", True):
         changes = bring(parts, district, source, by, Asked(changes=True, in_peak=in_peak))
     everything = bring(parts, district, reloaded(parts, district, source.source), by, Asked(in_peak=in_peak))
-    if changes and changes.state in ("published", "unchanged") and everything.state != "refused":
-        note_drift(parts, district, everything)
+    drift = drift_of(changes, everything)
+    if drift is not None:
+        note_drift(parts, district, everything, drift)
     return changes, everything
 
 
-def note_drift(parts: Parts, district: int, everything: Report) -> None:
-    """Keep how much everything changed after the changes had been brought in; where it did, the district is told."""
-    drift = _changed(everything)
+def drift_of(changes: Report | None, everything: Report) -> int | None:
+    """Return how much everything changed after the changes had been brought in; None where one of them was not."""
+    if changes is None or changes.state not in ("published", "unchanged") or everything.state == "refused":
+        return None
+    return _changed(everything)
+
+
+def note_drift(parts: Parts, district: int, everything: Report, drift: int) -> None:
+    """Keep how far a source had drifted; where it had, the district is told."""
     with parts.database.open_district(district) as session:
         sources.note_drift(session, everything.source, drift)
     if drift:

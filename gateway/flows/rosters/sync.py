@@ -169,7 +169,9 @@ class _Night:
             with self.progress.step("check"):
                 report.unchanged(deltas.order(staging, self.now))
                 checks = Checks(staging)
-                checks.run(complete=delivery.whole, skip=read.not_delivered() | read.empty)
+                again_today = again.is_handed_in_again(self.session, report, self.now)
+                skip = read.not_delivered() | read.empty
+                checks.run(complete=delivery.whole, another=not again_today, skip=skip)
                 Rules(checks).run()
             staging.respell(spelled_in(report.version))
         report.faults = staging.faults()

@@ -27,15 +27,16 @@ _MOST_ENTRIES = 1000  # of a folder; a drop folder is not an archive
 _MANIFEST = "manifest.csv"
 
 
-def allowed(settings: Settings, path: str) -> Path:
-    """Return a folder that may be watched: within a root of the settings, reached without a link. Raises Refused."""
+def allowed(settings: Settings, path: str, district: str) -> Path:
+    """Return a folder that may be watched: within the district's own (called as its reference) in a root of the
+    settings, reached without a link. Another district's deliveries would be its pupils. Raises Refused."""
     roots = [Path(root) for root in settings.watch_roots.split(os.pathsep) if root]
     if not roots:
         raise Refused(errors.SRC_FOLDER, "no folder may be watched: the setting watch_roots is empty")
     folder = Path(path)
-    within = [root for root in roots if root.is_absolute() and folder.is_absolute() and folder.is_relative_to(root)]
+    within = [root for root in roots if root.is_absolute() and folder.is_relative_to(root / district)]
     if not within or ".." in folder.parts:
-        raise Refused(errors.SRC_FOLDER, f"{path} is not within a root of watch_roots")
+        raise Refused(errors.SRC_FOLDER, f"{path} is not within the folder {district} of a root of watch_roots")
     if folder.resolve() != within[0].resolve() / folder.relative_to(within[0]) or not folder.is_dir():
         raise Refused(errors.SRC_FOLDER, f"{path} is not a folder, or a link leads to it")
     return folder
