@@ -147,18 +147,19 @@ class Checks:
         keys = ", ".join(f"({n}, {key})" for n, key in enumerate(told))
         known_by = f"CROSS JOIN LATERAL (VALUES {keys}) k(n, value)"
         lacks = f"NOT EXISTS (SELECT FROM in_{name} o WHERE o.sourced_id = m.sourced_id)"
-        for table, query in {
-            "stray": f"SELECT DISTINCT k.n, k.value FROM in_{name} i {known_by.format('i')} WHERE {where}",
-            "missing": f"SELECT m.sourced_id, k.n, k.value FROM unmet_{name} u JOIN {mirror(name)} m ON m.source = "
-            f"%(source)s AND m.sourced_id = u.sourced_id {known_by.format('m')} WHERE {lacks}",
-        }.items():
-            self.staging.run(f"CREATE TEMP TABLE {table} ON COMMIT DROP AS {query}")
-            self.staging.run(f"ANALYZE {table}")  # else each row is compared with each
-        self.staging.run(
-            f"INSERT INTO bad_{name} SELECT DISTINCT m.sourced_id FROM stray s JOIN missing m USING (n, value) "
-            "ON CONFLICT DO NOTHING"
-        )
-        self.staging.session.command("DROP TABLE stray, missing")
+        run = self.staging.run
+        rows = f"SELECT DISTINCT k.n, k.value FROM in_{name} i {known_by.format('i')} WHERE {where}"
+        if run(f"CREATE TEMP TABLE stray ON COMMIT DROP AS {rows}"):
+            missing = f"SELECT m.sourced_id, k.n, k.value FROM unmet_{name} u JOIN {mirror(name)} m ON m.source = "
+            missing += f"%(source)s AND m.sourced_id = u.sourced_id {known_by.format('m')} WHERE {lacks}"
+            run(f"CREATE TEMP TABLE missing ON COMMIT DROP AS {missing}")
+            self.staging.session.command("ANALYZE stray, missing")  # else each row is compared with each
+            run(
+                f"INSERT INTO bad_{name} SELECT DISTINCT m.sourced_id FROM stray s JOIN missing m USING (n, value) "
+                "ON CONFLICT DO NOTHING"
+            )
+            self.staging.session.command("DROP TABLE missing")
+        self.staging.session.command("DROP TABLE stray")
 
     def _references(self, kind: Kind, column: Column) -> None:
         target = column.refers_to
