@@ -554,8 +554,8 @@ LTI_REGISTRATION_AMBIGUOUS = _reason(
 )  # fmt: skip
 LTI_REGISTRATION_DISABLED = _reason(
     "LTI_REGISTRATION_DISABLED", 403, _S,
-    "This LMS registration is switched off.",
-    "A district administrator can enable or approve it (`schoolgate lms pending`).",
+    "This LMS is switched off here, or waits to be approved.",
+    "A district administrator switches it on (`schoolgate lms on`) or approves it (`schoolgate lms pending`).",
 )  # fmt: skip
 LTI_TARGET_NOT_ALLOWED = _reason(
     "LTI_TARGET_NOT_ALLOWED", 400, _L,

@@ -220,6 +220,8 @@ def _scopes(trial: _Trial) -> str:
 
 
 def _course(trial: _Trial) -> LtiAdvantage:
+    if trial.deployment.status != "active":
+        raise Skipped("the deployment is switched off", Owner.SCHOOL)
     if trial.course is None:
         raise Skipped("no linked course was launched yet", Owner.SCHOOL)
     trial.needs("address", "tls", "token")

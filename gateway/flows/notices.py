@@ -149,6 +149,8 @@ def _line(parts: Parts, by: Person, deployment: str) -> LtiAdvantage:
     """The line to a course of this deployment whose launch has named the service. Raises Refused."""
     with parts.database.open_district(by.district) as session:
         found = deployment_named(session, deployment)
+    if found.status != "active":
+        raise Refused(errors.LTI_NOTICE_SERVICE, "The deployment is switched off.")
     for school in found.schools:
         with parts.database.open_school(Place(by.district, school)) as session:
             context = registrations.launched(session, found.deployment, "notices")

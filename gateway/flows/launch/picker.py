@@ -182,7 +182,7 @@ class _Response(DeepLink):  # type: ignore[misc]
 def _sign(parts: Parts, session: Session, launch: Any, items: Sequence[Mapping[str, Any]]) -> Answer:
     course = registrations.course(session, launch.deployment, launch.context_id)
     platform = registrations.by_ref(session, course.registration) if course else None
-    if course is None or platform is None or platform.status != "active":
+    if course is None or platform is None or course.line_status != "active":
         raise Refused(errors.LTI_REGISTRATION_DISABLED)
     registration = Registration().set_client_id(platform.client_id).set_issuer(platform.issuer)
     now = int(parts.clock.now().timestamp())
