@@ -58,6 +58,13 @@ def test_platform_storage_lets_in_who_keeps_no_cookie_at_all(street: Street, bro
     assert tiers(street) == ["storage"]
 
 
+def test_platform_storage_that_answers_in_text_does_too(street: Street, browse: Opened) -> None:
+    street.storage = street.in_text = True
+    page = course(browse(blocked=EVERYWHERE))
+    expect(page.frame_locator("[name=tool]").get_by_role("heading", name="You are in")).to_be_visible()
+    assert tiers(street) == ["storage"]
+
+
 def test_a_partitioned_cookie_lets_in_where_the_lms_keeps_nothing(street: Street, browse: Opened) -> None:
     page = course(browse())
     expect(page.frame_locator("[name=tool]").get_by_role("heading", name="You are in")).to_be_visible()
