@@ -7,8 +7,10 @@ import re
 
 import pytest
 from playwright.sync_api import Frame, Page, expect
+from responses import RequestsMock
 
 from tests.browser.conftest import GATEWAY, LMS, Opened, Street
+from tests.registrants import Registrant
 
 pytestmark = pytest.mark.browser
 IN_FRAMES, EVERYWHERE = f"https://{LMS}:443", "*"  # where the gateway's cookies are blocked altogether
@@ -137,3 +139,13 @@ def test_a_failed_launch_is_readable_on_a_narrow_screen(street: Street, browse: 
     expect(frame.get_by_role("heading", name="The activity did not open")).to_be_visible()
     expect(frame.locator("[aria-current=step]")).to_have_text(re.compile("Failed here"))
     assert fits(tool(page), 320)
+
+
+def test_what_an_lms_granted_is_readable_on_a_narrow_screen(street: Street, browse: Opened, wire: RequestsMock) -> None:
+    lms = Registrant(wire).serve()
+    shown = lms.opens(street.world, lms.invited(street.world, "A"))
+    page = browse(width=320)
+    page.route(f"https://{GATEWAY}/registered", lambda route: route.fulfill(body=shown.text, content_type="text/html"))
+    page.goto(f"https://{GATEWAY}/registered")
+    expect(page.get_by_role("heading", name="What was asked for, and what was granted")).to_be_visible()
+    assert fits(page, 320)
