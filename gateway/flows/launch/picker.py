@@ -40,6 +40,7 @@ class Picker:
     class_title: str
     application: str
     multiple: bool
+    takes: bool  # a link to an activity, in this place
     activities: Sequence[tuple[str, str, float]]  # the application's id, title, points
     proposed: Sequence[str]
     shown: str  # what was proposed, in a word: only that is sent
@@ -64,7 +65,7 @@ def open_picker(parts: Parts, key: str, cookies: Mapping[str, str]) -> Picker:
         maker = launches.application(session, launch.access_grant)
     takes = "ltiResourceLink" in launch.facts["settings"]["accept_types"]
     return Picker(
-        class_.title if class_ else "", maker.name if maker else "", launch.facts["settings"]["accept_multiple"],
+        class_.title if class_ else "", maker.name if maker else "", launch.facts["settings"]["accept_multiple"], takes,
         [(a.your_id, a.title, a.points) for a in found] if takes else [],
         [item.get("title") or item.get("activity") or item["type"] for item in launch.facts.get("items", ())],
         _shown(launch), maker.launch_url if maker else "",
