@@ -78,7 +78,7 @@ def _look(trial: _T, name: str, look: Callable[[_T], str], who: Owner) -> Check:
     except Unlike as unlike:
         seen, owner = str(unlike), unlike.who or who
     except ConnectorError as error:
-        seen, owner = _answered(error), Owner.SCHOOL if isinstance(error, AddressRefused) else who
+        seen, owner = in_words(error), Owner.SCHOOL if isinstance(error, AddressRefused) else who
     trial.failed.add(name)
     return Check(name, State.FAILED, _sentence(seen), str(owner))
 
@@ -86,7 +86,7 @@ def _look(trial: _T, name: str, look: Callable[[_T], str], who: Owner) -> Check:
 _BUSY = frozenset({429, 503})
 
 
-def _answered(error: ConnectorError) -> str:
+def in_words(error: ConnectorError) -> str:
     """What a line that failed says; a status alone is no sentence."""
     if not isinstance(error, AnswerRefused) or str(error) != f"status {error.status}":
         return str(error)
