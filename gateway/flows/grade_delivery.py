@@ -198,7 +198,8 @@ def _clear(column: _Column, session: Session, row: Any) -> Cleared[bytes] | Refu
         results.set_result(session, row.batch, row.ref, bucket(reason), reason.code, now)
         results.finish(session, row.batch)
         return refused
-    record = lti.score(row.sub, float(row.points), float(row.maximum), row.fixed_at)
+    apart = "new_submission" in column.habits.services
+    record = lti.score(row.sub, float(row.points), float(row.maximum), row.fixed_at, no_attempt=apart)
     cleared = clear(decision, lti.ScoreSchema, record)
     grant = column.course.registration
     disclosure.intend(column.parts, session, decision, grant, [row.person_id], cleared.payload, attempt=row.attempt)
