@@ -330,17 +330,17 @@ class _Call:
 
     def failure(self, error: Exception) -> ConnectorError:
         """What the failure means to the caller, in words that hold no URL, header or body."""
-        told = f"{self.origin.authority}: {type(error).__name__}"
         if isinstance(error, (DecodeError, requests.exceptions.ContentDecodingError)):
-            return AnswerUnreadable(told)
+            return AnswerUnreadable(f"{self.origin.authority}: the answer is not packed as it says")
         if isinstance(error, requests.exceptions.SSLError) and not self.began:
             return Untrusted(f"{self.origin.authority}: its certificate is not valid for that name, or no TLS 1.2")
         unguarded = self.addresses is None  # under `responses` only the error's type says how far it got
+        late = isinstance(error, (requests.Timeout, TimeoutError))
         if self.began or (unguarded and isinstance(error, requests.ReadTimeout)):
-            return AnswerLost(told)
+            return AnswerLost(f"{self.origin.authority}: {'no answer in time' if late else 'the answer broke off'}")
         if isinstance(error, ValueError):
             return ConnectorError(f"{self.origin.authority}: the request cannot be written")
-        return Unreachable(told)
+        return Unreachable(f"{self.origin.authority}: {'no connection in time' if late else 'no connection'}")
 
 
 # The call this thread is making: set by the adapter, read by the connection beneath it.

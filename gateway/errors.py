@@ -554,8 +554,8 @@ LTI_REGISTRATION_AMBIGUOUS = _reason(
 )  # fmt: skip
 LTI_REGISTRATION_DISABLED = _reason(
     "LTI_REGISTRATION_DISABLED", 403, _S,
-    "This LMS registration is switched off.",
-    "A district administrator can enable or approve it (`schoolgate lms pending`).",
+    "This LMS is switched off here, or waits to be approved.",
+    "A district administrator switches it on (`schoolgate lms on`) or approves it (`schoolgate lms pending`).",
 )  # fmt: skip
 LTI_TARGET_NOT_ALLOWED = _reason(
     "LTI_TARGET_NOT_ALLOWED", 400, _L,
@@ -721,13 +721,13 @@ LTI_SUB = _reason(
 )  # fmt: skip
 LTI_CONTEXT = _reason(
     "LTI_CONTEXT", 403, _L,
-    "The message's context is malformed.",
+    "The message names no course, or not as it should.",
     "Use a placement inside a course.",
 )  # fmt: skip
 LTI_CLAIM = _reason(
     "LTI_CLAIM", 403, _L,
     "A claim of the message is malformed.",
-    "The detail names the claim; correct it in the LMS.",
+    "Correct the claim that is named with it in the LMS.",
 )  # fmt: skip
 LTI_DEEP_LINKING = _reason(
     "LTI_DEEP_LINKING", 403, _L,

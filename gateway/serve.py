@@ -38,6 +38,9 @@ def run(port: int, workers: int, *, with_worker: bool) -> int:
     return 0 if stopping else max(abs(code) for code in codes) or 1
 
 
+LONGEST_LINE = 8190  # bytes, gunicorn's most: a login by GET brings two hints, which are tokens at some LMSs
+
+
 def _require_free(port: int) -> None:
     try:
         _Probe(("127.0.0.1", port), BaseRequestHandler).server_close()
@@ -50,6 +53,7 @@ def _web(port: int, workers: int) -> subprocess.Popen[bytes]:
         sys.executable, "-m", "gunicorn", "gateway.app:create_app()", "--bind", f"127.0.0.1:{port}",
         "--workers", str(workers), "--worker-class", "gthread", "--threads", "8", "--no-control-socket",
         "--log-level", "warning", "--timeout", "30", "--keep-alive", "15", "--graceful-timeout", "10",
+        "--limit-request-line", str(LONGEST_LINE),
     ]  # fmt: skip
     return subprocess.Popen(command, env=os.environ)
 

@@ -149,6 +149,13 @@ class SubmissionSchema(Schema):
     submittedAt = fields.String(metadata=element("result.submission"))  # noqa: N815
 
 
+@carries("lti_ags", "NewSubmission")
+class NewSubmissionSchema(Schema):
+    """Whether a score is an attempt of its own (Canvas, Score API): unsaid it is, handed in when the score comes."""
+
+    new_submission = fields.Boolean(metadata=element("result.progress"))
+
+
 ACTIVITY_PROGRESS = ("Initialized", "Started", "InProgress", "Submitted", "Completed")
 GRADING_PROGRESS = ("FullyGraded", "Pending", "PendingManual", "Failed", "NotReady")
 
@@ -170,6 +177,10 @@ class ScoreSchema(Schema):
     comment = fields.String(metadata=element("result.comment"))
     scoringUserId = fields.String(metadata=element("result.grader"))  # noqa: N815
     submission = fields.Nested(SubmissionSchema, metadata=element("result.submission"))
+    attempt = fields.Nested(
+        NewSubmissionSchema, data_key="https://canvas.instructure.com/lti/submission",
+        metadata=element("result.progress"),
+    )  # fmt: skip
 
 
 @carries("lti_ags", "Result")
@@ -188,13 +199,15 @@ def stamp(at: datetime) -> str:
 
 def score(
     sub: str, points: float, maximum: float, given_at: datetime, *, comment: str = "", scorer: str = "",
-    started_at: datetime | None = None, submitted_at: datetime | None = None,
+    started_at: datetime | None = None, submitted_at: datetime | None = None, no_attempt: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     """Return a final, fully graded score in AGS's words. `scorer` is the LMS user who gave it; what is not said is
-    not in it, and a comment that is not in it is cleared there (AGS 2.0, section 3.4.6)."""
+    not in it, and a comment that is not in it is cleared there (AGS 2.0, section 3.4.6). `no_attempt` says to an LMS
+    that makes an attempt of each score that this is none: else work is late, and attempts run out."""
     times = {"startedAt": started_at, "submittedAt": submitted_at}
     submission = {name: stamp(at) for name, at in times.items() if at}
     said = {"comment": comment, "scoringUserId": scorer, "submission": submission}
+    said["attempt"] = {"new_submission": False} if no_attempt else {}
     return {
         "userId": sub, "scoreGiven": float(points), "scoreMaximum": float(maximum), "timestamp": stamp(given_at),
         "activityProgress": "Completed", "gradingProgress": "FullyGraded",

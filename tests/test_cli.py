@@ -1000,3 +1000,23 @@ def test_who_has_read_enough_ends_a_command_quietly(desk):
     )  # fmt: skip
     os.close(write)
     assert (done.returncode, "Refused" in done.stderr, "Traceback" in done.stderr) == (1, False, False)
+
+
+def test_an_lms_is_switched_off_and_on_and_granted_a_school(desk):
+    desk.onboard()
+    desk.said("vendor", "add", "An LMS", "--category", "lms", "--contact", "c@example.org")
+    made = desk.said("lms", "add", "An LMS", "--product", "moodle", "--site", "https://lms.school.example",
+                     "--client-id", "c1", "--deployment-id", "1", "--school", "School A")  # fmt: skip
+    deployment = made["deployment"]
+    assert desk.said("lms", "off", deployment) == {"deployment": deployment, "state": "off"}
+    assert [row["state"] for row in desk.said("lms", "list")] == ["off"]
+    assert "REQ_CONFLICT" in desk.run("lms", "off", deployment).stderr
+    assert "is switched on." in desk.run("lms", "on", deployment).stdout
+    assert len(desk.said("lms", "grant", deployment, "--school", "School B")["granted"]) == 1
+    (row,) = desk.said("lms", "list")
+    assert (row["state"], row["schools"]) == ("on", "School A, School B")
+    assert "REQ_CONFLICT" in desk.run("lms", "grant", deployment, "--school", "School B").stderr
+    assert desk.run("lms", "grant", deployment).exit_code == 2
+    invited = desk.said("lms", "invite", "An LMS", "--school", "School A")
+    assert desk.said("lms", "reject", invited["invite"]) == {"ref": invited["invite"], "state": "withdrawn"}
+    assert desk.said("lms", "pending") == []

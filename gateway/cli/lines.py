@@ -118,6 +118,48 @@ def lms_agree(parts: Office, by: Person, deployment: str, agreement: str, as_jso
     show(as_json, said, [f"Grades to {deployment} now go under {agreement}."])
 
 
+@lms.command("grant")
+@click.argument("deployment")
+@click.option("--school", "schools", multiple=True, required=True, help="Its name or reference; may be repeated.")
+@json_flag
+@acting
+def lms_grant(parts: Office, by: Person, deployment: str, schools: Sequence[str], as_json: bool) -> None:
+    """Grant an LMS deployment further schools."""
+    from gateway.flows import onboarding
+
+    new = onboarding.grant_lms(parts, by, deployment, schools)
+    said = {"deployment": deployment, "granted": new}
+    show(as_json, said, [f"{deployment} is granted {', '.join(new)} besides. Next: schoolgate lms link"])
+
+
+@lms.command("off")
+@click.argument("deployment")
+@json_flag
+@acting
+def lms_off(parts: Office, by: Person, deployment: str, as_json: bool) -> None:
+    """Let nobody in from an LMS deployment any more, and ask and send nothing there.
+
+    Grades that wait to be sent there are not sent, and say so; links and what is known of people stay for `lms on`.
+    """
+    _switch(parts, by, deployment, as_json, on=False)
+
+
+@lms.command("on")
+@click.argument("deployment")
+@json_flag
+@acting
+def lms_on(parts: Office, by: Person, deployment: str, as_json: bool) -> None:
+    """Let people in again from an LMS deployment that was switched off."""
+    _switch(parts, by, deployment, as_json, on=True)
+
+
+def _switch(parts: Office, by: Person, deployment: str, as_json: bool, *, on: bool) -> None:
+    from gateway.flows import onboarding
+
+    ref, state = onboarding.switch_lms(parts, by, deployment, on=on), "on" if on else "off"
+    show(as_json, {"deployment": ref, "state": state}, [f"{deployment} is switched {state}."])
+
+
 @lms.command("link")
 @click.argument("deployment")
 @click.option("--context", "context_id", required=True, help="The course's id in the LMS (context.id).")
@@ -145,10 +187,12 @@ def lms_list(parts: Office, by: Person, as_json: bool) -> None:
 
     with parts.database.open_district(by.district) as session:
         rows = [
-            (r.deployment, r.issuer, r.client_id, r.deployment_id, r.product, r.agreement, r.schools)
+            (r.deployment, "on" if r.line_status == "active" else "off", r.issuer, r.client_id, r.deployment_id,
+             r.product, r.agreement, r.schools)
             for r in directory.lms(session)
-        ]
-    table("LMS", ("deployment", "issuer", "client", "deployment id", "product", "agreement", "schools"), rows, as_json)
+        ]  # fmt: skip
+    columns = ("deployment", "state", "issuer", "client", "deployment id", "product", "agreement", "schools")
+    table("LMS", columns, rows, as_json)
 
 
 @lms.command("test")

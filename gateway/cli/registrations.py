@@ -102,12 +102,13 @@ def lms_approve(parts: Office, by: Person, ref: str, deployment_id: str | None, 
 @json_flag
 @acting
 def lms_reject(parts: Office, by: Person, ref: str, as_json: bool) -> None:
-    """Turn down a registration that waits; nothing of it stays in effect."""
+    """Turn down a registration that waits, or withdraw an invite that nobody used; nothing of it stays in effect."""
     from gateway.flows import registration_desk
 
-    registration_desk.reject(parts, by, ref)
-    text = f"{ref} is rejected. The LMS may still show the tool: its administrator deletes it there."
-    show(as_json, {"ref": ref, "state": "rejected"}, [text])
+    registered = registration_desk.reject(parts, by, ref)
+    text = (f"{ref} is rejected. The LMS may still show the tool: its administrator deletes it there."
+            if registered else f"{ref} is withdrawn: its address opens nothing any more.")  # fmt: skip
+    show(as_json, {"ref": ref, "state": "rejected" if registered else "withdrawn"}, [text])
 
 
 def _addresses(command: Callable[..., Any]) -> Callable[..., Any]:

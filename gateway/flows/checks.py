@@ -78,9 +78,21 @@ def _look(trial: _T, name: str, look: Callable[[_T], str], who: Owner) -> Check:
     except Unlike as unlike:
         seen, owner = str(unlike), unlike.who or who
     except ConnectorError as error:
-        seen, owner = str(error), Owner.SCHOOL if isinstance(error, AddressRefused) else who
+        seen, owner = in_words(error), Owner.SCHOOL if isinstance(error, AddressRefused) else who
     trial.failed.add(name)
     return Check(name, State.FAILED, _sentence(seen), str(owner))
+
+
+_BUSY = frozenset({429, 503})
+
+
+def in_words(error: ConnectorError) -> str:
+    """What a line that failed says; a status alone is no sentence."""
+    if not isinstance(error, AnswerRefused) or str(error) != f"status {error.status}":
+        return str(error)
+    if error.status in _BUSY:
+        return f"it asks to be called again later (status {error.status}): try in a minute"
+    return f"it answered with status {error.status}"
 
 
 def _sentence(text: str) -> str:

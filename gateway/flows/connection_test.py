@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,12 +29,15 @@ from gateway.flows.checks import Check, Skipped, Unlike, many
 from gateway.flows.onboarding.lines import deployment_named
 from gateway.flows.parts import Parts
 from gateway.identity import keys
+from gateway.identity.launch import LEEWAY
 from gateway.identity.staff import Person
 from gateway.store import credentials, registrations
 from gateway.store.tenant import Place
 from mappings import lti
 from mappings.products import product
+from mappings.products.lines import variables
 
+NEAR = 10  # seconds of difference between two clocks that are worth a word
 GRADE_SCOPES = (lti.SCOPE_LINE_ITEM, lti.SCOPE_LINE_ITEM_READ, lti.SCOPE_RESULT, lti.SCOPE_SCORE)
 
 
@@ -47,6 +51,7 @@ class _Trial(checks.Trial):
     key: RSAKey
     kid: str
     course: LtiAdvantage | None
+    leeway: int  # seconds by which the clocks may differ
     grant: Grant | None = None
     refused: CredentialsRefused | None = None
 
@@ -82,8 +87,12 @@ def _open(parts: Parts, by: Person, text: str) -> _Trial:
         platform: Any = registrations.by_ref(session, found.registration)
         kid = credentials.signing_kid(session, found.registration, parts.clock.now())
         key = keys.tool_key(session, parts.vault, kid)
+        excused = [
+            int(one.value) for one in registrations.relaxations(session)
+            if (one.registration, one.name) == (found.registration, "clock_skew") and one.until > parts.clock.now()
+        ]  # fmt: skip
     course = _launched(parts, [Place(by.district, s) for s in found.schools], found)
-    return _Trial(parts, platform, found, key, kid, course)
+    return _Trial(parts, platform, found, key, kid, course, max([LEEWAY, *excused]))
 
 
 def _launched(parts: Parts, places: list[Place], deployment: Any) -> LtiAdvantage | None:
@@ -123,7 +132,25 @@ def _keys(trial: _Trial) -> str:
         raise Unlike("the key set's address answers with something that is no key set") from error
     if not usable:
         raise Unlike(f"none of {many(unusable, 'key')} can be used: RSA for signing, 2048 bits or more, with a key id")
-    return f"{many(usable, 'key')} can be used" + (f", {unusable} cannot" if unusable else "")
+    clock = _clock(trial)
+    return f"{many(usable, 'key')} can be used" + (f", {unusable} cannot" if unusable else "") + clock
+
+
+def _clock(trial: _Trial) -> str:
+    """What is to be said of the LMS's clock: nothing while it is near ours. Raises Unlike where it is too far off."""
+    with trial.line() as line:
+        said = line.get(trial.platform.jwks_url).headers
+    try:
+        at = parsedate_to_datetime(said["Date"])
+        ahead = round((at - trial.parts.clock.now()).total_seconds())
+    except (KeyError, ValueError, TypeError):
+        return ""
+    if "Age" in said or abs(ahead) < NEAR:  # an answer that was kept on the way tells an older time
+        return ""
+    differs = f"its clock is {abs(ahead)} seconds {'ahead of' if ahead > 0 else 'behind'} ours"
+    if abs(ahead) >= trial.leeway:
+        raise Unlike(f"{differs}, and launches may fail from {trial.leeway} on: set both clocks")
+    return f"; {differs}, and launches may fail from {trial.leeway} on"
 
 
 def _issuer(trial: _Trial) -> str:
@@ -166,7 +193,7 @@ def _token(trial: _Trial) -> str:
         said = f" ({refused.said})" if refused.said else ""
         raise Unlike(
             f"{refused}{said}; the LMS must know the client {trial.platform.client_id} and read our keys at "
-            f"{trial.parts.settings.url}/.well-known/jwks.json"
+            f"{trial.parts.settings.url}/lti/keys/{trial.platform.registration}.json"
         ) from refused
     return f"the LMS gave a token that is good for {trial.grant.seconds:.0f} seconds"
 
@@ -200,13 +227,19 @@ def _audience(trial: _Trial) -> str:
         return f"the assertion had aud {audience}, which is {'' if audience == url else 'not '}the token URL"
     if trial.refused is None:
         trial.needs("address", "tls", "token")
-    for other in sorted({url, trial.platform.issuer} - {audience}):
+    for other in sorted({url, trial.platform.issuer, *_audiences_of(trial.platform.product)} - {audience}):
         try:
             trial.fetch(other, trial.asked)
         except ConnectorError:
             continue
         raise Unlike(f"the assertion had aud {audience}; the LMS accepts {other}: register that as token audience")
     raise Skipped(f"the assertion had aud {audience}; the LMS does not say whether it refused it for that")
+
+
+def _audiences_of(make: str) -> set[str]:
+    """What a make is known to want instead of its token URL (D2L, Blackboard)."""
+    known = product(make).setup.values.get("token_audience")
+    return {known.value} if known and not variables(known.value) else set()
 
 
 def _scopes(trial: _Trial) -> str:
@@ -220,6 +253,8 @@ def _scopes(trial: _Trial) -> str:
 
 
 def _course(trial: _Trial) -> LtiAdvantage:
+    if trial.deployment.status != "active":
+        raise Skipped("the deployment is switched off", Owner.SCHOOL)
     if trial.course is None:
         raise Skipped("no linked course was launched yet", Owner.SCHOOL)
     trial.needs("address", "tls", "token")

@@ -18,9 +18,10 @@ from gateway.store.tenant import Place, Session
 
 
 def open_course(parts: Parts, session: Session, deployment: str, context_id: str) -> LtiAdvantage | None:
-    """Return the line to a linked course, or None when the link, its registration or a launch is missing."""
+    """Return the line to a linked course, or None when the link, its registration or a launch is missing, or
+    it is switched off."""
     link = registrations.course(session, deployment, context_id)
-    if link is None or link.registration_status != "active" or not link.services:
+    if link is None or link.line_status != "active" or not link.services:
         return None
     platform = registrations.by_ref(session, link.registration)
     if platform is None:

@@ -34,7 +34,7 @@ def _ask(
     )  # fmt: skip
     credential = Credential(
         course.registration, course.vendor, course.agreement or "", frozenset(), frozenset({school}),
-        course.registration_status == "active",
+        course.line_status == "active",
     )  # fmt: skip
     return request, fact_store.load(session, credential)
 
@@ -68,5 +68,8 @@ def judge(
 
 
 def said(decision: Decision) -> Reason:
-    """Return the reason as teacher and application read it: what is about one pupil looks alike."""
+    """Return the reason as teacher and application read it: what is about one pupil looks alike, and what opens the
+    line to an LMS is its registration."""
+    if decision.primary is errors.AUT_TOKEN_EXPIRED:
+        return errors.LTI_REGISTRATION_DISABLED
     return errors.GRD_PUPIL if decision.of_row else decision.primary or errors.INT_POLICY_ERROR

@@ -92,7 +92,9 @@ def _open(parts: Parts, place: Place, activity: str, deployment: str, context_id
         of_link = results.link_of_column(session, activity, deployment, context_id)
         platform = registrations.by_ref(session, link.registration) if link else None
     if row is None or line is None or platform is None:
-        _give_up(parts, place, (activity, deployment, context_id), errors.GRD_NO_COLUMN)
+        off = link is not None and link.line_status != "active"
+        why = errors.LTI_REGISTRATION_DISABLED if off else errors.GRD_NO_COLUMN
+        _give_up(parts, place, (activity, deployment, context_id), why)
         return None
     try:
         url = url or line.find_column(activity) or line.make_column(activity, row.title, float(row.points), of_link)
@@ -196,7 +198,8 @@ def _clear(column: _Column, session: Session, row: Any) -> Cleared[bytes] | Refu
         results.set_result(session, row.batch, row.ref, bucket(reason), reason.code, now)
         results.finish(session, row.batch)
         return refused
-    record = lti.score(row.sub, float(row.points), float(row.maximum), row.fixed_at)
+    apart = "new_submission" in column.habits.services
+    record = lti.score(row.sub, float(row.points), float(row.maximum), row.fixed_at, no_attempt=apart)
     cleared = clear(decision, lti.ScoreSchema, record)
     grant = column.course.registration
     disclosure.intend(column.parts, session, decision, grant, [row.person_id], cleared.payload, attempt=row.attempt)

@@ -17,6 +17,7 @@ from connectors.lti_advantage import LtiAdvantage
 from gateway import errors
 from gateway.errors import Refused
 from gateway.flows import courses
+from gateway.flows.checks import in_words
 from gateway.flows.onboarding.lines import deployment_named
 from gateway.flows.parts import Office, Parts
 from gateway.identity import notices
@@ -130,7 +131,7 @@ def subscribe(parts: Parts, by: Person, deployment: str) -> list[Handler]:
             line.send_notices(one, ours)
         after = line.read_notice_handlers() if changed else before
     except ConnectorError as error:
-        raise Refused(errors.LTI_NOTICE_SERVICE, f"The LMS: {error}.") from error
+        raise Refused(errors.LTI_NOTICE_SERVICE, f"The LMS: {in_words(error)}.") from error
     states = {one: "changed" if one in changed else "kept" for one in after if after[one] == ours}
     came = last(parts, by, deployment)
     kinds = sorted({*wanted, *after, *came})
@@ -149,6 +150,8 @@ def _line(parts: Parts, by: Person, deployment: str) -> LtiAdvantage:
     """The line to a course of this deployment whose launch has named the service. Raises Refused."""
     with parts.database.open_district(by.district) as session:
         found = deployment_named(session, deployment)
+    if found.status != "active":
+        raise Refused(errors.LTI_NOTICE_SERVICE, "The deployment is switched off.")
     for school in found.schools:
         with parts.database.open_school(Place(by.district, school)) as session:
             context = registrations.launched(session, found.deployment, "notices")

@@ -115,12 +115,15 @@ def approve(parts: Office, by: Person, ref: str, deployment_id: str | None) -> A
     return Approved(row.registration, made, row.said["update"])
 
 
-def reject(parts: Office, by: Person, ref: str) -> None:
+def reject(parts: Office, by: Person, ref: str) -> bool:
     """Turn down a registration that waits, and note it in the ledgers of its schools. What an update would have changed
-    stays as it is. Raises Refused."""
+    stays as it is. An invite at which nothing was registered is withdrawn: its address opens nothing any more. Return
+    whether something had registered. Raises Refused."""
     by.acts_for_district()
     now = parts.clock.now()
     with parts.database.open_district(by.district) as session:
+        if invites.withdraw(session, ref, now, by.ref):
+            return False
         row = _pending(session, ref)
         where = places(parts, by, row.schools)
         invites.decide(session, ref, "rejected", now, by.ref)
@@ -128,14 +131,17 @@ def reject(parts: Office, by: Person, ref: str) -> None:
             registrations.forget_pending(session, row.registration)
             credentials.retire_keys(session, row.registration, now)
         note(parts, session, by, row.registration, row.vendor, [place.school for place in where], "refused")
+    return True
 
 
 def _pending(session: Session, ref: str) -> Any:
     row = invites.lock(session, ref)
-    if row is None or row.state == "open":
+    if row is None:
         raise Refused(
             errors.REQ_UNKNOWN, f"no registration {ref} waits here: `schoolgate lms pending` lists those that do"
         )
+    if row.state == "open":
+        raise Refused(errors.REQ_UNKNOWN, f"nothing has registered at {ref} yet")
     if row.state != "pending":
         raise Refused(errors.REQ_CONFLICT, f"{ref} was {row.state} already")
     registrations.lock(session, row.registration)

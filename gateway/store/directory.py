@@ -200,10 +200,24 @@ def agree(session: Session, deployment: str, agreement: str) -> int:
     )  # fmt: skip
 
 
+def grant_school(session: Session, deployment: str, school: int) -> None:
+    """Grant a deployment one school more."""
+    session.insert(tables.deployment_school, ignore=True, school=school, deployment=deployment)
+
+
+def switch(session: Session, deployment: str, status: str) -> bool:
+    """Set the status of a deployment; False where it has it already."""
+    return bool(session.run(
+        f"UPDATE deployment SET status = %(status)s WHERE {_D} AND deployment = %(deployment)s AND status <> %(status)s",
+        deployment=deployment, status=status,
+    ))  # fmt: skip
+
+
 def lms(session: Session) -> Sequence[Any]:
     """Return the district's LMS deployments with their registrations."""
     return session.rows(
-        "SELECT r.registration, r.issuer, r.client_id, r.product, r.status, r.hosts, d.deployment, d.deployment_id, d.agreement, "
+        "SELECT r.registration, r.issuer, r.client_id, r.product, r.hosts, d.deployment, d.deployment_id, d.agreement, "
+        "CASE WHEN d.status = 'active' THEN r.status ELSE d.status END AS line_status, "
         "(SELECT string_agg(s.name, ', ' ORDER BY s.name) FROM deployment_school x JOIN school s ON "
         "s.district = x.district AND s.school = x.school WHERE x.district = d.district AND x.deployment = d.deployment) "
         "AS schools FROM deployment d JOIN registration r ON r.registration = d.registration "

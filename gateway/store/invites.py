@@ -72,6 +72,16 @@ def lock(session: Session, ref: str) -> Any | None:
     )
 
 
+def withdraw(session: Session, ref: str, now: datetime, by: str) -> bool:
+    """End an invite at which nothing was registered; False for any other. An attempt that is under way comes to
+    nothing."""
+    return bool(session.run(
+        "UPDATE lms_invite SET state = 'withdrawn', decided_at = %(now)s, decided_by = %(by)s "
+        "WHERE district = %(district)s AND invite = %(ref)s AND state = 'open'",
+        ref=ref, now=now, by=by,
+    ))  # fmt: skip
+
+
 def decide(session: Session, ref: str, state: str, now: datetime, by: str) -> None:
     session.run(
         "UPDATE lms_invite SET state = %(state)s, decided_at = %(now)s, decided_by = %(by)s "

@@ -268,6 +268,9 @@ def schools_of(session: Session, registration: str) -> list[int]:
 
 # --- courses ---------------------------------------------------------------------------------------
 
+# A course is as much in use as its deployment and its registration are.
+_LINE_STATUS = "CASE WHEN d.status = 'active' THEN r.status ELSE d.status END AS line_status"
+
 
 def link_context(session: Session, deployment: str, context_id: str, class_id: str, now: datetime, by: str) -> bool:
     """Link a course to a class of the session's school; linking again moves the link. False where it is linked to a class
@@ -302,8 +305,8 @@ def unlink_elsewhere(session: Session, deployment: str, context_id: str, school:
 def course_of_class(session: Session, class_id: str) -> Sequence[Any]:
     """Return the LMS courses linked to a class, with their registration."""
     return session.rows(
-        "SELECT l.deployment, l.context_id, l.services, d.registration, d.deployment_id, d.agreement, d.status, r.status AS "
-        "registration_status, r.vendor, r.product FROM context_link l JOIN deployment d ON d.district = l.district "
+        "SELECT l.deployment, l.context_id, l.services, d.registration, d.deployment_id, d.agreement, "
+        f"{_LINE_STATUS}, r.vendor, r.product FROM context_link l JOIN deployment d ON d.district = l.district "
         "AND d.deployment = l.deployment JOIN registration r ON r.registration = d.registration "
         "WHERE l.district = %(district)s AND l.school = %(school)s AND l.class_id = %(class)s "
         "ORDER BY l.linked_at, l.context_id",
@@ -314,8 +317,8 @@ def course_of_class(session: Session, class_id: str) -> Sequence[Any]:
 def course(session: Session, deployment: str, context_id: str) -> Any | None:
     """Return one linked course with its registration."""
     return session.row(
-        "SELECT l.class_id, l.services, d.registration, d.deployment_id, d.agreement, r.vendor, r.status AS registration_status "
-        "FROM context_link l "
+        "SELECT l.class_id, l.services, d.registration, d.deployment_id, d.agreement, r.vendor, "
+        f"{_LINE_STATUS} FROM context_link l "
         "JOIN deployment d ON d.district = l.district AND d.deployment = l.deployment "
         "JOIN registration r ON r.registration = d.registration WHERE l.district = %(district)s "
         "AND l.school = %(school)s AND l.deployment = %(deployment)s AND l.context_id = %(context)s",

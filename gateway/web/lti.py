@@ -120,8 +120,13 @@ def link() -> Response:
 @declares(Audience.TEACHER, refusals=(errors.LTI_CODE,), summary="Pick what to link (Deep Linking 2.0)")
 def picker(key: str) -> Response:
     """Show what can be picked."""
+    return _offered(key)
+
+
+def _offered(key: str, *, slipped: bool = False) -> Response:
     page = launch.open_picker(running().parts, key, request.cookies)
-    return scripted(make_response(render_template("picker.html", page=page, action=request.path)), page.launch_url)
+    shown = render_template("picker.html", page=page, action=request.path, slipped=slipped)
+    return scripted(make_response(shown), page.launch_url)
 
 
 @blueprint.route("/lti/pick/<key>", methods=["POST"])
@@ -130,8 +135,10 @@ def picker(key: str) -> Response:
     summary="Hand what was picked to the LMS, once",
 )  # fmt: skip
 def pick(key: str) -> Response:
-    """Add, cancel, or go on to the application."""
+    """Add, cancel, or go on to the application. Who adds nothing has slipped: that is no answer to the LMS."""
     deed, chosen = request.form.get("do", "add"), request.form.getlist("item")
+    if deed == "add" and not chosen:
+        return _offered(key, slipped=True)
     done = launch.pick(running().parts, key, deed, chosen, request.form.get("shown", ""), request.cookies)
     if isinstance(done, str):
         return _sent_on(done)

@@ -3,14 +3,16 @@ readable page for a person. What it does not know it answers with a sentence tha
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import structlog
 from flask import Flask, Response, g, make_response, render_template, request
+from markupsafe import Markup, escape
 from werkzeug.exceptions import HTTPException
 
 from gateway import errors
-from gateway.errors import Reason, Refused
+from gateway.errors import Owner, Reason, Refused
 from gateway.flows import launch
 from gateway.store.tenant import UNKEEPABLE, UNREACHABLE
 from gateway.web.contract import running
@@ -37,6 +39,8 @@ def register(app: Flask) -> None:
     for kind in UNKEEPABLE:
         app.register_error_handler(kind, _unkeepable)
     app.register_error_handler(Exception, _unexpected)
+    app.add_template_filter(_coded, "coded")
+    app.add_template_filter(_whom, "whom")
 
 
 def _refused(refused: Refused) -> Response:
@@ -91,6 +95,16 @@ def _page(reason: Reason, detail: str) -> Response:
         return make_response(page, said.reason.http)
     page = render_template("problem.html", reason=reason, detail=detail, request_id=g.get("request_id", ""))
     return make_response(page, reason.http)
+
+
+def _coded(text: str) -> Markup:
+    """Text of ours with its `commands` set as such."""
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped first
+
+
+def _whom(owner: Owner) -> str:
+    """Who can mend it, said to the person who reads the page."""
+    return "you" if owner is Owner.CALLER else str(owner)
 
 
 def _problem(reason: Reason, detail: str, fields: Any) -> dict[str, Any]:

@@ -67,6 +67,7 @@ class Street:
     claims: dict[str, Any] = field(default_factory=dict)
     storage: bool = False
     forgets: bool = False  # what it was given to keep
+    in_text: bool = False  # its answers are JSON in text, as a Sakai's may be
     arrived: list[str] = field(default_factory=list)
     picked: list[str] = field(default_factory=list)
 
@@ -80,7 +81,10 @@ class Street:
         return apps[host].wsgi_app(environ, start)
 
     def _keeper(self) -> str:
-        return "" if not self.storage else _KEEPER.replace("kept[key] = value", "0") if self.forgets else _KEEPER
+        keeper = _KEEPER.replace("kept[key] = value", "0") if self.forgets else _KEEPER
+        if self.in_text:
+            keeper = keeper.replace("postMessage({", "postMessage(JSON.stringify({").replace("] }, ", "] }), ")
+        return keeper if self.storage else ""
 
     def _app(self) -> Flask:
         app = Flask("application")

@@ -7,8 +7,10 @@ import re
 
 import pytest
 from playwright.sync_api import Frame, Page, expect
+from responses import RequestsMock
 
 from tests.browser.conftest import GATEWAY, LMS, Opened, Street
+from tests.registrants import Registrant
 
 pytestmark = pytest.mark.browser
 IN_FRAMES, EVERYWHERE = f"https://{LMS}:443", "*"  # where the gateway's cookies are blocked altogether
@@ -54,6 +56,13 @@ def test_third_party_cookies_are_blocked_here(street: Street, browse: Opened) ->
 def test_platform_storage_lets_in_who_keeps_no_cookie_at_all(street: Street, browse: Opened) -> None:
     street.storage = True
     page = course(browse(blocked=EVERYWHERE, width=320))
+    expect(page.frame_locator("[name=tool]").get_by_role("heading", name="You are in")).to_be_visible()
+    assert tiers(street) == ["storage"]
+
+
+def test_platform_storage_that_answers_in_text_does_too(street: Street, browse: Opened) -> None:
+    street.storage = street.in_text = True
+    page = course(browse(blocked=EVERYWHERE))
     expect(page.frame_locator("[name=tool]").get_by_role("heading", name="You are in")).to_be_visible()
     assert tiers(street) == ["storage"]
 
@@ -130,3 +139,13 @@ def test_a_failed_launch_is_readable_on_a_narrow_screen(street: Street, browse: 
     expect(frame.get_by_role("heading", name="The activity did not open")).to_be_visible()
     expect(frame.locator("[aria-current=step]")).to_have_text(re.compile("Failed here"))
     assert fits(tool(page), 320)
+
+
+def test_what_an_lms_granted_is_readable_on_a_narrow_screen(street: Street, browse: Opened, wire: RequestsMock) -> None:
+    lms = Registrant(wire).serve()
+    shown = lms.opens(street.world, lms.invited(street.world, "A"))
+    page = browse(width=320)
+    page.route(f"https://{GATEWAY}/registered", lambda route: route.fulfill(body=shown.text, content_type="text/html"))
+    page.goto(f"https://{GATEWAY}/registered")
+    expect(page.get_by_role("heading", name="What was asked for, and what was granted")).to_be_visible()
+    assert fits(page, 320)

@@ -461,14 +461,15 @@ def test_under_responses_the_rules_of_url_size_and_redirect_hold(tmp_path):
         assert session.get("https://lms.example/a").json() == {"b": 1}
         assert responses.calls[0].request.headers["Authorization"] == "Bearer x"
         assert session.download("https://lms.example/file", tmp_path / "f") == 9
-        for path, error in (
-            ("big", AnswerTooLarge),
-            ("moved", AnswerRefused),
-            ("slow", AnswerLost),
-            ("down", Unreachable),
-            ("unknown", Unreachable),
+        for path, error, said in (
+            ("big", AnswerTooLarge, "over 50 bytes"),
+            ("moved", AnswerRefused, "status 302"),
+            ("slow", AnswerLost, "lms.example: no answer in time"),
+            ("down", Unreachable, "lms.example: no connection in time"),
+            ("unknown", Unreachable, "lms.example: no connection"),
         ):
-            with pytest.raises(error):
+            with pytest.raises(error) as failed:
                 session.get(f"https://lms.example/{path}")
+            assert str(failed.value).endswith(said)
         with pytest.raises(AddressRefused):
             session.get("https://other.example/")

@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import timedelta
+from email.utils import format_datetime
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -20,7 +22,7 @@ from psycopg.types.json import Jsonb
 from connectors.egress import GuardedSession, Reach, open_session
 from gateway.cli import main
 from gateway.errors import Refused
-from gateway.flows import connection_test, onboarding
+from gateway.flows import connection_test, launch, onboarding, registration_desk
 from gateway.flows.checks import Check, State
 from gateway.flows.parts import Parts
 from gateway.identity import staff
@@ -44,7 +46,8 @@ class Bench:
     def __init__(self, world: World, wire: responses.RequestsMock, **platform: Any) -> None:
         self.world, self.wire, self.leads = world.standing(), wire, "93.184.216.34"
         self.app = application(world, "A")
-        self.lms = Platform(**platform).register(world, "A").link(world, "A", "kA").serve_keys(wire)
+        make = platform.pop("product", "generic")
+        self.lms = Platform(**platform).register(world, "A", product=make).link(world, "A", "kA").serve_keys(wire)
         self.tokens: list[dict[str, str]] = []
         self.grants: str | None = None
         wire.get(f"{HOST}/token", status=405)
@@ -147,7 +150,8 @@ def test_an_lms_that_does_not_answer(bench):
         ({"json": {"keys": [public_jwk(rsa_key(9, 1024), kid="k1")]}}, "None of 1 key can be used"),
         ({"json": {"keys": []}}, "None of 0 keys can be used"),
         ({"json": {"no": 1}}, "no key set"),
-        ({"status": 404}, "Status 404"),
+        ({"status": 404}, "It answered with status 404."),
+        ({"status": 429}, "It asks to be called again later (status 429): try in a minute."),
         ({"body": "<html>", "content_type": "text/html"}, "A web page came"),
     ],
 )
@@ -213,7 +217,11 @@ def test_credentials_that_are_refused_say_what_the_lms_must_know(bench):
                              "column": "skipped"}  # fmt: skip
     assert "(invalid_client)" in found["token"].seen
     assert bench.lms.client_id in found["token"].seen
-    assert "https://gateway.example/.well-known/jwks.json" in found["token"].seen
+    address = registration_desk.key_address(bench.world.office, bench.world.by, bench.lms.deployment)
+    assert (
+        f"read our keys at {address}." in found["token"].seen
+    )  # those of this registration, as its administrator was told
+    assert bench.world.client.get(address.removeprefix("https://gateway.example")).status_code == 200
     assert "secret" not in found["token"].seen
     assert found["audience"].seen.startswith(f"The assertion had aud {HOST}/token;")
 
@@ -230,7 +238,48 @@ def test_the_audience_that_the_lms_wants_is_found(bench):
     )
 
 
-def test_a_token_endpoint_that_breaks_is_no_question_of_audience(bench):
+def test_the_audience_that_its_make_is_known_to_want_is_found(public_world, wire):
+    """A Brightspace that registered itself without saying so (lti.md, section 4.4)."""
+    bench, wanted = Bench(public_world, wire, product="brightspace"), "https://api.brightspace.com/auth/token"
+    bench.serve_token(
+        lambda _, said: (200, {"access_token": "x"}) if said["aud"] == wanted else (400, {"error": "invalid_client"})
+    )
+    assert f"the LMS accepts {wanted}: register" in bench.test()["audience"].seen
+
+
+# --- clocks ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ahead", "state", "seen"),
+    [
+        (0, "ok", "1 key can be used."), (9, "ok", "1 key can be used."), (-9, "ok", "1 key can be used."),
+        (14, "ok", "1 key can be used; its clock is 14 seconds ahead of ours, and launches may fail from 60 on."),
+        (-59, "ok", "1 key can be used; its clock is 59 seconds behind ours, and launches may fail from 60 on."),
+        (60, "failed", "Its clock is 60 seconds ahead of ours, and launches may fail from 60 on: set both clocks."),
+    ],
+)  # fmt: skip
+def test_a_clock_that_goes_wrong_is_told_before_launches_fail_for_it(bench, ahead, state, seen):
+    shown = format_datetime(bench.world.clock.at + timedelta(seconds=ahead), usegmt=True)
+    keys = {"keys": [public_jwk(bench.lms.key, kid="k1")]}
+    bench.wire.upsert("GET", bench.lms.jwks_url, json=keys, headers={"Date": shown})
+    check = bench.test()["keys"]
+    assert (check.state, check.seen) == (state, seen)
+    assert check.who == (LMS if state == "failed" else "")
+
+
+def test_a_clock_that_is_excused_or_not_told_is_no_failure(bench):
+    keys = {"keys": [public_jwk(bench.lms.key, kid="k1")]}
+    shown = format_datetime(bench.world.clock.at - timedelta(seconds=75), usegmt=True)
+    bench.wire.upsert("GET", bench.lms.jwks_url, json=keys, headers={"Date": shown})
+    assert bench.test()["keys"].state == "failed"
+    office, by = bench.world.office, bench.world.by
+    launch.relax(office, by, bench.lms.deployment, "clock_skew", "agreed", "2026-12-01", "90")
+    assert bench.test()["keys"].seen.endswith("75 seconds behind ours, and launches may fail from 90 on.")
+    for headers in ({"Date": shown, "Age": "75"}, {"Date": "yesterday"}, {}):
+        bench.wire.upsert("GET", bench.lms.jwks_url, json=keys, headers=headers)
+        assert bench.test()["keys"].seen == "1 key can be used."
+
     bench.serve_token(lambda *_: (500, {}))
     found = bench.test()
     assert (found["token"].state, found["audience"].state) == ("failed", "skipped")

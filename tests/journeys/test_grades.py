@@ -451,3 +451,13 @@ def test_of_whom_an_lms_says_to_be_in_a_course_two_ids_are_kept_and_nothing_leav
     assert "lms-p0" not in members
     said = [lesson.book.platform.token("lti_nrps", f"Member.{name}", "p0") for name in ("name", "email", "picture")]
     assert [word for word in said if word in members + str(kept)] == []
+
+
+@pytest.mark.parametrize(
+    ("product", "said"), [("canvas", {"new_submission": False}), ("generic", None), ("moodle", None)]
+)
+def test_a_score_is_no_attempt_of_its_own_where_it_would_be_one(public_world, wire, product, said):
+    """Else Canvas makes a submission of each score, late where the due date is over (canvas-lms issue 1799)."""
+    lesson = Lesson(public_world, wire, product=product)
+    assert lesson.send(p0="proficient") == {"p0": ("sent", None)}
+    assert [one.get("https://canvas.instructure.com/lti/submission") for one in lesson.book.posted] == [said]

@@ -168,6 +168,21 @@ def test_a_cancelled_picker_goes_back_with_nothing(lesson):
     assert verified(lesson, hidden(answer.text, "JWT"))[DL + "content_items"] == []
 
 
+def test_an_lms_that_takes_no_activity_there_is_said_to(lesson):
+    page = look(lesson, picker(lesson, accept_types=["link", "file"])).text
+    assert "The LMS takes no link to an activity in this place." in page
+    assert "has no activity" not in page
+    assert "Make or find one in Mastery App" in page
+
+
+def test_adding_nothing_is_a_slip_and_no_answer(lesson):
+    path = picker(lesson)
+    page = press(lesson, path, do="add")
+    assert (page.status_code, "Nothing is chosen yet." in page.text, 'name="JWT"' in page.text) == (200, True, False)
+    (made,) = verified(lesson, hidden(press(lesson, path, item="check").text, "JWT"))[DL + "content_items"]
+    assert made["custom"] == {"activity": "check"}
+
+
 def test_data_that_did_not_come_is_not_sent_back(lesson):
     said = verified(lesson, hidden(press(lesson, picker(lesson, data=None), do="cancel").text, "JWT"))
     assert DL + "data" not in said

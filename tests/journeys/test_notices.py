@@ -190,6 +190,7 @@ def test_what_the_lms_does_not_do_is_said(service, wire):
         with pytest.raises(Refused) as refused:
             service.subscribe()
         assert refused.value.reason.code == "LTI_NOTICE_SERVICE"
+        assert ("it answered with status 403." in refused.value.detail) is (status == 403)
     assert not [asked for asked in service.asked if asked.startswith("PUT")]
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from flask import Flask
+from gunicorn.http.message import MAX_REQUEST_LINE
 
+from gateway import serve
 from gateway.errors import Refused
 from gateway.web import limits
 from gateway.web.limits import Limits, ProcessCounts
@@ -59,3 +64,14 @@ def test_a_flood_of_addresses_takes_no_more_memory_than_set(monkeypatch):
     for n in range(1000):
         counts.incr(f"k{n}", 60)
         assert len(counts._counts) <= 100
+
+
+def test_a_login_by_a_long_address_is_not_cut_off_before_the_gate(monkeypatch):
+    """Two hints of an LMS are more than gunicorn takes unless it is told so."""
+    begun: list[list[str]] = []
+    monkeypatch.setattr(serve.subprocess, "Popen", lambda command, **_: begun.append(command))
+    serve._web(8080, 1)
+    service = (Path(serve.__file__).parent.parent / "deploy" / "schoolgate.service").read_text()
+    for command in (" ".join(begun[0]), service):
+        (said,) = re.findall(r"--limit-request-line (\d+)", command)
+        assert int(said) == MAX_REQUEST_LINE

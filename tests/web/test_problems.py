@@ -135,7 +135,8 @@ def test_every_code_has_a_page(world, code):
     answer = world.client.get(f"/errors/{code}")
     assert answer.status_code == 200
     reason = VOCABULARY[code]
-    assert all(part in html.unescape(answer.text) for part in (reason.sentence, reason.remedy))
+    said = html.unescape(answer.text).replace("<code>", "`").replace("</code>", "`")
+    assert all(part in said for part in (reason.sentence, reason.remedy))
 
 
 @pytest.mark.parametrize("code", VOCABULARY)

@@ -39,9 +39,10 @@ _AT: dict[str, int] = {
     **dict.fromkeys(("LTI_PLATFORM_ERROR", "LTI_TOKEN", "LTI_ALG", "LTI_KID"), 3),
     **dict.fromkeys(("LTI_KEY_UNKNOWN", "LTI_KEY_WEAK", "LTI_KEYS_UNREACHABLE"), 4),
     "LTI_SIGNATURE": 5,
-    **dict.fromkeys(("LTI_DEPLOYMENT", "LTI_CONTEXT", "LTI_CONTEXT_UNLINKED", "LTI_CONTEXT_LINKED"), 7),
+    **dict.fromkeys(("LTI_CONTEXT", "LTI_CONTEXT_UNLINKED", "LTI_CONTEXT_LINKED"), 7),
     **dict.fromkeys(("LTI_PERSON", "LTI_FOR_USER_UNKNOWN", "LTI_LINE_ITEM", "LTI_CODE", "LTI_ITEM_NOT_ACCEPTED"), 8),
 }
+_COMPLETE = 6  # where every claim is looked at, whatever it is about
 # What nobody outside is told apart (LV-36).
 _OUTWARD = {errors.LTI_REGISTRATION_DISABLED: errors.LTI_ISSUER_UNKNOWN}
 _log = structlog.get_logger()
@@ -49,26 +50,36 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What a person reads: the steps with whether each was passed (None: not tried), and what failed."""
+    """What a person reads: the steps with whether each was passed (None: not tried), what failed, in which claim."""
 
     steps: tuple[tuple[str, bool | None], ...]
     reason: Reason
     detail: str
+    claim: str
 
 
 def diagnose(refused: Refused) -> Diagnosis:
     """Return the diagnosis of a failed login or launch, as anybody may read it."""
-    reason = _OUTWARD.get(refused.reason, refused.reason)
-    failed = step_of(reason)
+    reason, claim = _OUTWARD.get(refused.reason, refused.reason), claim_of(refused)
+    failed = step_of(reason, claim)
     steps = tuple((text, True if n < failed else False if n == failed else None) for n, text in enumerate(STEPS, 1))
-    return Diagnosis(steps, reason, refused.detail if reason is refused.reason else reason.sentence)
+    detail = refused.detail if reason is refused.reason and not claim else reason.sentence
+    return Diagnosis(steps, reason, detail, claim)
 
 
-def step_of(reason: Reason) -> int:
+def claim_of(refused: Refused) -> str:
+    """Return which claim the gate found wrong, as it says behind the sentence of its code; "" where it names none."""
+    named = refused.detail.removeprefix(refused.reason.sentence)
+    return named[2:-1] if named.startswith(" (") and named.endswith(")") else ""
+
+
+def step_of(reason: Reason, claim: str = "") -> int:
     """Return the number of the step at which a refusal is made."""
+    if claim:
+        return _COMPLETE
     if reason.code.startswith(_LOGIN):
         return 1
-    return _AT.get(reason.code, 6 if reason.code.startswith("LTI_") else 8)
+    return _AT.get(reason.code, _COMPLETE if reason.code.startswith("LTI_") else 8)
 
 
 def keep(parts: Parts, gate: GatewayLaunch, refused: Refused, support: str) -> None:
@@ -79,7 +90,7 @@ def keep(parts: Parts, gate: GatewayLaunch, refused: Refused, support: str) -> N
         with parts.database.open_identity() as session:
             platform = registrations.by_ref(session, gate.registration)
             if platform is not None:
-                facts = _redacted(gate, parts.clock.now().timestamp())
+                facts = _redacted(gate, claim_of(refused), parts.clock.now().timestamp())
                 registrations.keep_failure(
                     session, support, platform.registration, platform.home_district, refused.reason.code, facts,
                     parts.clock.now(),
@@ -88,8 +99,9 @@ def keep(parts: Parts, gate: GatewayLaunch, refused: Refused, support: str) -> N
         _log.warning("failure_not_kept", kind=type(error).__name__)
 
 
-def _redacted(gate: GatewayLaunch, now: float) -> dict[str, Any]:
-    """What is kept of a message: nothing about a person. Claims count once their signature is verified."""
+def _redacted(gate: GatewayLaunch, wrong: str, now: float) -> dict[str, Any]:
+    """What is kept of a message: nothing about a person. Claims count once their signature is verified; of the one that
+    was wrong its name is kept."""
     claims, header = gate.claims, gate.header
     issued, expires = _number(claims.get("iat")), _number(claims.get("exp"))
     named = {name.rsplit("/", 1)[-1] for name in claims}
@@ -102,7 +114,15 @@ def _redacted(gate: GatewayLaunch, now: float) -> dict[str, Any]:
         "lives_seconds": None if issued is None or expires is None else round(expires - issued),
         "message_type": kind if isinstance(kind, str) and kind in lti_messages.KINDS else None,
         "course_roles": sorted(words), "claims": sorted(named & _CLAIM_NAMES), "verified": bool(claims),
+        "wrong_claim": wrong or None,
     }  # fmt: skip
+
+
+# In the order in which they are read.
+_FACTS = (
+    "message_type", "course_roles", "tier", "alg", "has_kid", "verified", "skew_seconds", "lives_seconds",
+    "wrong_claim", "claims",
+)  # fmt: skip
 
 
 def _number(value: Any) -> float | None:
@@ -135,10 +155,10 @@ def inspect(parts: Office, by: Person, number: str) -> dict[str, Any]:
     with parts.database.open_district(by.district) as session:
         found = launches.failure(session, number)
     if found is not None:
-        steps = diagnose(Refused(VOCABULARY[found.code])).steps
-        reached = [text for text, passed in steps if passed]
+        failed = step_of(VOCABULARY[found.code], found.facts.get("wrong_claim") or "")
         said = {"support": found.support, "at": found.at, "registration": found.registration, "outcome": found.code}
-        return said | {"passed": len(reached), "of": len(STEPS)} | dict(found.facts)
+        said |= {"passed": failed - 1, "of": len(STEPS), "failed_at": STEPS[failed - 1]}
+        return said | {name: found.facts[name] for name in _FACTS if name in found.facts}
     where = [place.school for place in places(parts, by, ())]
     with parts.database.open_schools(by.district, where) as session:
         row = launches.launch_called(session, number)

@@ -40,6 +40,7 @@ class Picker:
     class_title: str
     application: str
     multiple: bool
+    takes: bool  # a link to an activity, in this place
     activities: Sequence[tuple[str, str, float]]  # the application's id, title, points
     proposed: Sequence[str]
     shown: str  # what was proposed, in a word: only that is sent
@@ -64,7 +65,7 @@ def open_picker(parts: Parts, key: str, cookies: Mapping[str, str]) -> Picker:
         maker = launches.application(session, launch.access_grant)
     takes = "ltiResourceLink" in launch.facts["settings"]["accept_types"]
     return Picker(
-        class_.title if class_ else "", maker.name if maker else "", launch.facts["settings"]["accept_multiple"],
+        class_.title if class_ else "", maker.name if maker else "", launch.facts["settings"]["accept_multiple"], takes,
         [(a.your_id, a.title, a.points) for a in found] if takes else [],
         [item.get("title") or item.get("activity") or item["type"] for item in launch.facts.get("items", ())],
         _shown(launch), maker.launch_url if maker else "",
@@ -182,7 +183,7 @@ class _Response(DeepLink):  # type: ignore[misc]
 def _sign(parts: Parts, session: Session, launch: Any, items: Sequence[Mapping[str, Any]]) -> Answer:
     course = registrations.course(session, launch.deployment, launch.context_id)
     platform = registrations.by_ref(session, course.registration) if course else None
-    if course is None or platform is None or platform.status != "active":
+    if course is None or platform is None or course.line_status != "active":
         raise Refused(errors.LTI_REGISTRATION_DISABLED)
     registration = Registration().set_client_id(platform.client_id).set_issuer(platform.issuer)
     now = int(parts.clock.now().timestamp())

@@ -1,6 +1,6 @@
 """Onboarding: districts, schools, people, sources, LMSs and vendors, by a named person."""
 
-from gateway.flows.onboarding.lines import Lms, add_lms, agree_lms, link_class
+from gateway.flows.onboarding.lines import Lms, add_lms, agree_lms, grant_lms, link_class, switch_lms
 from gateway.flows.onboarding.places import (
     add_district,
     add_school,
@@ -28,6 +28,7 @@ __all__ = [
     "agree_lms",
     "complete",
     "connect_vendor",
+    "grant_lms",
     "guard_source",
     "link_class",
     "ours",
@@ -36,4 +37,5 @@ __all__ = [
     "repair_source",
     "repairs_for_schools",
     "sheet",
+    "switch_lms",
 ]

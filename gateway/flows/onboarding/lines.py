@@ -114,6 +114,43 @@ def agree_lms(parts: Office, by: Person, deployment: str, agreement: str) -> Non
         directory.agree(session, found.deployment, agreement)
 
 
+def switch_lms(parts: Office, by: Person, deployment: str, *, on: bool) -> str:
+    """Let nobody in from a deployment, and ask and send nothing there, or do so again; note it in the ledgers of its
+    schools. Return the deployment. Raises Refused."""
+    by.acts_for_district()
+    with parts.database.open_district(by.district) as session:
+        found = deployment_named(session, deployment)
+        if not directory.switch(session, found.deployment, "active" if on else "disabled"):
+            raise Refused(errors.REQ_CONFLICT, f"{deployment} is switched {'on' if on else 'off'} already")
+        _note(parts, session, by, found, found.schools, "accepted" if on else "ended")
+    return str(found.deployment)
+
+
+def grant_lms(parts: Office, by: Person, deployment: str, schools: Sequence[str]) -> list[str]:
+    """Grant a deployment further schools; note it in their ledgers. Return those that are new, by their references.
+    Raises Refused."""
+    by.acts_for_district()
+    where = places(parts, by, schools)
+    with parts.database.open_district(by.district) as session:
+        found = deployment_named(session, deployment)
+        new = [place.school for place in where if place.school not in found.schools]
+        if not new:
+            raise Refused(errors.REQ_CONFLICT, f"{deployment} is granted these schools already")
+        refs = [row.ref for row in directory.schools(session) if row.school in new]
+        for school in new:
+            directory.grant_school(session, found.deployment, school)
+        _note(parts, session, by, found, new, "accepted")
+    return refs
+
+
+def _note(parts: Office, session: Session, by: Person, found: Any, schools: Sequence[int], outcome: str) -> None:
+    """Write what became of a deployment into the ledgers of schools: last, in the order in which logs are locked."""
+    actor = {"kind": str(ActorKind.STAFF), "ref": by.ref}
+    for school in sorted(schools):
+        session.narrow(Place(found.district, school))
+        disclosure.event(parts, session, "grant", found.deployment, outcome, vendor=found.vendor, actor=actor)
+
+
 def link_class(parts: Office, by: Person, deployment: str, context_id: str, school: str, class_id: str) -> None:
     """Link an LMS course to a class of a school the deployment is granted."""
     from gateway.store import roster

@@ -12,11 +12,16 @@
     try { return host().frames[frame] || host(); } catch { return host(); }
   };
 
+  const read = (data) => { // a Sakai may answer with text
+    if (typeof data !== "string") return data;
+    try { return JSON.parse(data); } catch { return null; }
+  };
+
   // Ask the LMS one thing; resolves with its answer, or with null when there is none.
   const ask = (message) => new Promise((done) => {
     const id = crypto.randomUUID();
     const hear = (event) => {
-      const said = event.data;
+      const said = read(event.data);
       if (event.origin !== origin || !said || said.message_id !== id || said.subject !== message.subject + ".response") return;
       window.removeEventListener("message", hear);
       done(said.error ? null : said);

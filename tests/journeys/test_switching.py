@@ -1,0 +1,108 @@
+"""A deployment is switched off and on, and granted further schools; an invite that nobody used is withdrawn."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gateway.flows import connection_test, notices, onboarding, registration_desk
+from gateway.store import directory
+from tests.journeys.test_grades import Lesson
+from tests.platforms import LTI, application, code_of, refusal_of
+from tests.registrants import Registrant, refused_with
+
+
+@pytest.fixture
+def lesson(public_world, wire) -> Lesson:
+    return Lesson(public_world, wire)
+
+
+def switch(lesson: Lesson, *, on: bool) -> None:
+    onboarding.switch_lms(lesson.world.office, lesson.world.by, lesson.lms.deployment, on=on)
+
+
+def granted(lesson: Lesson, org: str) -> list[str]:
+    """What the log of a school says became of the deployment."""
+    return [e["outcome"] for e in lesson.world.ledger(org) if e["type"] == "grant" and e["id"] == lesson.lms.deployment]
+
+
+def test_who_comes_from_a_deployment_that_is_off_is_not_let_in_until_it_is_on_again(lesson):
+    world, lms = lesson.world, lesson.lms
+    begun = lms.login(world)
+    token = lms.sign(lms.complete(world, lms.message("p0"), begun))
+    switch(lesson, on=False)
+    assert refusal_of(lms.post(world, token, begun)) == "LTI_DEPLOYMENT"
+    assert refusal_of(lms.launch(world, lms.message("p0"))) == "LTI_DEPLOYMENT"
+    switch(lesson, on=True)
+    assert code_of(lms.launch(world, lms.message("p0")))
+    assert granted(lesson, "A") == ["ended", "accepted"]
+
+
+def test_nothing_is_asked_of_a_deployment_that_is_off(lesson, wire):
+    world, members = lesson.world, f"/v1/classes/{lesson.launch['class']['id']}/members"
+    wire.calls.reset()
+    assert (lesson.app.get(members).status_code, len(wire.calls) > 0) == (200, True)
+    switch(lesson, on=False)
+    wire.calls.reset()
+    assert (lesson.app.get(members).status_code, len(wire.calls)) == (200, 0)
+    found = {one.name: one for one in connection_test.run(world.parts, world.by, lesson.lms.deployment)}
+    assert found["members"].seen == found["column"].seen == "The deployment is switched off."
+    assert refused_with(notices.subscribe, world.parts, world.by, lesson.lms.deployment) == "LTI_NOTICE_SERVICE"
+
+
+def test_no_grade_goes_to_a_deployment_that_is_off_and_its_sender_is_told(lesson):
+    waits = lesson.hand_in(p0="proficient", p2="proficient")
+    lesson.press(waits)
+    switch(lesson, on=False)
+    lesson.drain()
+    assert lesson.sent() == []
+    told = lesson.stands(waits)
+    assert set(told.values()) == {("needs_admin", "LTI_REGISTRATION_DISABLED")}
+    later = lesson.hand_in(p4="proficient")
+    assert [(one["state"], one["reason"]) for one in later["results"]] == [("needs_admin", "LTI_REGISTRATION_DISABLED")]
+    switch(lesson, on=True)
+    assert lesson.send(p0="exemplary") == {"p0": ("sent", None)}
+
+
+def test_switching_twice_and_by_others_is_refused(lesson):
+    office, by, deployment = lesson.world.office, lesson.world.by, lesson.lms.deployment
+    desk = replace(by, district_roles=frozenset({"privacy_officer"}))
+    for act in (
+        lambda: onboarding.switch_lms(office, desk, deployment, on=False),
+        lambda: onboarding.grant_lms(office, desk, deployment, ()),
+    ):
+        assert refused_with(act) == "ACT_NOT_STAFF"
+    assert refused_with(lambda: switch(lesson, on=True)) == "REQ_CONFLICT"
+    assert refused_with(lambda: onboarding.switch_lms(office, by, "nothing", on=False)) == "REQ_UNKNOWN"
+    switch(lesson, on=False)
+    assert refused_with(lambda: switch(lesson, on=False)) == "REQ_CONFLICT"
+    with office.database.open_district(by.district) as session:
+        assert [row.line_status for row in directory.lms(session)] == ["disabled"]
+
+
+def test_a_school_that_a_deployment_is_granted_later_is_launched_from(lesson):
+    world, lms = lesson.world, lesson.lms
+    assert refused_with(lms.link, world, "B", "kB", "course-b") == "ACT_WRONG_SCHOOL"
+    assert onboarding.grant_lms(world.office, world.by, lms.deployment, [world.refs["A"], world.refs["B"]]) == [
+        world.refs["B"]
+    ]
+    lms.link(world, "B", "kB", "course-b")
+    answer = lms.launch(world, lms.message("p1") | {LTI + "context": {"id": "course-b"}})
+    assert refusal_of(answer) == "AGR_NONE"  # the school has no application yet: the launch has come to its door
+    assert (granted(lesson, "B"), granted(lesson, "A")) == (["accepted"], [])
+    assert refused_with(onboarding.grant_lms, world.office, world.by, lms.deployment, [world.refs["B"]]) == (
+        "REQ_CONFLICT"
+    )
+
+
+def test_an_invite_that_nobody_used_is_withdrawn(public_world, wire):
+    world = public_world.standing()
+    application(world, "A")
+    lms = Registrant(wire).serve()
+    invited = lms.invited(world, "A")
+    assert registration_desk.reject(world.office, world.by, invited.ref) is False
+    assert registration_desk.waiting(world.office, world.by) == []
+    assert refusal_of(lms.opens(world, invited)) == "LTI_REG_INVITE"
+    assert lms.asked == []
+    assert refused_with(registration_desk.reject, world.office, world.by, invited.ref) == "REQ_CONFLICT"
