@@ -230,22 +230,24 @@ class Session:
             self._say(_FLUSH)  # it is committed; what failed was waiting for the disk
 
     def _called(self, statement: str, values: dict[str, Any]) -> str:
-        """Return the command that calls a planned statement with these values."""
-        call, info = self._planned(statement), self.pooled.info
-        quoting = info.get("quoting") or info.setdefault("quoting", psycopg.ClientCursor(self._driver))
-        return str(quoting.mogrify(call, self._with_place(values)))
+        """Return the command that calls a planned statement with these values, each quoted by the driver."""
+        name, names = self._planned(statement)
+        if not names:
+            return f"EXECUTE {name}"
+        info, said = self.pooled.info, self._with_place(values)
+        literal = (info.get("quoting") or info.setdefault("quoting", Transformer(self._driver))).as_literal
+        return f"EXECUTE {name} ({b', '.join([bytes(literal(said[one])) for one in names]).decode()})"
 
-    def _planned(self, statement: str) -> str:
-        """Return the call of a statement that this connection has planned once, for whatever values."""
+    def _planned(self, statement: str) -> tuple[str, tuple[str, ...]]:
+        """Return what a statement is called that this connection has planned once, for whatever values, and theirs."""
         planned = self.pooled.info.setdefault("planned", {})
-        call = planned.get(statement)
-        if call is None:
+        found: tuple[str, tuple[str, ...]] | None = planned.get(statement)
+        if found is None:
             names, body = _numbered(statement)
-            given = f" ({', '.join(f'%({name})s' for name in names)})" if names else ""
-            call = f"EXECUTE planned_{len(planned)}{given}"
-            say(self._begun(), f"PREPARE planned_{len(planned)} AS {body}")
-            planned[statement] = call
-        return str(call)
+            found = f"planned_{len(planned)}", names
+            say(self._begun(), f"PREPARE {found[0]} AS {body}")
+            planned[statement] = found
+        return found
 
     @property
     def is_begun(self) -> bool:
