@@ -7,11 +7,11 @@ cannot be had, or goes, lines are hashed by whoever reads them: the same, and la
 from __future__ import annotations
 
 import os
-import queue
+import selectors
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import IO, cast
 
@@ -19,7 +19,8 @@ from mappings.oneroster import lines
 from mappings.oneroster.lines import Block
 
 LARGE = 8 << 20  # a file below that is read before the other process has begun
-_WAITING = 8  # texts that are on their way
+_AHEAD = 2  # texts that are told before the first of them is looked at
+_PIPE = 1 << 20  # holds as many texts, where the system lets it
 
 
 def is_of_use(size: int) -> bool:
@@ -29,66 +30,85 @@ def is_of_use(size: int) -> bool:
 
 
 def hashed(texts: Iterator[bytes]) -> Iterator[Block]:
-    """Yield the lines of these texts, each of which ends with a line, with their hashes; without them where they cannot
-    be had, and where a line is too long. The texts are taken in another thread; what they raise is raised here."""
+    """Yield the lines of these texts, each of which ends with a line, with their hashes: without them where they cannot
+    be had, and where a line is too long."""
+    other, waiting, failed = _Other(), deque[bytes](), None
     try:
-        process = _begin()
-    except OSError:
-        yield from map(Block, texts)
-        return
-    with process:
-        asked, answers = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
-        told: queue.Queue[bytes | BaseException | None] = queue.Queue(_WAITING)
-        over = threading.Event()
-        feeding = threading.Thread(target=_feed, args=(texts, told, asked, over), daemon=True)
-        feeding.start()
         try:
-            while (text := told.get()) is not None:
-                if isinstance(text, BaseException):
-                    raise text
-                yield Block(text, _answer(answers))
-        finally:
-            over.set()
-            process.kill()  # whoever still writes to it is told so
-            while feeding.is_alive():
-                with suppress(queue.Empty):
-                    told.get(timeout=0.01)
+            for text in texts:
+                other.ask(text)
+                waiting.append(text)
+                if len(waiting) > _AHEAD:
+                    yield Block(waiting.popleft(), other.answer())
+        except Exception as error:
+            failed = error  # what came before it is looked at first
+        while waiting:
+            yield Block(waiting.popleft(), other.answer())
+    finally:
+        other.end()
+    if failed:
+        raise failed
+
+
+class _Other:
+    """The other process. Once it is gone it is told nothing, and answers with None."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._told, self._selector = bytearray(), selectors.DefaultSelector()
+        with suppress(OSError):
+            self._begin()
+
+    def _begin(self) -> None:
+        command, pipe = [sys.executable, "-I", "-S", lines.__file__], subprocess.PIPE
+        self._process = process = subprocess.Popen(
+            command, bufsize=0, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        self._asks, self._answers = (
+            cast("IO[bytes]", process.stdin).fileno(),
+            cast("IO[bytes]", process.stdout).fileno(),
+        )
+        os.set_blocking(self._asks, False)
+        if sys.platform == "linux":
+            import fcntl
+
             with suppress(OSError):
-                asked.close()
+                fcntl.fcntl(self._asks, fcntl.F_SETPIPE_SZ, _PIPE)
+        self._selector.register(self._asks, selectors.EVENT_WRITE)
+        self._selector.register(self._answers, selectors.EVENT_READ)
 
+    def ask(self, text: bytes) -> None:
+        """Tell it a text; whoever tells listens meanwhile, so that neither waits for the other for ever."""
+        left = memoryview(lines.asked(text))
+        try:
+            while left and self._process:
+                for key, _ in self._selector.select():
+                    if key.fd == self._answers:
+                        self._listen()
+                    else:
+                        left = left[os.write(self._asks, left) :]
+        except (OSError, EOFError):
+            self.end()
 
-def _begin() -> subprocess.Popen[bytes]:
-    """Start the other process: isolated from the environment and from what is installed, and heard of no more."""
-    command = [sys.executable, "-I", "-S", lines.__file__]
-    return subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={},
-        start_new_session=True,
-    )
+    def answer(self) -> Sequence[int] | None:
+        """Return the hashes of the next text that it was told."""
+        try:
+            while self._process and (found := lines.take_answer(self._told)) is None:
+                self._listen()
+        except (OSError, EOFError):
+            self.end()
+        return found.tolist() or None if self._process and found is not None else None
 
+    def _listen(self) -> None:
+        said = os.read(self._answers, _PIPE)
+        if not said:
+            raise EOFError
+        self._told += said
 
-def _feed(
-    texts: Iterator[bytes], told: queue.Queue[bytes | BaseException | None], target: IO[bytes], over: threading.Event
-) -> None:
-    """Tell texts to both, until there are no more or nobody wants them."""
-    try:
-        for text in texts:
-            if over.is_set():
-                return
-            told.put(text)
-            with suppress(OSError, ValueError):
-                lines.ask(target, text)
-        told.put(None)
-    except BaseException as error:
-        told.put(error)
-
-
-def _answer(source: IO[bytes]) -> list[int] | None:
-    try:
-        found = lines.answered(source)
-    except (EOFError, OSError, ValueError):
-        return None
-    return None if found is None else found.tolist()
+    def end(self) -> None:
+        """Let go of it."""
+        process, self._process = self._process, None
+        self._selector.close()
+        if process:
+            process.kill()
+            process.communicate()

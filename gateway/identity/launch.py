@@ -106,6 +106,7 @@ class GatewayLaunch(FlaskMessageLaunch):  # type: ignore[misc]
         self.registration = ""  # whose launch this is, as far as that is known
         self.header: dict[str, Any] = {}
         self.claims: dict[str, Any] = {}  # only once their signature is verified
+        self.platform: Platform | None = None  # whose signature that is
         self.tier = "cookie"
 
     def validate(self) -> GatewayLaunch:
@@ -124,7 +125,7 @@ class GatewayLaunch(FlaskMessageLaunch):  # type: ignore[misc]
         self.registration = platform.whose
         key = self._keys.key(platform.ref, platform.jwks_url, self.header["kid"])
         tokens.verify(token, key)
-        self.claims, now = claims, self._clock.now()
+        self.claims, self.platform, now = claims, platform, self._clock.now()
         of_issuer = self._tool_config.of_issuer(state.issuer)
         terms = Terms(state.issuer, state.client_id, platform.excuses(now), now.timestamp(), of_issuer)
         check_token(claims, terms)

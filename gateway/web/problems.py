@@ -44,6 +44,7 @@ def register(app: Flask) -> None:
 
 
 def _refused(refused: Refused) -> Response:
+    g.way_back = refused.facts.get("way_back", "")
     return answer(refused.reason, refused.detail, refused.facts.get("fields"))
 
 
@@ -91,7 +92,8 @@ def _page(reason: Reason, detail: str) -> Response:
     """A page for a person. Of a login or launch that failed it shows how far it got, and no more than all may know."""
     if request.endpoint in _LAUNCHES and not reason.code.startswith("INT_"):
         said = launch.diagnose(Refused(reason, detail))
-        page = render_template("diagnosis.html", said=said, reason=said.reason, support=g.get("request_id", ""))
+        back, support = g.get("way_back", ""), g.get("request_id", "")
+        page = render_template("diagnosis.html", said=said, reason=said.reason, support=support, back=back)
         return make_response(page, said.reason.http)
     page = render_template("problem.html", reason=reason, detail=detail, request_id=g.get("request_id", ""))
     return make_response(page, reason.http)

@@ -15,8 +15,7 @@ from typing import IO, overload
 # Rows accepted under other rules must be checked again: part of every row hash.
 RULES = b"roster-rules-3"
 MAX_LINE = 65_536
-_LENGTH = struct.Struct(">i")
-_TOO_LONG = -1
+_LENGTH = struct.Struct(">I")
 
 
 def hash_lines(lines: Iterable[bytes]) -> tuple[int, ...]:
@@ -61,48 +60,28 @@ class Block(Sequence[bytes]):
         return iter(self.lines)
 
 
-def ask(target: IO[bytes], raw: bytes) -> None:
-    """Send a text to a process that runs `answer`."""
-    target.write(_LENGTH.pack(len(raw)) + raw)
-    target.flush()
-
-
-def answered(source: IO[bytes]) -> array[int] | None:
-    """Return the hashes of the lines of the next text that was sent; None where one of them is longer than a line may
-    be. Raises EOFError when there is nobody to answer."""
-    length = _read(source)
-    if length == _TOO_LONG:
-        return None
-    hashes = array("q")
-    hashes.frombytes(_whole(source, length))
-    return hashes
+def asked(text: bytes) -> bytes:
+    """Return what a process that runs `answer` is told of a text."""
+    return _LENGTH.pack(len(text)) + text
 
 
 def answer(source: IO[bytes], target: IO[bytes]) -> None:
-    """Answer texts with the hashes of their lines, until there are no more."""
-    while True:
-        try:
-            found = split(_whole(source, _read(source)))
-        except EOFError:
-            return
-        if max(map(len, found), default=0) > MAX_LINE:
-            target.write(_LENGTH.pack(_TOO_LONG))
-        else:
-            hashes = array("q", hash_lines(found)).tobytes()
-            target.write(_LENGTH.pack(len(hashes)) + hashes)
+    """Answer texts with the hashes of their lines, until there are no more: with none, where a line is too long."""
+    while len(head := source.read(_LENGTH.size)) == _LENGTH.size:
+        found = split(source.read(_LENGTH.unpack(head)[0]))
+        fits = max(map(len, found), default=0) <= MAX_LINE
+        hashes = array("q", hash_lines(found) if fits else ()).tobytes()
+        target.write(_LENGTH.pack(len(hashes)) + hashes)
         target.flush()
 
 
-def _read(source: IO[bytes]) -> int:
-    (length,) = _LENGTH.unpack(_whole(source, _LENGTH.size))
-    return int(length)
-
-
-def _whole(source: IO[bytes], length: int) -> bytes:
-    found = source.read(length)
-    if len(found) < length:
-        raise EOFError
-    return found
+def take_answer(told: bytearray) -> array[int] | None:
+    """Take the first answer out of what was told; None while it is not there as a whole."""
+    if len(told) < _LENGTH.size or len(told) < (end := _LENGTH.size + _LENGTH.unpack_from(told)[0]):
+        return None
+    hashes = array("q", bytes(told[_LENGTH.size : end]))
+    del told[:end]
+    return hashes
 
 
 if __name__ == "__main__":

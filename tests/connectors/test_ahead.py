@@ -6,11 +6,11 @@ import io
 import os
 import signal
 import subprocess
-import threading
 from array import array
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,7 +21,7 @@ from connectors.oneroster_csv import open_delivery
 from gateway.store.staging import Seen
 from mappings.oneroster.csv import FILES, Unreadable
 from mappings.oneroster.heads import read_header
-from mappings.oneroster.lines import MAX_LINE, Block, answer, answered, ask, hash_lines, split
+from mappings.oneroster.lines import MAX_LINE, Block, answer, asked, hash_lines, split, take_answer
 from mappings.oneroster.rows import Fault, FileReader, Plain, Row
 from tests.deliveries import HEADERS, two_schools
 from tests.refused.spoil import packed
@@ -32,12 +32,9 @@ ORGS = [f"o{n},,,School {n},school,{n},\r\n".encode() for n in range(30)]
 
 def told(text: bytes) -> array[int] | None:
     """What the other process says of a text."""
-    question, said = io.BytesIO(), io.BytesIO()
-    ask(question, text)
-    question.seek(0)
-    answer(question, said)
-    said.seek(0)
-    return answered(said)
+    said = io.BytesIO()
+    answer(io.BytesIO(asked(text)), said)
+    return take_answer(bytearray(said.getvalue()))
 
 
 @given(st.lists(st.binary(max_size=40), max_size=30).map(b"\n".join))
@@ -48,16 +45,23 @@ def test_it_says_the_hashes_of_the_very_lines(text: bytes) -> None:
 def test_it_says_nothing_of_a_line_that_is_too_long() -> None:
     longest = b"x" * (MAX_LINE - 1) + b"\n"
     assert told(longest) == array("q", hash_lines([longest]))
-    assert told(b"a\n" + b"x" * MAX_LINE + b"\n") is None
-    with pytest.raises(EOFError):
-        answered(io.BytesIO())
+    assert told(b"a\n" + b"x" * MAX_LINE + b"\n") == array("q")
+
+
+def test_an_answer_is_taken_when_it_is_there_as_a_whole() -> None:
+    said, heard = io.BytesIO(), bytearray()
+    answer(io.BytesIO(asked(b"a\nb\n") + asked(b"c\n") + b"\0"), said)
+    taken = []
+    for byte in said.getvalue():
+        heard.append(byte)
+        taken += [found] if (found := take_answer(heard)) is not None else []
+    assert taken == [array("q", hash_lines([b"a", b"b"])), array("q", hash_lines([b"c"]))]
 
 
 def test_blocks_come_in_their_order_with_their_hashes() -> None:
     blocks = list(ahead.hashed(iter(TEXTS)))
     assert [block.raw for block in blocks] == TEXTS
     assert [list(block.hashes or ()) for block in blocks] == [list(hash_lines(split(text))) for text in TEXTS]
-    assert threading.active_count() == 1
 
 
 def test_whoever_stops_looking_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,8 +69,7 @@ def test_whoever_stops_looking_leaves_nothing_behind(monkeypatch: pytest.MonkeyP
     blocks = ahead.hashed(chain.from_iterable(iter(TEXTS) for _ in range(1000)))
     next(blocks)
     blocks.close()  # type: ignore[attr-defined]
-    assert begun[0].returncode == -signal.SIGKILL
-    assert threading.active_count() == 1
+    assert [process.returncode for process in begun] == [-signal.SIGKILL]
 
 
 def test_what_the_texts_raise_is_raised_where_they_are_looked_at() -> None:
@@ -79,6 +82,11 @@ def test_what_the_texts_raise_is_raised_where_they_are_looked_at() -> None:
         for block in ahead.hashed(texts()):
             found.append(block.raw)
     assert found == TEXTS[:3]
+
+
+def test_lines_of_which_the_hashes_are_more_than_themselves_stop_nobody() -> None:
+    texts = [b"\n" * 200_000, b"a\n" * 100_000, b"\n" * 200_000]
+    assert [len(block.hashes or ()) for block in ahead.hashed(iter(texts))] == [200_000, 100_000, 200_000]
 
 
 def test_without_the_other_process_lines_come_without_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,13 +110,13 @@ def test_a_process_that_goes_costs_its_hashes_only(monkeypatch: pytest.MonkeyPat
 def noted(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
     """The processes that are begun from here on."""
     begun: list[subprocess.Popen[bytes]] = []
-    begin = ahead._begin
+    begin = subprocess.Popen
 
-    def note() -> subprocess.Popen[bytes]:
-        begun.append(begin())
+    def note(*words: Any, **said: Any) -> subprocess.Popen[bytes]:
+        begun.append(begin(*words, **said))
         return begun[-1]
 
-    monkeypatch.setattr(ahead, "_begin", note)
+    monkeypatch.setattr(ahead.subprocess, "Popen", note)
     return begun
 
 

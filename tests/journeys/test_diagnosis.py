@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import responses
 from werkzeug.test import TestResponse
 
+from gateway.errors import VOCABULARY
 from gateway.flows import launch
 from gateway.flows.launch.diagnosis import STEPS as IN_WORDS
 from tests.platforms import LTI, Login, Platform, application, refusal_of, rsa_key
@@ -116,6 +119,55 @@ def test_an_unknown_deployment_is_no_message_for_this_gateway(failing):
     said = failing.lms.complete(failing.world, failing.lms.message("p0", **{LTI + "deployment_id": "9"}), begun)
     answer = failing.lms.post(failing.world, failing.lms.sign(said), begun)
     assert (refusal_of(answer), failed_at(answer.text)) == ("LTI_DEPLOYMENT", 6)
+
+
+BACK = "https://lms.example/courses/7?view=a&b=1#top"
+SHOWN = LTI + "launch_presentation"
+
+
+@pytest.mark.parametrize("step", [6, 7, 8])
+def test_from_a_launch_that_failed_there_is_a_way_back_to_the_lms(failing, step):
+    code, claims = {6: ("LTI_EXP", {"exp": 1}), 7: ("LTI_CONTEXT_UNLINKED", {LTI + "context": {"id": "course-9"}}),
+                    8: ("LTI_PERSON", {})}[step]  # fmt: skip
+    page = failing.launch({SHOWN: {"return_url": BACK}} | claims, "p99" if step == 8 else "p0").text
+    assert (code_on(page), failed_at(page)) == (code, step)
+    (support,) = re.findall(r"<code>(req_\w+)</code>", page)
+    (back,) = ways_back(page)
+    assert back.startswith("https://lms.example/courses/7?view=a&b=1&lti_errormsg=")
+    assert back.endswith("#top")
+    said = dict(parse_qsl(urlsplit(back).query))
+    assert said["lti_errorlog"] == f"{code} {support}"
+    assert said["lti_errormsg"] == VOCABULARY[code].sentence
+
+
+@pytest.mark.parametrize("url", [
+    "https://elsewhere.example/courses/7", "http://lms.example/7", "javascript:alert(1)", "https://[", "//x", "/7", "",
+    7, None, ["https://lms.example"], "https://user@lms.example/", "https://lms.example.evil.example/",
+    "https://lms.example/" + "7" * 2000,
+], ids=repr)  # fmt: skip
+def test_there_is_no_way_back_to_anywhere_else(failing, url):
+    assert ways_back(failing.launch({SHOWN: {"return_url": url}, "exp": 1}).text) == []
+
+
+@pytest.mark.parametrize("step", [4, 5])
+def test_a_message_that_is_not_genuine_leads_nowhere(failing, step):
+    kept, back = failing.lms.key, {SHOWN: {"return_url": BACK}}
+    failing.lms.key = rsa_key(4) if step == 5 else kept
+    page = failing.launch(back, kid="k9").text if step == 4 else failing.launch(back).text
+    assert (failed_at(page), ways_back(page)) == (step, [])
+
+
+def test_an_lms_that_is_off_is_as_unknown_and_leads_nowhere(failing):
+    begun = failing.lms.login(failing.world)
+    with failing.world.parts.database.open_district(failing.world.by.district) as session:
+        session.run("UPDATE registration SET status = 'disabled'")
+    said = failing.lms.complete(failing.world, failing.lms.message("p0") | {SHOWN: {"return_url": BACK}}, begun)
+    answer = failing.lms.post(failing.world, failing.lms.sign(said), begun)
+    assert (refusal_of(answer), ways_back(answer.text)) == ("LTI_ISSUER_UNKNOWN", [])
+
+
+def ways_back(page: str) -> list[str]:
+    return [html.unescape(found) for found in re.findall(r'<a href="([^"]+)" rel="noreferrer">', page)]
 
 
 def test_whoever_reads_the_page_is_spoken_to(failing):

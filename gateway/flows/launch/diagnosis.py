@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import structlog
 
@@ -21,6 +22,7 @@ from gateway.identity.staff import Person
 from gateway.store import launches, registrations
 from gateway.store.tenant import UNREACHABLE
 from mappings import lti, lti_messages, vocabulary
+from mappings.text import is_text
 
 STEPS = (
     "The LMS asked to open the activity, and is registered here",
@@ -45,6 +47,7 @@ _AT: dict[str, int] = {
 _COMPLETE = 6  # where every claim is looked at, whatever it is about
 # What nobody outside is told apart (LV-36).
 _OUTWARD = {errors.LTI_REGISTRATION_DISABLED: errors.LTI_ISSUER_UNKNOWN}
+_LONGEST = 2000  # characters of an address that a browser is sent back to
 _log = structlog.get_logger()
 
 
@@ -80,6 +83,27 @@ def step_of(reason: Reason, claim: str = "") -> int:
     if reason.code.startswith(_LOGIN):
         return 1
     return _AT.get(reason.code, _COMPLETE if reason.code.startswith("LTI_") else 8)
+
+
+def way_back(gate: GatewayLaunch, refused: Refused, support: str) -> str:
+    """Return where the LMS wants the browser back, to say there what went wrong (LTI Core 1.3, launch presentation).
+
+    "" where its message was not genuine, where it names no address of its own, and where nobody may be told that it is
+    known here (LV-36).
+    """
+    shown = gate.claims.get(lti.CLAIM + "launch_presentation")
+    url = shown.get("return_url") if isinstance(shown, dict) else None
+    if gate.platform is None or refused.reason in _OUTWARD or not isinstance(url, str):
+        return ""
+    if len(url) > _LONGEST or not is_text(url):
+        return ""
+    try:
+        address, ours = urlsplit(url), gate.platform.serves(url)
+    except ValueError:
+        return ""
+    said = urlencode({"lti_errormsg": refused.reason.sentence, "lti_errorlog": f"{refused.reason.code} {support}"})
+    query = f"{address.query}&{said}" if address.query else said
+    return urlunsplit(address._replace(query=query)) if ours else ""
 
 
 def keep(parts: Parts, gate: GatewayLaunch, refused: Refused, support: str) -> None:

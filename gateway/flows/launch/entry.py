@@ -51,6 +51,7 @@ def arrive(parts: Parts, form: Mapping[str, str], cookies: Mapping[str, str], su
             with parts.database.open_identity() as session:
                 gate.spend(session)
         diagnosis.keep(parts, gate, refused, support)
+        refused.facts = {**refused.facts, "way_back": diagnosis.way_back(gate, refused, support)}
         raise
 
 
