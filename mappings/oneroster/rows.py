@@ -84,9 +84,6 @@ class Known(Protocol):
     def meet_each(self, kind: str, hashes: Sequence[int]) -> Sequence[int]:
         """Meet those of these hashes that are met for the first time in this run; return the places of the others."""
 
-    def meet_all(self, kind: str, hashes: Sequence[int]) -> bool:
-        """Meet these hashes where each is met for the first time in this run, else none of them; return whether."""
-
     def knows_none(self, kind: str, hashes: Sequence[int]) -> bool:
         """Whether none of these hashes was ever accepted."""
 
@@ -368,22 +365,22 @@ class FileReader:
         start = 2
         for block in blocks:
             hashes = block.hashes if isinstance(block, Block) and (self._as_it_stands or not self._unread) else None
-            if hashes and self._as_bound and self.known.meet_all(self.file.kind, hashes):
-                self._count_unchanged(len(hashes))
-            else:
-                for at in range(0, len(block), BATCH):
-                    yield from self._batch(start + at, block[at : at + BATCH], hashes and hashes[at : at + BATCH])
-            start += len(block)
-            self.tally.last = start - 1
+            pieces = [block] if hashes else (block[at : at + BATCH] for at in range(0, len(block), BATCH))
+            for piece in pieces:
+                yield from self._batch(start, piece, hashes)
+                start += len(piece)
+                self.tally.last = start - 1
 
-    def _batch(self, start: int, batch: Sequence[bytes], hashes: Sequence[int] | None) -> Iterator[Plain | list[Row]]:
-        lines, known, left = self._look_up(batch, hashes)
+    def _batch(self, start: int, batch: Sequence[bytes], hashed: Sequence[int] | None) -> Iterator[Plain | list[Row]]:
+        lines, hashes, left = self._look_up(batch, hashed)
         self._count_unchanged(len(batch) - len(left))
-        plain = self._all_new(start, lines, known) if len(left) == len(batch) else None
-        if plain:
-            yield plain
-        elif left:
-            yield list(self._new((start + n, lines[n], known[n]) for n in left))
+        if len(left) < len(batch):
+            if left:
+                yield list(self._new((start + n, lines[n], hashes[n]) for n in left))
+            return
+        for at in range(0, len(batch), BATCH):
+            some, theirs = lines[at : at + BATCH], hashes[at : at + BATCH]
+            yield self._all_new(start + at, some, theirs) or list(self._new(zip(count(start + at), some, theirs)))
 
     def _look_up(
         self, batch: Sequence[bytes], hashed: Sequence[int] | None

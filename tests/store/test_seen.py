@@ -20,8 +20,7 @@ HASHES = FEW | st.integers(-(2**63), 2**63 - 1)
 def test_each_row_is_met_once(many: int, known: set[int], batches: list[list[int]]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(staging, "MANY", many)
-        seen = Seen({kind: array("q", sorted(known)) for kind in ("user", "class", "group")})
-        met, alone = set[int](), set(known)
+        seen, met = Seen({kind: array("q", sorted(known)) for kind in ("user", "class")}), set[int]()
         for batch in batches:
             assert seen.knows_none("user", batch) == known.isdisjoint(batch)
             wanted = []
@@ -29,15 +28,11 @@ def test_each_row_is_met_once(many: int, known: set[int], batches: list[list[int
                 if row_hash not in known or row_hash in met:
                     wanted.append(place)
                 met |= {row_hash} & known
-            together = len(set(batch)) == len(batch) and alone.issuperset(batch)
-            assert seen.meet_all("group", batch) == together
-            alone -= set(batch) if together else set()
             assert list(seen.meet_each("user", batch)) == wanted
             assert [seen.meet("user", row_hash) for row_hash in batch] == [
                 2 if row_hash in known else 0 for row_hash in batch
             ]
         assert sorted(seen.unmet("user")) == sorted(known - met)
-        assert sorted(seen.unmet("group")) == sorted(alone)
         seen.done("user")
         assert sorted(seen.unmet("user")) == sorted(known - met)
         assert sorted(seen.unmet("class")) == sorted(known)
