@@ -8,7 +8,7 @@ import pytest
 
 from gateway.flows import connection_test, notices, onboarding, registration_desk
 from gateway.store import directory
-from tests.journeys.test_grades import Lesson
+from tests.journeys.test_grades import SCALE, Lesson
 from tests.platforms import LTI, application, code_of, refusal_of
 from tests.registrants import Registrant, refused_with
 
@@ -59,6 +59,9 @@ def test_no_grade_goes_to_a_deployment_that_is_off_and_its_sender_is_told(lesson
     assert lesson.sent() == []
     told = lesson.stands(waits)
     assert set(told.values()) == {("needs_admin", "LTI_REGISTRATION_DISABLED")}
+    body = {"class": lesson.launch["class"]["id"], "title": "Check", "points": 4, "scale": SCALE}
+    columns = lesson.app.call("PUT", "/v1/activities/check", json=body).json["columns"]
+    assert columns == [{"target": "lms", "state": "needs_admin", "why": "LTI_REGISTRATION_DISABLED"}]
     later = lesson.hand_in(p4="proficient")
     assert [(one["state"], one["reason"]) for one in later["results"]] == [("needs_admin", "LTI_REGISTRATION_DISABLED")]
     switch(lesson, on=True)
