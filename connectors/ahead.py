@@ -55,11 +55,15 @@ class _Other:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
-        self._told, self._selector = bytearray(), selectors.DefaultSelector()
-        with suppress(OSError):
+        self._selector: selectors.BaseSelector | None = None
+        self._told = bytearray()
+        try:
             self._begin()
+        except OSError:
+            self.end()
 
     def _begin(self) -> None:
+        self._selector = selectors.DefaultSelector()
         command, pipe = [sys.executable, "-I", "-S", lines.__file__], subprocess.PIPE
         self._process = process = subprocess.Popen(
             command, bufsize=0, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, start_new_session=True
@@ -81,7 +85,7 @@ class _Other:
         """Tell it a text; whoever tells listens meanwhile, so that neither waits for the other for ever."""
         left = memoryview(lines.asked(text))
         try:
-            while left and self._process:
+            while left and self._process and self._selector:
                 for key, _ in self._selector.select():
                     if key.fd == self._answers:
                         self._listen()
@@ -108,7 +112,8 @@ class _Other:
     def end(self) -> None:
         """Let go of it."""
         process, self._process = self._process, None
-        self._selector.close()
+        if self._selector:
+            self._selector.close()
         if process:
             process.kill()
             process.communicate()

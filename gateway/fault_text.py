@@ -41,7 +41,7 @@ def _listed(version: str, fault: Any) -> tuple[Any, ...]:
 
 def fix_of(code: str, hint: str) -> str:
     """Return what mends a fault: what was seen of this one, then what mends all of its code."""
-    return f"{hint}. {VOCABULARY[code].remedy}" if hint else VOCABULARY[code].remedy
+    return f"{hint.removesuffix('.')}. {VOCABULARY[code].remedy}" if hint else VOCABULARY[code].remedy
 
 
 def as_csv(rows: Iterable[Sequence[Any]]) -> str:

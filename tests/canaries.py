@@ -116,6 +116,8 @@ Reach = Mapping[Place, frozenset[str]]
 NAMES = frozenset({"person.name.given", "person.name.family", "person.name.full"})
 # Elements that hold what is another element elsewhere.
 _RETOLD = {"transcript.identity": NAMES, "launch.context": frozenset({"activity.title"})}
+# Where the LMS wants the browser back that has just brought this address, and nobody else reads.
+_WAY_BACK = re.compile(rb'<a href="https://lms\.example/[^"]*" rel="noreferrer">Back')
 TITLES = frozenset({"class.section", "activity.title"})
 TEACHER = frozenset({"class.section", "activity.title", "result.level", "result.score", "record.frame"})
 
@@ -264,7 +266,8 @@ class Canaries:
         """Note the tokens of one answer; who may see them is looked up when the test ends."""
         head = "\n".join([status, *(f"{name}: {value}" for name, value in headers)])
         if int(status[:3]) >= 400:
-            self.nowhere(f"refusal {asked.where}", head.encode() + body)
+            rest = _WAY_BACK.sub(b"", body, count=1) if asked.where == "POST /lti/launch" else body
+            self.nowhere(f"refusal {asked.where}", head.encode() + rest)
         elif found := self.known(head) | self.known(body):
             self.answers.setdefault(asked, set()).update(found)
 

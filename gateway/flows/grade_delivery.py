@@ -110,10 +110,13 @@ def _open(parts: Parts, place: Place, activity: str, deployment: str, context_id
 
 
 def _give_up(parts: Parts, place: Place, key: tuple[str, str, str], reason: Reason) -> None:
-    """There is no column and there will be none: what waits for it says so."""
+    """There is no column and there will be none: what waits for it says so. What may have arrived is looked at later:
+    the LMS may be switched on again."""
     now = parts.clock.now()
     with parts.database.open_school(place) as session:
-        for row in results.due(session, *key, now, 10_000):
+        for row in results.doubtful(session, *key, now):
+            _put_off(session, row, now, readable=True)
+        for row in results.waiting(session, *key):
             state = step(State(row.state), Event.NO_COLUMN)
             results.settle(session, row.delivery, row.attempt, state, reason.code, now, now, ["ready", "retry_wait"])
             results.set_result(session, row.batch, row.ref, bucket(reason), reason.code, now)
@@ -254,11 +257,16 @@ def _settle_doubtful(column: _Column) -> None:
                 event = _seen(column, row)
                 _finish(column, session, row, row.attempt, step(State.UNKNOWN, event), row.transfer, event)
                 continue
-            results.postpone(session, row.delivery, now + pause(now - row.created_at))
-            if not column.readable or _is_too_old(row, now):
-                reason = errors.GRD_UNKNOWN
-                results.set_result(session, row.batch, row.ref, bucket(reason), reason.code, now)
-                results.finish(session, row.batch)
+            _put_off(session, row, now, readable=column.readable)
+
+
+def _put_off(session: Session, row: Any, now: datetime, *, readable: bool) -> None:
+    """Look at a grade whose fate is unknown again later; where that will not help, its teacher must look."""
+    results.postpone(session, row.delivery, now + pause(now - row.created_at))
+    if not readable or _is_too_old(row, now):
+        reason = errors.GRD_UNKNOWN
+        results.set_result(session, row.batch, row.ref, bucket(reason), reason.code, now)
+        results.finish(session, row.batch)
 
 
 def _seen(column: _Column, row: Any) -> Event:

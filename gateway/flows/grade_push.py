@@ -53,10 +53,17 @@ def put_activity(parts: Parts, grant: Grant, your_id: str, body: Mapping[str, An
             linked = registrations.course_of_class(session, class_id)
     if refused:
         raise refused
-    takes = any(lti.SCOPE_SCORE in row.services.get("ags", {}).get("scope", ()) for row in linked)
-    why = None if takes else errors.GRD_NO_COLUMN.code
-    columns = [{"target": "lms", "state": "ready" if takes else "needs_admin", "why": why}]
+    why = _no_column(linked)
+    columns = [{"target": "lms", "state": bucket(why), "why": why.code if why else None}]
     return {"your_id": your_id, "class": body["class_"], "columns": columns}
+
+
+def _no_column(linked: Iterable[Any]) -> Reason | None:
+    """Why none of these courses takes grades; None where one does."""
+    takes = [row for row in linked if lti.SCOPE_SCORE in row.services.get("ags", {}).get("scope", ())]
+    if any(row.line_status == "active" for row in takes):
+        return None
+    return errors.LTI_REGISTRATION_DISABLED if takes else errors.GRD_NO_COLUMN
 
 
 def may_hand_in(parts: Parts, session: Session, grant: Grant, class_id: str | None) -> Refused | None:

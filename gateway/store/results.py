@@ -189,6 +189,15 @@ def due(
     )  # fmt: skip
 
 
+def waiting(session: Session, activity_ref: str, deployment: str, context_id: str) -> Sequence[Any]:
+    """Return every grade of a column that has not left, also behind one on its way."""
+    return session.rows(
+        f"SELECT * FROM outbox WHERE {_HERE} AND activity = %(activity)s AND deployment = %(deployment)s "
+        "AND context_id = %(context)s AND state IN ('ready', 'retry_wait') ORDER BY fixed_at, lane",
+        activity=activity_ref, deployment=deployment, context=context_id,
+    )  # fmt: skip
+
+
 def claim(session: Session, delivery: str, now: datetime, lease: datetime) -> Any | None:
     """Take a waiting grade for one attempt; None when somebody else has it."""
     return session.row(

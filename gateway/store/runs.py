@@ -62,6 +62,18 @@ def last_accepted(session: Session, source: str) -> Any | None:
     )  # fmt: skip
 
 
+def taken(session: Session, source: str, delivery: str | None) -> list[datetime]:
+    """Return when a delivery was taken, in order, since another one was: a release or an undo brings none."""
+    rows = session.rows(
+        f"SELECT started_at FROM sync_run WHERE district = %(district)s AND source = %(source)s AND {ACCEPTED} "
+        "AND delivery_hash = %(delivery)s AND started_at > coalesce((SELECT max(started_at) FROM sync_run WHERE district = "
+        f"%(district)s AND source = %(source)s AND {ACCEPTED} AND delivery_hash <> %(delivery)s), '-infinity') "
+        "ORDER BY started_at",
+        source=source, delivery=delivery,
+    )  # fmt: skip
+    return [row.started_at for row in rows]
+
+
 def under_way(session: Session, source: str) -> Any | None:
     """Return the run of a source that is under way: its step, the rows it has read, when it began and last said so, and
     `rows_expected`: as many as the last accepted delivery had. None where no run is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import signal
@@ -93,6 +94,18 @@ def test_without_the_other_process_lines_come_without_hashes(monkeypatch: pytest
     monkeypatch.setattr(ahead.sys, "executable", "/nowhere/python")
     blocks = list(ahead.hashed(iter(TEXTS)))
     assert [(block.raw, block.hashes) for block in blocks] == [(text, None) for text in TEXTS]
+
+
+@pytest.mark.parametrize("fails", ["__new__", "register"])
+def test_where_no_more_files_can_be_open_lines_come_without_hashes(monkeypatch: pytest.MonkeyPatch, fails: str) -> None:
+    def full(*_said: Any) -> Any:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    begun = noted(monkeypatch)
+    monkeypatch.setattr(ahead.selectors.DefaultSelector, fails, full)
+    blocks = list(ahead.hashed(iter(TEXTS)))
+    assert [(block.raw, block.hashes) for block in blocks] == [(text, None) for text in TEXTS]
+    assert all(process.returncode is not None for process in begun)
 
 
 def test_a_process_that_goes_costs_its_hashes_only(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -313,6 +313,15 @@ def test_a_folder_that_is_handed_in_again_is_one_delivery(standing: World) -> No
     assert (report.state, set(report.absences)) == ("published", {"source-deleted"})
 
 
+def test_a_folder_that_is_handed_in_all_day_is_another_one_the_next_day(standing: World) -> None:
+    states = []
+    for _ in range(6):
+        standing.clock.forward(hours=4)
+        states.append(standing.deliver(night(gone("p2")), folder=True).state)
+    assert states == ["unchanged"] * 3 + ["published"] + ["unchanged"] * 2
+    assert not [at for at in live(standing) if "p2" in at]
+
+
 @pytest.mark.parametrize("folder", [pytest.param(True, id="folder"), pytest.param(False, id="zip")])
 def test_what_came_back_in_between_is_missing_anew(standing: World, folder: bool) -> None:
     before = live(standing)

@@ -298,6 +298,33 @@ def test_a_folder_is_watched_by_one_source(drop):
         deliveries.add_folder(drop.world.office, drop.world.by, "twice", str(drop.folder))
 
 
+@pytest.mark.parametrize("step", ["found_in", "copy", "put_away"])
+def test_a_link_put_on_the_way_after_it_was_judged_is_not_followed(drop, monkeypatch, step):
+    """Whoever may write in a district's folder would else read another's, by being quick."""
+    way, theirs, real = drop.own / "way", drop.own.parent / "di_of_another", getattr(watching, step)
+    drop.folder = way / "sis"
+    drop.folder.mkdir(parents=True)
+    (theirs / "sis").mkdir(parents=True)
+    drop.lay()
+    two_schools().zip(theirs / "sis" / "roster.zip")
+    drop.world.source = deliveries.add_folder(drop.world.office, drop.world.by, "two", str(drop.folder))
+
+    def swapped(*args: Any) -> Any:
+        way.rename(drop.own / "aside")
+        way.symlink_to(theirs)
+        return real(*args)
+
+    assert drop.look() is None
+    monkeypatch.setattr(watching, step, swapped)
+    if step == "put_away":
+        assert drop.look(61) is not None
+    else:
+        with pytest.raises(Refused, match="SRC_FOLDER"):
+            drop.look(61)
+        assert (drop.states(), drop.spooled()) == ([], [])
+    assert [one.name for one in (theirs / "sis").iterdir()] == ["roster.zip"]
+
+
 def test_a_folder_that_became_a_link_is_not_watched_any_more(drop):
     elsewhere = drop.folder.parent.parent / "elsewhere"
     elsewhere.mkdir()

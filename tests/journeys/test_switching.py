@@ -8,7 +8,7 @@ import pytest
 
 from gateway.flows import connection_test, notices, onboarding, registration_desk
 from gateway.store import directory
-from tests.journeys.test_grades import Lesson
+from tests.journeys.test_grades import SCALE, Lesson
 from tests.platforms import LTI, application, code_of, refusal_of
 from tests.registrants import Registrant, refused_with
 
@@ -59,10 +59,52 @@ def test_no_grade_goes_to_a_deployment_that_is_off_and_its_sender_is_told(lesson
     assert lesson.sent() == []
     told = lesson.stands(waits)
     assert set(told.values()) == {("needs_admin", "LTI_REGISTRATION_DISABLED")}
+    body = {"class": lesson.launch["class"]["id"], "title": "Check", "points": 4, "scale": SCALE}
+    columns = lesson.app.call("PUT", "/v1/activities/check", json=body).json["columns"]
+    assert columns == [{"target": "lms", "state": "needs_admin", "why": "LTI_REGISTRATION_DISABLED"}]
     later = lesson.hand_in(p4="proficient")
     assert [(one["state"], one["reason"]) for one in later["results"]] == [("needs_admin", "LTI_REGISTRATION_DISABLED")]
     switch(lesson, on=True)
     assert lesson.send(p0="exemplary") == {"p0": ("sent", None)}
+
+
+def test_what_is_in_doubt_while_a_deployment_is_off_is_read_back_later_and_nothing_waits_behind_it(lesson):
+    lesson.book.lose_next(applied=True)
+    lesson.book.readable = False
+    doubt = lesson.hand_in(p0="proficient")
+    lesson.press(doubt)
+    lesson.drain()
+    behind = lesson.hand_in(p2="proficient")
+    lesson.press(behind)
+    with lesson.world.office.database.open_school(lesson.world.places["A"]) as session:
+        session.run(  # a worker was killed while it sent another grade of this pupil
+            "INSERT INTO outbox SELECT (jsonb_populate_record(o, jsonb_build_object('delivery', 'killed', 'state', "
+            "'sending', 'lease_until', o.created_at, 'fixed_at', o.fixed_at - interval '1 hour'))).* FROM outbox o "
+            "WHERE state = 'ready'"
+        )
+    switch(lesson, on=False)
+    lesson.later(minutes=10)
+    assert lesson.stands(behind) == {"p2": ("needs_admin", "LTI_REGISTRATION_DISABLED")}
+    assert lesson.stands(doubt) == {"p0": ("waiting", None)}
+    with lesson.world.office.database.open_school(lesson.world.places["A"]) as session:
+        left = session.rows("SELECT state, due_at FROM outbox WHERE state IN ('sending', 'ready', 'unknown')")
+    assert [row.state for row in left] == ["unknown", "unknown"]
+    assert min(row.due_at for row in left) > lesson.world.clock.at
+    switch(lesson, on=True)
+    lesson.book.readable = True
+    lesson.later(hours=1)
+    assert lesson.stands(doubt) == {"p0": ("sent", None)}
+
+
+def test_what_is_in_doubt_for_as_long_as_a_deployment_is_off_is_the_teachers_in_the_end(lesson):
+    lesson.book.lose_next(applied=True)
+    lesson.book.readable = False
+    doubt = lesson.hand_in(p0="proficient")
+    lesson.press(doubt)
+    lesson.drain()
+    switch(lesson, on=False)
+    lesson.later(days=15)
+    assert lesson.stands(doubt) == {"p0": ("needs_teacher", "GRD_UNKNOWN")}
 
 
 def test_switching_twice_and_by_others_is_refused(lesson):

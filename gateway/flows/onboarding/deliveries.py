@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from urllib.parse import quote
 
 from connectors.errors import ConnectorError
@@ -27,7 +28,8 @@ def add_folder(parts: Office, by: Person, name: str, path: str) -> str:
     by.acts_for_district()
     with parts.database.open_district(by.district) as session:
         own, others = directory.district_ref(session), sources.listing(session)
-    url = f"file://{quote(str(watching.allowed(parts.settings, path, own)))}"
+    watching.allowed(parts.settings, path, own)
+    url = f"file://{quote(str(Path(path)))}"
     taken = next((row.name for row in others if row.url == url), None)
     if taken:
         raise Refused(errors.REQ_CONFLICT, f"source {taken} watches this folder")

@@ -25,11 +25,14 @@ STILL = timedelta(seconds=60)
 TAKEN = "taken"  # where a delivery is moved to once it was taken, if that may be
 _MOST_ENTRIES = 1000  # of a folder; a drop folder is not an archive
 _MANIFEST = "manifest.csv"
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_ON_THE_WAY = _FOLDER | getattr(os, "O_PATH", 0)  # a folder that is only gone through need not be readable
 
 
 def allowed(settings: Settings, path: str, district: str) -> Path:
     """Return a folder that may be watched: within the district's own (called as its reference) in a root of the
-    settings, reached without a link. Another district's deliveries would be its pupils. Raises Refused."""
+    settings, reached without a link. Another district's deliveries would be its pupils. Return it without links that
+    lead to the root. Raises Refused."""
     roots = [Path(root) for root in settings.watch_roots.split(os.pathsep) if root]
     if not roots:
         raise Refused(errors.SRC_FOLDER, "no folder may be watched: the setting watch_roots is empty")
@@ -37,9 +40,10 @@ def allowed(settings: Settings, path: str, district: str) -> Path:
     within = [root for root in roots if root.is_absolute() and folder.is_relative_to(root / district)]
     if not within or ".." in folder.parts:
         raise Refused(errors.SRC_FOLDER, f"{path} is not within the folder {district} of a root of watch_roots")
-    if folder.resolve() != within[0].resolve() / folder.relative_to(within[0]) or not folder.is_dir():
+    there = within[0].resolve() / folder.relative_to(within[0])
+    if folder.resolve() != there or not folder.is_dir():
         raise Refused(errors.SRC_FOLDER, f"{path} is not a folder, or a link leads to it")
-    return folder
+    return there
 
 
 class NotWhole(Exception):  # noqa: N818 - a wish, not an error
@@ -57,12 +61,28 @@ class Found:
 
 @contextmanager
 def held(folder: Path) -> Iterator[int]:
-    """A folder held open: what is read through it is in it, whatever is put in its place meanwhile."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    """A folder held open, by its path without links: what is read through it is in it, whatever is put in its place, or
+    on the way to it, meanwhile. Raises Refused."""
+    try:
+        descriptor = _reached(folder)
+    except OSError as error:
+        raise Refused(errors.SRC_FOLDER, f"{folder} is not a folder, or a link leads to it") from error
     try:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _reached(folder: Path) -> int:
+    """Open a folder step by step: the system itself would follow a link anywhere but at the end."""
+    at = os.open(folder.anchor, _ON_THE_WAY)
+    for number, part in enumerate(folder.parts[1:], 2):
+        try:
+            inner = os.open(part, _FOLDER if number == len(folder.parts) else _ON_THE_WAY, dir_fd=at)
+        finally:
+            os.close(at)
+        at = inner
+    return at
 
 
 def found_in(folder: Path) -> list[Found]:
@@ -102,7 +122,7 @@ def _names(at: int) -> list[str]:
 
 @contextmanager
 def _within(at: int, name: str) -> Iterator[int]:
-    descriptor = os.open(name or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
+    descriptor = os.open(name or ".", _FOLDER, dir_fd=at)
     try:
         yield descriptor
     finally:
@@ -166,7 +186,7 @@ def put_away(folder: Path, found: Found, now: datetime) -> bool:
     taken twice. Of a folder that is itself the delivery nothing is moved."""
     if not found.name:
         return False
-    with suppress(OSError), held(folder) as at:
+    with suppress(OSError, Refused), held(folder) as at:
         with suppress(FileExistsError):
             os.mkdir(TAKEN, 0o700, dir_fd=at)
         with _within(at, TAKEN) as kept:
