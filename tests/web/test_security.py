@@ -103,7 +103,8 @@ FILES = sorted((Path(web.__file__).parent).glob("templates/*.html")) + sorted(
 )  # fmt: skip
 # A script is a file of ours on its own, and three pages of a launch have them.
 OUR_SCRIPT = re.compile(r"""<script src="\{\{ url_for\('static', filename='[a-z]+\.js'\) \}\}" defer></script>""")
-TO_THE_LMS = {"probe.html": "begun.url", "picked.html": "answer.url", "diagnosis.html": "back"}  # registered addresses, checked by the gate
+# Registered addresses, checked by the gate.
+TO_THE_LMS = {"probe.html": "begun.url", "picked.html": "answer.url", "diagnosis.html": "back"}
 LOADS = re.compile(r"""(?:src|href|action|srcset|data|poster)\s*=\s*(["'])(.*?)\1""")
 
 
