@@ -68,10 +68,8 @@ class _Other:
         self._process = process = subprocess.Popen(
             command, bufsize=0, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, start_new_session=True
         )
-        self._asks, self._answers = (
-            cast("IO[bytes]", process.stdin).fileno(),
-            cast("IO[bytes]", process.stdout).fileno(),
-        )
+        self._asks = cast("IO[bytes]", process.stdin).fileno()
+        self._answers = cast("IO[bytes]", process.stdout).fileno()
         os.set_blocking(self._asks, False)
         if sys.platform == "linux":
             import fcntl
