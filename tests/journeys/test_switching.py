@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,16 @@ def lesson(public_world, wire) -> Lesson:
 
 def switch(lesson: Lesson, *, on: bool) -> None:
     onboarding.switch_lms(lesson.world.office, lesson.world.by, lesson.lms.deployment, on=on)
+
+
+def doubtful(lesson: Lesson) -> dict[str, Any]:
+    """A grade that went out and of which nobody knows whether it came in."""
+    lesson.book.lose_next(applied=True)
+    lesson.book.readable = False
+    handed_in = lesson.hand_in(p0="proficient")
+    lesson.press(handed_in)
+    lesson.drain()
+    return handed_in
 
 
 def granted(lesson: Lesson, org: str) -> list[str]:
@@ -69,11 +80,7 @@ def test_no_grade_goes_to_a_deployment_that_is_off_and_its_sender_is_told(lesson
 
 
 def test_what_is_in_doubt_while_a_deployment_is_off_is_read_back_later_and_nothing_waits_behind_it(lesson):
-    lesson.book.lose_next(applied=True)
-    lesson.book.readable = False
-    doubt = lesson.hand_in(p0="proficient")
-    lesson.press(doubt)
-    lesson.drain()
+    doubt = doubtful(lesson)
     behind = lesson.hand_in(p2="proficient")
     lesson.press(behind)
     with lesson.world.office.database.open_school(lesson.world.places["A"]) as session:
@@ -97,11 +104,7 @@ def test_what_is_in_doubt_while_a_deployment_is_off_is_read_back_later_and_nothi
 
 
 def test_what_is_in_doubt_for_as_long_as_a_deployment_is_off_is_the_teachers_in_the_end(lesson):
-    lesson.book.lose_next(applied=True)
-    lesson.book.readable = False
-    doubt = lesson.hand_in(p0="proficient")
-    lesson.press(doubt)
-    lesson.drain()
+    doubt = doubtful(lesson)
     switch(lesson, on=False)
     lesson.later(days=15)
     assert lesson.stands(doubt) == {"p0": ("needs_teacher", "GRD_UNKNOWN")}
