@@ -11,7 +11,7 @@ import selectors
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from typing import IO, cast
 
@@ -29,7 +29,7 @@ def is_of_use(size: int) -> bool:
     return size >= LARGE and cores > 1
 
 
-def hashed(texts: Iterator[bytes]) -> Iterator[Block]:
+def hashed(texts: Iterator[bytes]) -> Generator[Block]:
     """Yield the lines of these texts, each of which ends with a line, with their hashes: without them where they cannot
     be had, and where a line is too long."""
     other, waiting, failed = _Other(), deque[bytes](), None

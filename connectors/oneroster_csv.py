@@ -11,8 +11,8 @@ import io
 import stat
 import zipfile
 import zlib
-from collections.abc import Generator, Iterator
-from contextlib import ExitStack, closing, contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import chain, takewhile
 from pathlib import Path
@@ -106,8 +106,8 @@ class Delivery:
         with their hashes. Raises Unreadable while reading."""
         with self._open(name) as raw, io.BufferedReader(cast("io.RawIOBase", raw), 1 << 20) as buffered:
             texts = _texts(buffered)
-            blocks = ahead.hashed(texts) if hashed and ahead.is_of_use(self.sizes[name]) else map(Block, texts)
-            with closing(blocks) if isinstance(blocks, Generator) else nullcontext():
+            beside = hashed and ahead.is_of_use(self.sizes[name])
+            with closing(ahead.hashed(texts) if beside else (Block(text) for text in texts)) as blocks:
                 yield from _bounded(blocks, name)
 
     @contextmanager
