@@ -349,7 +349,7 @@ class FileReader:
         places = {name: place for place, name in enumerate(kept) if name[0] != "+"}
         self._spell = itemgetter(*(places.get(c.to or "", -1) for c in self.file.columns))
         # Lines of these columns, in this order, may be recognised as they are.
-        self._as_bound = self.recognises_lines = header.positions == tuple(range(header.width)) and not self._of_1p1
+        self.recognises_lines = header.positions == tuple(range(header.width)) and not self._of_1p1
         self._unkept = [p for p, c in enumerate(self.file.columns) if c.to in (None, "@live") or c.to[0] == "+"]
         self._unread = [p for p, c in enumerate(self.file.columns) if c.type == "unread"]
         self._as_it_stands = bool(self._unread)
@@ -391,7 +391,7 @@ class FileReader:
         the hashes of the lines as they stand, where they are known.
         """
         kind = self.file.kind
-        if not self._as_bound:  # of columns in an order of their own, nothing is known yet
+        if not self.recognises_lines:  # of columns in an order of their own, nothing is known yet
             return batch, [NO_HASH] * len(batch), range(len(batch))
         if not self._as_it_stands and self._unread:
             batch, hashed = self._emptied(batch), None
@@ -410,7 +410,7 @@ class FileReader:
     def _emptied(self, batch: Sequence[bytes]) -> Sequence[bytes]:
         """Return lines whose cells that nobody agreed to collect are empty. Lines that are not plain stay as they are:
         such cells are not kept of them."""
-        columns = self._columns(batch) if self._unread and self._as_bound else None
+        columns = self._columns(batch) if self._unread and self.recognises_lines else None
         if columns is None:
             return batch
         for place in self._unread:
@@ -426,7 +426,7 @@ class FileReader:
         """Return the rows of lines that are all new, plain and sound: such are checked column by column.
         None if any of them must be looked at by itself; nothing is reported or counted then."""
         kind = self.file.kind
-        columns = self._columns(batch) if self._as_bound and self.known.knows_none(kind, hashes) else None
+        columns = self._columns(batch) if self.recognises_lines and self.known.knows_none(kind, hashes) else None
         if columns is None or any(any(columns[p]) for p in self._unkept):
             return None
         values: list[Sequence[str]] = [("",) * len(batch)] * self._stored
